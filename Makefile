@@ -1,0 +1,66 @@
+# Everything the project can do. `make help` lists it; every target sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test lint types test-sqlite test-postgresql format sdl assets interop clean
+
+PORT ?= 8000
+BIN := .venv/bin
+# uv works in .venv, from the lock file only, whose hashes it checks.
+SYNC := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --inexact
+
+help: ## List what there is to make
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.made: scripts/make-venv scripts/uv.txt
+	@scripts/make-venv
+	@touch $@
+
+.venv/.runtime: .venv/.made pyproject.toml uv.lock
+	@echo "installing dependencies (locked, with hashes)"
+	@$(SYNC) --no-default-groups --group demo
+	@touch $@
+
+.venv/.development: .venv/.runtime
+	@echo "installing development tools (locked, with hashes)"
+	@$(SYNC)
+	@touch $@
+
+install: .venv/.development ## Set up everything for development
+
+demo: .venv/.runtime ## Send a first webhook, signed and retried, and watch it live (EVENT=path.json)
+	@$(BIN)/python examples/demo.py $(if $(EVENT),--event "$(EVENT)")
+
+run: .venv/.runtime ## Serve the API and GraphiQL on SQLite until stopped (PORT=8000)
+	@$(BIN)/graphook serve --port $(PORT)
+
+test: lint types test-sqlite test-postgresql ## Check everything: format, lint, types, layers and the suite on both back ends
+
+lint: .venv/.development ## Check format, lint and import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+
+types: .venv/.development ## Check types
+	$(BIN)/mypy
+
+test-sqlite: .venv/.development ## Run the suite on SQLite and the in-process broker
+	$(BIN)/pytest --backend sqlite
+
+test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redis, started for the run
+	$(BIN)/pytest --backend postgresql
+
+format: .venv/.development ## Format the code and mend what lint can
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+sdl: .venv/.development ## Write the GraphQL schema to graphql/schema.graphql, and the reference of the settings
+	$(BIN)/graphook sdl > graphql/schema.graphql
+	$(BIN)/graphook settings --markdown > docs/reference/settings.md
+
+assets: ## Build GraphiQL's files (needs Node 20.19 or later and the npm registry)
+	assets/build.sh
+
+interop: .venv/.development ## Run the graphql-http audits and four JavaScript clients (needs Node and the npm registry)
+	tests/interop/run.sh
+
+clean: ## Remove what was set up and built here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis graphook-data

@@ -1,0 +1,214 @@
+"""The ASGI application: the API, GraphiQL, health, and the delivery engine when everything runs in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import dramatiq
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from graphook import database
+from graphook.batch import Batcher
+from graphook.broker import Waker, create_broker
+from graphook.devkey import kept_secret, replace_secret
+from graphook.errors import Unauthenticated, Unavailable
+from graphook.feed import Feed
+from graphook.graphiql import graphiql_routes
+from graphook.graphql_view import GraphQLView
+from graphook.live import create_bus
+from graphook.logs import configure_logging
+from graphook.process import opened
+from graphook.sender import Sender
+from graphook.settings import Settings
+from models.attempt_feed import AttemptSource, Cursors
+from models.message import Accepted, Message, NewMessage
+from models.migrate import migrate
+from models.organisation import Organisation
+from models.token import Token
+from schema.api import schema, sdl
+from schema.context import Context, Services
+from workers.deliver import DELIVER, register_deliver
+from workers.engine import Engine
+
+log = logging.getLogger(__name__)
+
+# A batch of creates: messages, and bytes of payload.
+ACCEPT_ITEMS, ACCEPT_BYTES = 500, 4 * 1024 * 1024
+
+
+def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Callable[[str | None], None] | None = None) -> Starlette:
+    """The application. `worker` runs the delivery engine in this process: by default only on SQLite, where this process owns everything.
+
+    `on_ready` is called with the development token, if there is one.
+    """
+    token: str | None = None
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        nonlocal token
+        async with running(settings, worker=settings.embedded if worker is None else worker) as services:
+            app.state.services = services
+            if settings.development:
+                token = await development_token(settings)
+            if on_ready is not None:
+                on_ready(token)
+            yield
+
+    def make_context(caller: Any, headers: Mapping[str, str]) -> Context:
+        return Context(caller=caller, services=app.state.services, headers=headers)
+
+    view = GraphQLView(schema, Token.authenticate, make_context)
+    app = Starlette(
+        routes=[
+            Route("/", lambda _: RedirectResponse("/graphiql")),
+            Route("/graphql", view),
+            WebSocketRoute("/graphql", view),
+            Route("/schema.graphql", lambda _: PlainTextResponse(sdl(), media_type="application/graphql; charset=utf-8")),
+            Route("/healthz", lambda _: PlainTextResponse("ok")),
+            Route("/readyz", ready),
+            *graphiql_routes(lambda: token),
+        ],
+        lifespan=lifespan,
+    )
+    return app
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services]:
+    """Everything that the API needs, and the engine if it runs here; stopped in order at the end."""
+    if settings.embedded:
+        await migrate(settings.database_url)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(opened(settings, exclusive=True))
+        bus = create_bus(settings.database_url, settings.redis_url)
+        attempts = Feed(AttemptSource())
+        await bus.open(attempts.wake)
+        stack.push_async_callback(bus.close)
+        stack.push_async_callback(attempts.close)
+        broker = create_broker(settings.redis_url)
+        waker = Waker(broker)
+        stack.push_async_callback(waker.close)
+        if worker:
+            engine = await _start_engine(settings, bus, stack)
+            if settings.redis_url is None:
+                _consume(broker, engine, stack)
+        yield Services(
+            settings=settings,
+            policy=settings.ssrf_policy(),
+            accept=_accept_batcher(waker),
+            wake=waker.wake,
+            attempts=attempts,
+            cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
+        )
+
+
+def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:
+    async def flush(batch: Sequence[NewMessage]) -> Sequence[Accepted | Exception]:
+        accepted = await Message.accept(batch)
+        waker.wake(DELIVER, accepted.endpoint_ids)
+        return accepted.outcomes
+
+    return Batcher(flush, max_items=ACCEPT_ITEMS, max_weight=ACCEPT_BYTES, weigh=lambda message: len(message.body))
+
+
+async def _start_engine(settings: Settings, bus: Any, stack: AsyncExitStack) -> Engine:
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
+    await sender.open()
+    stack.push_async_callback(sender.close)
+    engine = Engine(settings, sender, bus, owns_database=settings.embedded)
+    task = asyncio.create_task(engine.run())
+
+    async def stop() -> None:
+        await engine.stop()
+        await task
+
+    stack.push_async_callback(stop)
+    return engine
+
+
+def _consume(broker: dramatiq.Broker, engine: Engine, stack: AsyncExitStack) -> None:
+    """Run the in-process broker's worker, which hands wake-ups to the engine."""
+    register_deliver(broker, engine.wake)
+    consumer = dramatiq.Worker(broker, worker_timeout=20, worker_threads=1)
+    consumer.start()
+    stack.callback(consumer.stop)
+
+
+async def development_token(settings: Settings) -> str:
+    """The developer's token, kept beside the database and made anew when it is no longer valid."""
+    path = settings.sqlite_path.parent / "development-token"
+    kept = kept_secret(path, lambda: "none yet")
+    try:
+        await Token.authenticate(f"Bearer {kept}")
+    except Unauthenticated:
+        organisation = await Organisation.default()
+        _, plain = await Token.mint(org_id=organisation.id, name="development")
+        return replace_secret(path, plain)
+    return kept
+
+
+async def ready(_: Request) -> Response:
+    """200 while the database answers, 503 while it does not."""
+    try:
+        async with database.read() as session:
+            await session.fetch_text("SELECT 1")
+    except Unavailable as error:
+        return JSONResponse({"database": str(error)}, 503, headers={"Retry-After": "1"})
+    return JSONResponse({"database": "ok"})
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce(self.servers[0].sockets[0].getsockname()[1])
+
+
+def serve(settings: Settings, *, worker: bool | None = None) -> None:
+    """Serve until stopped, and print the addresses and the development token."""
+    configure_logging(settings.log_level, settings.log_format)
+    tokens: list[str | None] = [None]
+    app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
+
+    def announce(port: int) -> None:
+        base = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
+        lines = [f"GraphQL:  {base}/graphql", f"GraphiQL: {base}/graphiql"]
+        if tokens[0] is not None:
+            lines.append(f"token: {tokens[0]}")
+        print("\n".join(lines), flush=True)
+
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=1024 * 1024,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    _Server(config, announce).run()
+
+
+def __getattr__(name: str) -> Starlette:
+    """`app`, for `uvicorn graphook.app:app`: built from the environment when it is asked for."""
+    if name != "app":
+        raise AttributeError(name)
+    settings = Settings.load()
+    configure_logging(settings.log_level, settings.log_format)
+    return create_app(settings)

@@ -1,0 +1,113 @@
+"""Group commit: what arrives while a flush is running is flushed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from graphook.errors import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Writes a batch in one transaction; answers per item with a result or the exception that is the item's own.
+Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    weight: int
+    answer: asyncio.Future[Result]
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items and hands them to `flush`, at most `concurrency` flushes at a time. There is no timer.
+
+    A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
+    item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once.
+    """
+
+    def __init__(
+        self,
+        flush: Flush[Item, Result],
+        *,
+        max_items: int,
+        max_weight: int = 0,
+        weigh: Callable[[Item], int] = lambda item: 0,
+        concurrency: int = 2,
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._max_weight = max_weight
+        self._weigh = weigh
+        self._concurrency = concurrency
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Result:
+        """The item's result, once its batch is committed. Raises what the flush answered for it."""
+        return await self._enqueue(item)
+
+    async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
+        """The results or exceptions of several items, in order."""
+        return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Return when nothing waits or runs."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _enqueue(self, item: Item) -> asyncio.Future[Result]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
+        self._queue.append(_Waiting(item, self._weigh(item), answer))
+        if len(self._running) < self._concurrency:
+            # The task starts on the loop's next turn: whatever is submitted in this one goes with it.
+            self._start()
+        return answer
+
+    def _start(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._run())
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        task.result()
+        if self._queue and len(self._running) < self._concurrency:
+            self._start()
+
+    async def _run(self) -> None:
+        batch: list[_Waiting[Item, Result]] = []
+        weight = 0
+        while self._queue and len(batch) < self._max_items:
+            if batch and self._max_weight and weight + self._queue[0].weight > self._max_weight:
+                break
+            waiting = self._queue.popleft()
+            weight += waiting.weight
+            batch.append(waiting)
+        if batch:
+            await self._settle(batch)
+
+    async def _settle(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+        try:
+            results = await self._flush([waiting.item for waiting in batch])
+        except Exception as error:
+            if len(batch) == 1 or isinstance(error, Unavailable):
+                results = [error] * len(batch)
+            else:
+                middle = len(batch) // 2
+                await self._settle(batch[:middle])
+                await self._settle(batch[middle:])
+                return
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.answer.done():  # its caller was cancelled; the row stands all the same
+                continue
+            if isinstance(result, Exception):
+                waiting.answer.set_exception(result)
+            else:
+                waiting.answer.set_result(result)

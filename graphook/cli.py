@@ -1,0 +1,222 @@
+"""The command line: `graphook serve`, `work`, `migrate`, `token`, `sdl`, `settings` and `doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from graphook import __version__
+from graphook.auth import ALL_SCOPES
+from graphook.clock import format_rfc3339, now
+from graphook.errors import GraphookError
+from graphook.process import CannotStart, opened
+from graphook.settings import BadSettings, Settings, describe
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0 when it worked, 1 when it failed, 2 when it was called wrongly."""
+    arguments = _parser().parse_args(argv)
+    try:
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        return run(arguments)
+    except (BadSettings, CannotStart, GraphookError) as error:
+        print(f"graphook: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadSettings) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="graphook",
+        description="Graphook sends webhooks: GraphQL in; signed, retried and recorded deliveries out.",
+        epilog="Settings come from GRAPHOOK_… environment variables; `graphook settings` lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"graphook {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = _command(commands, "serve", _serve, "run the API, GraphiQL and, on SQLite, the delivery engine", "graphook serve --port 8000")
+    serve.add_argument("--host", help="address to listen on (GRAPHOOK_HOST, 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on, 0 for a free one (GRAPHOOK_PORT, 8000)")
+    choice = serve.add_mutually_exclusive_group()
+    choice.add_argument("--worker", action="store_true", default=None, help="run the delivery engine here on PostgreSQL too")
+    choice.add_argument("--no-worker", action="store_false", dest="worker", help="leave deliveries to `graphook work`")
+
+    work = _command(commands, "work", _work, "run a delivery worker (PostgreSQL); the same as `dramatiq workers.main`", "graphook work")
+    work.add_argument("dramatiq", nargs="*", help="arguments for Dramatiq, after --, such as -- --processes 2")
+
+    _command(commands, "migrate", _migrate, "bring the database to the newest schema", "graphook migrate")
+
+    token = _command(commands, "token", None, "make, list and revoke API tokens", "graphook token create --name backend")
+    tokens = token.add_subparsers(required=True, metavar="ACTION")
+    create = _command(
+        tokens,
+        "create",
+        _token_create,
+        "make a token; it is shown once",
+        "graphook token create --name backend --scope send\n  graphook token create --name acme-portal --app acme --expires 7d",
+    )
+    create.add_argument("--name", required=True, help="what the token is for")
+    create.add_argument("--app", metavar="ID_OR_UID", help="limit the token to one application")
+    create.add_argument(
+        "--scope", action="append", choices=[scope.value for scope in ALL_SCOPES], help="what it may do; all when not given"
+    )
+    create.add_argument(
+        "--feature-flag", action="append", default=[], metavar="FLAG", help="event types behind this flag are visible to it"
+    )
+    create.add_argument(
+        "--expires", type=_duration, metavar="TIME", help="how long it is valid, such as 12h or 30d; for ever when not given"
+    )
+    _command(tokens, "list", _token_list, "list the tokens, without their text", "graphook token list")
+    revoke = _command(tokens, "revoke", _token_revoke, "make a token useless at once", "graphook token revoke tok_2Zz…")
+    revoke.add_argument("id", help="the token's id, from `graphook token list`")
+
+    _command(commands, "sdl", _sdl, "print the GraphQL schema", "graphook sdl > schema.graphql")
+    settings = _command(commands, "settings", _settings, "list every setting with its default and meaning", "graphook settings")
+    settings.add_argument("--markdown", action="store_true", help="as the table of the documentation")
+    _command(commands, "doctor", _doctor, "check the installation, the database and Redis, and say what to do", "graphook doctor")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"Example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if run is not None:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30m, 12h or 7d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+# Each command imports what it needs when it runs: `--help` should not wait for a database driver.
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from graphook.app import serve
+
+    serve(Settings.load(host=arguments.host, port=arguments.port), worker=arguments.worker)
+    return 0
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    Settings.load()
+    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
+    os.environ.setdefault("dramatiq_worker_timeout", "20")
+    os.execv(sys.executable, command)
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from models.migrate import migrate
+
+    applied = asyncio.run(migrate(Settings.load().database_url))
+    print("\n".join(f"applied {name}" for name in applied) if applied else "nothing to apply")
+    return 0
+
+
+def _token_create(arguments: argparse.Namespace) -> int:
+    from models.application import Application
+    from models.migrate import migrate
+    from models.organisation import Organisation
+    from models.token import Token
+
+    async def create() -> None:
+        settings = Settings.load()
+        await migrate(settings.database_url)
+        async with opened(settings):
+            organisation = await Organisation.default()
+            app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app else None
+            token, plain = await Token.mint(
+                "app" if app else "org",
+                org_id=organisation.id,
+                app_id=app.id if app else None,
+                name=arguments.name,
+                scopes=arguments.scope or ALL_SCOPES,
+                feature_flags=arguments.feature_flag,
+                expires_at=now() + arguments.expires if arguments.expires else None,
+            )
+            print(f"id: {token.id}\ntoken: {plain}\nKeep it safe: it is not shown again.")
+
+    asyncio.run(create())
+    return 0
+
+
+def _token_list(_: argparse.Namespace) -> int:
+    from models.token import Token
+
+    async def show() -> None:
+        async with opened(Settings.load()):
+            for token in await Token.all().order_by("id"):
+                state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
+                until = format_rfc3339(token.expires_at) if token.expires_at else "for ever"
+                print(f"{token.id}  {state:8} {token.kind:4} {token.app_id or '-'}  {','.join(token.scopes)}  until {until}  {token.name}")
+
+    asyncio.run(show())
+    return 0
+
+
+def _token_revoke(arguments: argparse.Namespace) -> int:
+    from models.token import Token
+
+    async def revoke() -> int:
+        async with opened(Settings.load()):
+            token = await Token.get_or_none(id=arguments.id)
+            if token is None:
+                print(f"graphook: there is no token {arguments.id!r}; see `graphook token list`", file=sys.stderr)
+                return 1
+            await token.revoke()
+            print(f"revoked {token.id}")
+            return 0
+
+    return asyncio.run(revoke())
+
+
+def _sdl(_: argparse.Namespace) -> int:
+    from schema.api import sdl
+
+    sys.stdout.write(sdl())
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    if arguments.markdown:
+        sys.stdout.write(settings_markdown())
+    else:
+        for name, default, text in describe():
+            print(f"{name}\n    {text}\n    Default: {default or '(none)'}")
+    return 0
+
+
+def settings_markdown() -> str:
+    """The reference page of the settings."""
+    rows = [f"| `{name}` | {f'`{default}`' if default else '–'} | {text} |" for name, default, text in describe()]
+    return "\n".join(
+        ("# Settings", "", "Lists are separated by commas.", "", "| variable | default | meaning |", "|---|---|---|", *rows, "")
+    )
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from graphook.doctor import examine
+
+    return asyncio.run(examine())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The connection to the database, and SQL that means the same on PostgreSQL and SQLite.
+
+Control-plane rows go through Tortoise. Hot statements are `Statement`s: one text per dialect, the same parameters and the same rows. Both share
+Tortoise's connections. A transaction is open for milliseconds and never while something is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import asyncpg
+import orjson
+from tortoise import Tortoise
+from tortoise.backends.asyncpg.client import TransactionWrapper
+from tortoise.backends.base.client import TransactionalDBClient
+from tortoise.connection import get_connections
+from tortoise.exceptions import DBConnectionError
+
+from graphook.errors import Unavailable
+from graphook.sqlite import ImmediateTransactionWrapper
+
+Dialect = Literal["postgresql", "sqlite"]
+Row = Mapping[str, Any]
+
+MODELS = "models"
+_LOST_CONNECTION = (
+    ConnectionError,
+    TimeoutError,
+    DBConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    sqlite3.OperationalError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One hot statement. PostgreSQL takes `$1…`; SQLite takes `?1…`, and reads a list parameter as a JSON array (`json_each`)."""
+
+    postgresql: str
+    sqlite: str
+
+    @classmethod
+    def same(cls, text: str) -> Statement:
+        """A statement that both dialects read alike, written with `$1…`."""
+        return cls(postgresql=text, sqlite=re.sub(r"\$(\d+)", r"?\1", text))
+
+    def text(self, dialect: Dialect) -> str:
+        return self.postgresql if dialect == "postgresql" else self.sqlite
+
+
+def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
+    """Tortoise's configuration for a database URL."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        connection: dict[str, Any] = {
+            "engine": "graphook.sqlite",
+            "credentials": {"file_path": url.removeprefix("sqlite://")},
+        }
+    elif parts.scheme in ("postgres", "postgresql"):
+        credentials: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or 5432,
+            "user": unquote(parts.username or "postgres"),
+            "password": unquote(parts.password) if parts.password else None,
+            "database": unquote(parts.path.lstrip("/")),
+            "minsize": 1,
+            "maxsize": pool_size,
+            "application_name": "graphook",
+            "server_settings": {
+                "statement_timeout": "10s",
+                "lock_timeout": "3s",
+                "idle_in_transaction_session_timeout": "10s",
+                "timezone": "UTC",
+            },
+            **dict(parse_qsl(parts.query)),
+        }
+        connection = {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
+    else:
+        raise ValueError(f"a database URL begins with sqlite:// or postgresql://, not {parts.scheme!r}")
+    return {
+        "connections": {"default": connection},
+        "apps": {"models": {"models": [MODELS], "migrations": "models.migrations", "default_connection": "default"}},
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+async def connect(url: str, pool_size: int = 10) -> None:
+    """Open the process's database. Call once per event loop; every task of the process sees it afterwards."""
+    await Tortoise.init(config=tortoise_config(url, pool_size), _enable_global_fallback=True)
+    await _client().execute_query("SELECT 1")
+
+
+async def disconnect() -> None:
+    """Close the process's database connections."""
+    await Tortoise.close_connections()
+
+
+def _client() -> Any:
+    return Tortoise.get_connection("default")
+
+
+def dialect() -> Dialect:
+    """The dialect of the connected database."""
+    return "sqlite" if _client().capabilities.dialect == "sqlite" else "postgresql"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an exception means that the database cannot be reached or written right now."""
+    return isinstance(error, _LOST_CONNECTION)
+
+
+class Session:
+    """One connection, inside a transaction or reading: runs statements in the connected dialect."""
+
+    def __init__(self, dialect: Dialect, connection: Any) -> None:
+        self.dialect = dialect
+        self._connection = connection
+
+    async def fetch(self, statement: Statement, *args: Any) -> Sequence[Row]:
+        """Run a statement and return its rows."""
+        return await self.fetch_text(statement.text(self.dialect), *args)
+
+    async def fetch_text(self, sql: str, *args: Any) -> Sequence[Row]:
+        """Run SQL already written for this dialect and return its rows."""
+        if self.dialect == "postgresql":
+            rows: Sequence[Row] = await self._connection.fetch(sql, *args)
+            return rows
+        found: Sequence[Row] = await self._connection.execute_fetchall(sql, [_sqlite_value(arg) for arg in args])
+        return found
+
+    async def fetch_rows(self, statement: Statement, rows: Sequence[Sequence[Any]], *args: Any) -> Sequence[Row]:
+        """Run a statement over many rows at once: PostgreSQL gets one array per column (`$1…$k`), SQLite one JSON array of rows (`?1`).
+        Further arguments follow."""
+        if not rows:
+            return []
+        if self.dialect == "postgresql":
+            return await self.fetch(statement, *(list(column) for column in zip(*rows, strict=True)), *args)
+        return await self.fetch(statement, list(rows), *args)
+
+    async def write_rows(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
+        """Write many rows at once without reading anything back; bytes are allowed."""
+        if not rows:
+            return
+        if self.dialect == "postgresql":
+            await self._connection.execute(statement.postgresql, *(list(column) for column in zip(*rows, strict=True)))
+        else:
+            await self._connection.executemany(statement.sqlite, rows)
+
+
+def _sqlite_value(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, list | tuple) else value
+
+
+@asynccontextmanager
+async def read() -> AsyncIterator[Session]:
+    """A session for statements that each stand alone."""
+    client = _client()
+    try:
+        async with client.acquire_connection() as connection:
+            yield Session(dialect(), connection)
+    except _LOST_CONNECTION as error:
+        raise Unavailable("The database cannot be reached; nothing was read.") from error
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[Session]:
+    """A session inside one transaction, committed when the block ends and rolled back when it raises or is cancelled.
+
+    Tortoise's own queries inside the block take part in it. Inside another transaction it joins that one. Tortoise's `in_transaction` is not
+    used: a task cancelled while that begins leaks its pool connection.
+    """
+    client = _client()
+    if isinstance(client, TransactionalDBClient):
+        yield Session(dialect(), client._connection)
+        return
+    try:
+        async with client.acquire_connection() as connection:
+            if dialect() == "postgresql":
+                async with connection.transaction():
+                    with _joined_by_tortoise(TransactionWrapper(client), connection):
+                        yield Session("postgresql", connection)
+            else:
+                async with _sqlite_transaction(connection):
+                    with _joined_by_tortoise(ImmediateTransactionWrapper(client), connection):
+                        yield Session("sqlite", connection)
+    except _LOST_CONNECTION as error:
+        raise Unavailable("The database cannot be reached; repeat the request with the same idempotency key.") from error
+
+
+@contextmanager
+def _joined_by_tortoise(wrapper: Any, connection: Any) -> Iterator[None]:
+    wrapper._connection = connection
+    connections = get_connections()
+    token = connections.set("default", wrapper)
+    try:
+        yield
+    finally:
+        connections.reset(token)
+
+
+@asynccontextmanager
+async def _sqlite_transaction(connection: Any) -> AsyncIterator[None]:
+    # aiosqlite runs each call in its thread even if the waiting task is cancelled: begin and end must be seen through,
+    # or the one connection would stay inside a transaction that nobody owns.
+    await _seen_through(connection.execute("BEGIN IMMEDIATE"), undo=connection.rollback)
+    try:
+        yield
+    except BaseException:
+        await _seen_through(connection.rollback())
+        raise
+    await _seen_through(connection.commit())
+
+
+async def _seen_through(call: Any, undo: Any = None) -> None:
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if undo is not None:
+            await undo()
+        raise

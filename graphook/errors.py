@@ -1,0 +1,83 @@
+"""The errors a caller can be told about, each with a machine-readable code.
+
+    GraphookError
+    ├── InvalidInput      BAD_USER_INPUT     a value breaks a rule; `path` names it
+    ├── InvalidInputs     (the first's)      several values break rules
+    ├── NotFound          NOT_FOUND          unknown to the caller, or somebody else's
+    ├── Conflict          CONFLICT           a uid, event id or idempotency key is taken
+    ├── Forbidden         FORBIDDEN          the token lacks the scope
+    ├── LimitExceeded     LIMIT_EXCEEDED     a documented limit is reached
+    ├── Unauthenticated   UNAUTHENTICATED    no token, or one that is unknown, expired or revoked
+    └── Unavailable       UNAVAILABLE        the database cannot be reached; safe to repeat with the same key
+
+Everything else is a fault of ours: it is logged with a request id and answered as INTERNAL_SERVER_ERROR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GraphookError(Exception):
+    """An expected failure. `message` is one sentence for a person; `path` names the argument it is about, if any."""
+
+    code = "INTERNAL_SERVER_ERROR"
+
+    def __init__(self, message: str, path: Sequence[str] = (), *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = tuple(path)
+        if code is not None:
+            self.code = code
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """What graphql-core copies into a top-level error's `extensions`."""
+        found: dict[str, object] = {"code": self.code}
+        if self.path:
+            found["path"] = list(self.path)
+        return found
+
+
+class InvalidInput(GraphookError):
+    code = "BAD_USER_INPUT"
+
+
+class InvalidInputs(GraphookError):
+    """Several values break rules at once; `errors` has one each."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, errors: Sequence[InvalidInput]) -> None:
+        super().__init__(errors[0].message, errors[0].path, code=errors[0].code)
+        self.errors = tuple(errors)
+
+
+class NotFound(GraphookError):
+    code = "NOT_FOUND"
+
+
+class Conflict(GraphookError):
+    code = "CONFLICT"
+
+
+class Forbidden(GraphookError):
+    code = "FORBIDDEN"
+
+
+class LimitExceeded(GraphookError):
+    code = "LIMIT_EXCEEDED"
+
+
+class Unauthenticated(GraphookError):
+    code = "UNAUTHENTICATED"
+
+
+class Unavailable(GraphookError):
+    """The database cannot be reached. `retry_after` is in seconds."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,0 +1,214 @@
+"""A feed follows committed rows of one key for many subscribers: one reader per key and process, resumable from any cursor.
+
+    wake-up or one-second tick ─► reader ─► rows after its position ─► every subscriber's queue
+
+A subscriber first queues what the reader finds from then on, then reads by itself what lies between its own cursor and the reader's position:
+nothing is missed and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from graphook.errors import GraphookError, Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PAGE = 500
+QUEUE = 2000
+TICK = 1.0
+# While a commit is still hidden behind an older open transaction, look again this soon, this often.
+PATIENCE_SECONDS, PATIENCE_TIMES = 0.01, 100
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the order of commits."""
+
+    commit: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[T]):
+    """A row and its place."""
+
+    position: Position
+    item: T
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Generic[T]):
+    """Rows in commit order. `hidden`: committed rows may exist that cannot be read in order yet."""
+
+    events: Sequence[Event[T]]
+    hidden: bool
+
+
+class Overflow(GraphookError):
+    """A subscriber did not keep up; it can resume from its last cursor."""
+
+    code = "SUBSCRIPTION_OVERFLOW"
+
+
+class Source(Protocol[T]):
+    """Reads rows of a key in commit order."""
+
+    async def head(self, key: str) -> Position:
+        """The place behind everything that is committed now."""
+
+    async def read(self, key: str, after: Position, limit: int) -> Chunk[T]:
+        """Rows after a place."""
+
+
+@dataclass(eq=False)
+class _Subscriber(Generic[T]):
+    queue: asyncio.Queue[Event[T] | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    overflowed: bool = False
+
+
+class Feed(Generic[T]):
+    """All readers of one process."""
+
+    def __init__(self, source: Source[T]) -> None:
+        self._source = source
+        self._readers: dict[str, _Reader[T]] = {}
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+
+    def wake(self, key: str) -> None:
+        """The key has news."""
+        if (reader := self._readers.get(key)) is not None:
+            reader.awake.set()
+        for awake in self._watchers.get(key, ()):
+            awake.set()
+
+    async def follow(self, key: str, after: Position | None) -> AsyncGenerator[Event[T], None]:
+        """Rows of the key after a place (from now on, when None), for ever. Raises `Overflow` when the caller does not keep up."""
+        if key not in self._readers:
+            self._readers[key] = _Reader(key, self._source)
+        reader = self._readers[key]
+        subscriber: _Subscriber[T] = _Subscriber()
+        reader.users += 1
+        try:
+            position = await reader.join(subscriber)
+            last = position if after is None else after
+            while last < position:
+                chunk = await self._source.read(key, last, PAGE)
+                for event in chunk.events:
+                    if event.position <= position:
+                        last = event.position
+                        yield event
+                if len(chunk.events) < PAGE:
+                    break
+            while True:
+                event_or_end = await subscriber.queue.get()
+                if event_or_end is None:
+                    raise Overflow("Events came faster than they were read; resume with `after` from the last cursor.")
+                if event_or_end.position > last:
+                    last = event_or_end.position
+                    yield event_or_end
+        finally:
+            reader.users -= 1
+            reader.subscribers.discard(subscriber)
+            if not reader.users:
+                reader.stop()
+                if self._readers.get(key) is reader:
+                    del self._readers[key]
+
+    async def changes(self, key: str) -> AsyncGenerator[None, None]:
+        """Once at first, then whenever the key may have news, and every second at the latest."""
+        awake = asyncio.Event()
+        self._watchers.setdefault(key, set()).add(awake)
+        try:
+            while True:
+                awake.clear()
+                yield
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        await awake.wait()
+        finally:
+            self._watchers[key].discard(awake)
+            if not self._watchers[key]:
+                del self._watchers[key]
+
+    async def close(self) -> None:
+        """Stop every reader."""
+        for reader in list(self._readers.values()):
+            reader.stop()
+        self._readers.clear()
+
+
+class _Reader(Generic[T]):
+    """Follows one key while it has subscribers."""
+
+    def __init__(self, key: str, source: Source[T]) -> None:
+        self._key = key
+        self._source = source
+        self._position: Position | None = None
+        self._joining = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self.awake = asyncio.Event()
+        self.subscribers: set[_Subscriber[T]] = set()
+        self.users = 0
+
+    async def join(self, subscriber: _Subscriber[T]) -> Position:
+        """Queue everything after the answered place for the subscriber."""
+        async with self._joining:
+            if self._position is None:
+                self._position = await self._source.head(self._key)
+            # No await between the two: what the reader delivers next goes to the subscriber too.
+            self.subscribers.add(subscriber)
+            if self._task is None:
+                self._task = asyncio.create_task(self._run())
+            return self._position
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        patience = 0
+        while True:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS if patience else TICK):
+                    await self.awake.wait()
+            except TimeoutError:
+                pass
+            woken = self.awake.is_set()
+            self.awake.clear()
+            try:
+                hidden = await self._read_all()
+            except Unavailable as error:
+                log.warning("a live reader waits for the database: %s", error)
+                continue
+            if woken:
+                patience = PATIENCE_TIMES
+            patience = patience - 1 if hidden and patience else 0
+
+    async def _read_all(self) -> bool:
+        assert self._position is not None
+        while True:
+            chunk = await self._source.read(self._key, self._position, PAGE)
+            for event in chunk.events:
+                self._position = event.position
+                for subscriber in list(self.subscribers):
+                    self._hand_over(subscriber, event)
+            if len(chunk.events) < PAGE:
+                return chunk.hidden
+
+    def _hand_over(self, subscriber: _Subscriber[T], event: Event[T]) -> None:
+        try:
+            subscriber.queue.put_nowait(event)
+        except asyncio.QueueFull:
+            # Tell it in the place of the oldest event, and forget it: it resumes from its own cursor.
+            self.subscribers.discard(subscriber)
+            while not subscriber.queue.empty():
+                subscriber.queue.get_nowait()
+            subscriber.queue.put_nowait(None)

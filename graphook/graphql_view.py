@@ -1,0 +1,295 @@
+"""GraphQL over HTTP, server-sent events and WebSocket on one URL: Strawberry's view with its departures from the specifications mended.
+
+A request is authenticated before its body is read. Every answer is JSON with coded errors. Tokens come in headers or in `connection_init`,
+never in cookies, so any origin may connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from cross_web import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry import subscriptions
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
+from strawberry.http.streaming import SSETransport
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types.graphql import OperationType
+
+from graphook import strict_json
+from graphook.errors import GraphookError, Unauthenticated, Unavailable
+from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_event_stream
+
+MAX_BODY = 8 * 1024 * 1024
+INIT_WAIT = timedelta(seconds=10)
+MAX_OPERATIONS = 20
+RECHECK_SECONDS = 30.0
+
+# What a request error is answered with when the client speaks the new media type.
+REQUEST_ERROR_STATUS = 400
+
+Authenticate = Callable[[str | None], Awaitable[Any]]
+MakeContext = Callable[[Any, Mapping[str, str]], Any]
+
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+}
+_PREFLIGHT = _CORS | {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Accept",
+    "Access-Control-Max-Age": "600",
+}
+
+
+class EventStream(SSETransport):
+    """Server-sent events with plain line feeds, which clients split on, and only where the client wants them first."""
+
+    def accepts(self, accept: str) -> bool:
+        return wants_event_stream(accept)
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        return super().encode_event(event, data).replace("\r\n", "\n")
+
+    def encode_comment(self, comment: str) -> str:
+        return f": {comment}\n\n"
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
+    """graphql-transport-ws, strict about frames and lenient where the protocol is; a revoked token ends the socket."""
+
+    _recheck: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Any) -> None:
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str) or not _is_well_formed(message):
+            await self.handle_invalid_message("Invalid message received")
+            return
+        if message.get("payload", 0) is None:  # the protocol allows null for an absent payload
+            message = {name: value for name, value in message.items() if name != "payload"}
+        await super().handle_message(message)  # type: ignore[arg-type]
+        if self.connection_acknowledged and self._recheck is None:
+            self._recheck = asyncio.create_task(self._recheck_forever())
+
+    async def handle_ping(self, message: Any) -> None:
+        await self.send_message({"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})})
+
+    async def shutdown(self) -> None:
+        if self._recheck is not None:
+            self._recheck.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._recheck
+        await super().shutdown()
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: Any) -> str | None:
+        # An operation's mistake is answered to that operation; the socket's others live on.
+        return None
+
+    async def _recheck_forever(self) -> None:
+        view: Any = self.view
+        while True:
+            await asyncio.sleep(view.recheck_seconds)
+            try:
+                await view.authenticate(self.context.authorization)
+            except Unauthenticated:
+                await self.websocket.close(code=4403, reason="Forbidden")
+                return
+            except GraphookError:
+                continue  # the database is away; the token is looked at again next time
+
+
+def _is_well_formed(message: Mapping[str, Any]) -> bool:
+    if message["type"] != "subscribe":
+        return True
+    payload = message.get("payload")
+    return (
+        isinstance(message.get("id"), str)
+        and bool(message["id"])
+        and isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
+
+
+class _SubResponse(Response):
+    media_type = JSON
+
+
+class GraphQLView(GraphQL[Any, None]):
+    """The ASGI application of the GraphQL URL.
+
+    `authenticate` gets the Authorization value and answers with the caller or raises `Unauthenticated`; `make_context` gets the caller and
+    the request's headers. A context has the attributes `authorization`, `connection_params` and `caller`.
+    """
+
+    graphql_transport_ws_handler_class = SocketHandler
+    stream_transport_classes_by_protocol = {
+        **GraphQL.stream_transport_classes_by_protocol,
+        subscriptions.GRAPHQL_SSE_PROTOCOL: EventStream,
+    }
+
+    def __init__(
+        self, schema: Any, authenticate: Authenticate, make_context: MakeContext, *, recheck_seconds: float = RECHECK_SECONDS
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(
+                subscriptions.GRAPHQL_TRANSPORT_WS_PROTOCOL,
+                subscriptions.GRAPHQL_SSE_PROTOCOL,
+                subscriptions.MULTIPART_SUBSCRIPTION_PROTOCOL,
+            ),
+            connection_init_wait_timeout=INIT_WAIT,
+            max_subscriptions_per_connection=MAX_OPERATIONS,
+            allowed_origins=["*"],
+        )
+        self.authenticate = authenticate
+        self.make_context = make_context
+        self.recheck_seconds = recheck_seconds
+
+    # HTTP
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, _capped(receive))
+        if request.method == "OPTIONS":
+            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
+            return
+        response = await self._answer(request)
+        response.headers.update(_CORS)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        media_type = single_answer(request.headers.get("accept"))
+        try:
+            if media_type is None:
+                raise HTTPException(406, "The answer is JSON, an event stream or multipart/mixed; accept one of them.")
+            if request.method not in ("GET", "POST"):
+                raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+            caller = await self.authenticate(request.headers.get("authorization"))
+            context = self.make_context(caller, request.headers)
+            context.authorization = request.headers.get("authorization")
+            return await self.run(request, context=context)
+        except HTTPException as error:
+            status = 415 if error.reason == "Unsupported content type" else error.status_code
+            headers = {"Allow": "POST" if request.method == "GET" else "GET, POST"} if status == 405 else {}
+            return _refusal(status, error.reason, "BAD_REQUEST" if status == 400 else f"HTTP_{status}", media_type, headers)
+        except Unauthenticated as error:
+            return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
+        except Unavailable as error:
+            return _refusal(503, error.message, error.code, media_type, {"Retry-After": str(error.retry_after)})
+
+    def decode_json(self, data: str | bytes) -> object:
+        try:
+            return strict_json.loads(data)
+        except strict_json.BadJSON as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
+
+    def encode_json(self, data: object) -> str:
+        return strict_json.dumps(data).decode()
+
+    def parse_json(self, data: str | bytes) -> Any:
+        value = super().parse_json(data)
+        if not isinstance(value, dict):
+            raise HTTPException(400, "The request body must be a JSON object.")
+        return value
+
+    async def parse_http_body(self, request: Any) -> Any:
+        data: Any = await super().parse_http_body(request)
+        if not isinstance(data.operation_name, str | None):
+            raise HTTPException(400, "operationName must be a string or null.")
+        return data
+
+    async def execute_single(
+        self, request: Any, request_adapter: Any, sub_response: Any, context: Any, root_value: None, request_data: Any
+    ) -> Any:
+        allowed = set(OperationType.from_http(request_adapter.method)) - {OperationType.SUBSCRIPTION}
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types=allowed,
+                operation_extensions=request_data.extensions,
+            )
+        except CannotGetOperationTypeError as error:
+            raise HTTPException(400, error.as_http_error_reason()) from error
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                raise HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.") from error
+            raise HTTPException(405, error.as_http_error_reason(request_adapter.method)) from error
+        except MissingQueryError as error:
+            raise HTTPException(400, "No GraphQL query found in the request") from error
+
+    async def get_sub_response(self, request: Any) -> Response:
+        response = _SubResponse()
+        response.status_code = None  # type: ignore[assignment]
+        del response.headers["content-length"]
+        del response.headers["content-type"]
+        response.media_type = single_answer(request.headers.get("accept")) or JSON
+        return response
+
+    def create_response(self, response_data: Any, sub_response: Response) -> Response:
+        status, headers = 200, {}
+        errors = response_data.get("errors")
+        if errors and response_data.get("data") is None and all("path" not in error for error in errors):
+            del response_data["data"]  # a request error has no data entry at all
+            if sub_response.media_type == RESPONSE_JSON:
+                status = REQUEST_ERROR_STATUS
+        codes = {error.get("extensions", {}).get("code") for error in errors or ()}
+        if Unavailable.code in codes:
+            status, headers = 503, {"Retry-After": "1"}
+        return Response(self.encode_json(response_data), status, headers=headers, media_type=f"{sub_response.media_type}; charset=utf-8")
+
+    # WebSocket
+
+    async def get_context(self, request: HTTPConnection, response: Any) -> Any:
+        assert isinstance(request, WebSocket)
+        context = self.make_context(None, request.headers)
+        context.authorization = request.headers.get("authorization")
+        return context
+
+    async def on_ws_connect(self, context: Any) -> dict[str, object]:
+        params = {name.lower(): value for name, value in (context.connection_params or {}).items()}
+        given = params.get("authorization")
+        if isinstance(given, str):
+            context.authorization = given
+        try:
+            context.caller = await self.authenticate(context.authorization)
+        except GraphookError as error:
+            raise ConnectionRejectionError from error
+        return {}
+
+
+def _capped(receive: Receive) -> Receive:
+    size = 0
+
+    async def capped() -> Message:
+        nonlocal size
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > MAX_BODY:
+                raise HTTPException(413, f"The request body has more than {MAX_BODY} bytes.")
+        return message
+
+    return capped
+
+
+def _refusal(status: int, message: str, code: str, media_type: str | None, headers: Mapping[str, str]) -> Response:
+    body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+    return Response(strict_json.dumps(body), status, headers=dict(headers), media_type=f"{media_type or JSON}; charset=utf-8")

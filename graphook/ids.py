@@ -1,0 +1,106 @@
+"""Ids: a prefix that names the kind and a KSUID, so that byte order is creation order (to four milliseconds).
+
+A KSUID here is 160 bits in base 62: 32 bits of seconds since 2014-05-13T16:53:20Z, 8 bits counting four-millisecond steps, 120 random bits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+
+from graphook.clock import now, to_us
+
+ID_PREFIXES = {
+    "organisation": "org_",
+    "application": "app_",
+    "endpoint": "ep_",
+    "message": "msg_",
+    "attempt": "atmpt_",
+    "event_type": "evtype_",
+    "task": "qtask_",
+    "integration": "integ_",
+    "token": "tok_",
+}
+
+LENGTH = 27
+_EPOCH_SECONDS = 1_400_000_000
+_EPOCH = datetime.fromtimestamp(_EPOCH_SECONDS, UTC)
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS = {character: value for value, character in enumerate(_ALPHABET)}
+_TRIPLES = [a + b + c for a in _ALPHABET for b in _ALPHABET for c in _ALPHABET]
+_FORM = re.compile(r"[0-9A-Za-z]{27}")
+_RANDOM_BITS = 120
+_MAX_PAYLOAD = 2**160 - 1
+_latest = 0
+
+
+def new_id(prefix: str, at: datetime | None = None) -> str:
+    """A fresh id of the kind that `prefix` names, made at `at` (now, when not given).
+
+    Ids that one process makes for the same moment follow each other in the order they were made.
+    """
+    global _latest
+    bits = _time_bits(at or now()) << _RANDOM_BITS
+    value = bits | int.from_bytes(os.urandom(15))
+    if bits >> _RANDOM_BITS == _latest >> _RANDOM_BITS and value <= _latest:
+        value = min(_latest + 1 + int.from_bytes(os.urandom(8)), bits + (1 << _RANDOM_BITS) - 1)
+    _latest = value
+    return prefix + _encode(value)
+
+
+def start_id(prefix: str, at: datetime) -> str:
+    """The lowest id of that moment: ids made at `at` or later are not below it."""
+    return prefix + _encode(_time_bits(at) << _RANDOM_BITS)
+
+
+def end_id(prefix: str, at: datetime) -> str:
+    """The highest id of that moment: ids made before `at` are not above it."""
+    return prefix + _encode((_time_bits(at) + 1 << _RANDOM_BITS) - 1)
+
+
+def id_time(identifier: str) -> datetime:
+    """When an id was made, to four milliseconds. Raises ValueError on what is no id."""
+    bits = _decode(identifier[-LENGTH:]) >> _RANDOM_BITS
+    return _EPOCH + timedelta(seconds=bits >> 8, milliseconds=(bits & 0xFF) * 4)
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Whether the text is a well-formed id of that kind."""
+    if not text.startswith(prefix) or len(text) != len(prefix) + LENGTH:
+        return False
+    try:
+        _decode(text[-LENGTH:])
+    except ValueError:
+        return False
+    return True
+
+
+def starts_with_prefix(text: str) -> bool:
+    """Whether the text begins like an id of ours; a uid must not, or references would be ambiguous."""
+    return text.startswith(tuple(ID_PREFIXES.values()))
+
+
+def _time_bits(at: datetime) -> int:
+    microseconds = min(max(to_us(at) - _EPOCH_SECONDS * 1_000_000, 0), 2**32 * 1_000_000 - 1)
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return seconds << 8 | rest // 4000
+
+
+def _encode(value: int) -> str:
+    groups = []
+    for _ in range(9):
+        value, group = divmod(value, 238_328)
+        groups.append(_TRIPLES[group])
+    return "".join(reversed(groups))
+
+
+def _decode(text: str) -> int:
+    if _FORM.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a KSUID")
+    value = 0
+    for character in text:
+        value = value * 62 + _DIGITS[character]
+    if value > _MAX_PAYLOAD:
+        raise ValueError(f"{text!r} is beyond 160 bits")
+    return value

@@ -1,0 +1,50 @@
+"""Which media type a GraphQL answer has, from the Accept header."""
+
+from __future__ import annotations
+
+RESPONSE_JSON = "application/graphql-response+json"
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+_STREAMS = (EVENT_STREAM, "multipart/mixed")
+
+
+def accepted(header: str) -> list[str]:
+    """The media types of an Accept header, most wanted first; those with q=0 are left out."""
+    weighed: list[tuple[float, str]] = []
+    for part in header.split(","):
+        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if media_type and quality > 0:
+            weighed.append((quality, media_type))
+    weighed.sort(key=lambda pair: -pair[0])
+    return [media_type for _, media_type in weighed]
+
+
+def single_answer(header: str | None) -> str | None:
+    """The media type of an answer in one piece; None when the client accepts none."""
+    if not header:
+        return JSON
+    types = accepted(header)
+    for media_type in types:
+        if media_type == RESPONSE_JSON:
+            return RESPONSE_JSON
+        if media_type in (JSON, "application/*", "*/*"):
+            return JSON
+    # A client that only wants a stream still gets request errors in one piece.
+    return RESPONSE_JSON if any(media_type in _STREAMS for media_type in types) else None
+
+
+def wants_event_stream(header: str) -> bool:
+    """Whether events come before JSON: urql lists every type on every request, JSON first."""
+    for media_type in accepted(header):
+        if media_type == EVENT_STREAM:
+            return True
+        if media_type in (RESPONSE_JSON, JSON, "*/*"):
+            return False
+    return False

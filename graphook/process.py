@@ -1,0 +1,58 @@
+"""What a process of the service holds from start to stop: the key ring, the file lock and the database."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+from graphook import database
+from graphook.devkey import kept_secret
+from graphook.secrets import KeyRing, install
+from graphook.settings import Settings
+
+
+class CannotStart(Exception):
+    """The process must not start; the message says why and what to do."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, exclusive: bool = False) -> AsyncIterator[None]:
+    """Install the key ring and connect the database; `exclusive` takes the lock of a SQLite file, which one serving process owns."""
+    install(KeyRing(_secret_keys(settings)))
+    lock = _lock(settings.sqlite_path) if exclusive and settings.embedded else None
+    try:
+        await database.connect(settings.database_url, settings.database_pool_size)
+        yield
+    finally:
+        await database.disconnect()
+        if lock is not None:
+            lock.close()
+
+
+def _secret_keys(settings: Settings) -> tuple[str, ...]:
+    if settings.secret_key:
+        return settings.secret_key
+    if not settings.development:
+        raise CannotStart(
+            "GRAPHOOK_SECRET_KEY is not set. Set it to a key that seals secrets at rest, such as the output of `openssl rand -base64 32`, "
+            "and keep a copy: without it, endpoint secrets cannot be read. (Only SQLite on a loopback address makes a key by itself.)"
+        )
+    return (kept_secret(settings.sqlite_path.parent / "development-key", lambda: secrets.token_urlsafe(32)),)
+
+
+def _lock(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock_path = path.with_name(path.name + ".lock")
+    file = lock_path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise CannotStart(
+            f"Another process serves {path}: it holds the lock {lock_path}. Stop it, or use PostgreSQL for several."
+        ) from error
+    return file

@@ -1,0 +1,157 @@
+"""The vocabulary of input constraints: each rule says in a sentence what it wants and finds what breaks it, with the path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from graphook.errors import InvalidInput
+from graphook.ids import starts_with_prefix
+from graphook.signing import SECRET_PATTERN
+
+Path = tuple[str, ...]
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\ud800-\udfff]")
+
+
+class Rule(Protocol):
+    """A constraint on one value."""
+
+    def check(self, value: Any, path: Path) -> Iterator[InvalidInput]:
+        """What is wrong with the value."""
+
+    def describe(self) -> str:
+        """The constraint as a sentence for the schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text: its length in characters and the pattern the whole of it matches. A secret one is never repeated in a message."""
+
+    min_length: int = 0
+    max_length: int | None = None
+    pattern: str | None = None
+    controls: bool = True
+    own_prefixes: bool = True
+    secret: bool = False
+
+    def check(self, value: str, path: Path) -> Iterator[InvalidInput]:
+        shown = "" if self.secret else f" {_short(value)}"
+        name = path[-1] if path else "value"
+        if (_UNSTORABLE if self.controls else _CONTROLS).search(value):
+            yield InvalidInput(f"The value{shown} of {name} holds characters that cannot be stored.", path)
+        elif len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
+            yield InvalidInput(f"The value{shown} of {name} has {len(value)} characters; {self._length()} are allowed.", path)
+        elif self.pattern is not None and re.fullmatch(self.pattern.removeprefix("^").removesuffix("$"), value) is None:
+            yield InvalidInput(f"The value{shown} of {name} must match {self.pattern}", path)
+        elif not self.own_prefixes and starts_with_prefix(value):
+            yield InvalidInput(f"The value{shown} of {name} must not begin like one of our ids.", path, code="INVALID_UID_PREFIX")
+
+    def describe(self) -> str:
+        parts = []
+        if self.min_length or self.max_length is not None:
+            parts.append(f"{self._length()} characters")
+        if self.pattern is not None:
+            parts.append(f"matching `{self.pattern}`")
+        if not self.own_prefixes:
+            parts.append("not beginning like one of our ids")
+        return ", ".join(parts)
+
+    def _length(self) -> str:
+        if self.max_length is None:
+            return f"at least {self.min_length}"
+        return f"{self.min_length} to {self.max_length}" if self.min_length else f"at most {self.max_length}"
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list: how many items, each by its own rule, none twice."""
+
+    item: Rule
+    min_items: int = 0
+    max_items: int | None = None
+
+    def check(self, value: list[Any], path: Path) -> Iterator[InvalidInput]:
+        if len(value) < self.min_items or (self.max_items is not None and len(value) > self.max_items):
+            yield InvalidInput(f"{path[-1]} has {len(value)} items; {self._count()} are allowed.", path)
+            return
+        seen = set()
+        for index, item in enumerate(value):
+            where = (*path, str(index))
+            if item in seen:
+                yield InvalidInput(f"{path[-1]} holds {_short(item)} twice.", where)
+            seen.add(item)
+            yield from self.item.check(item, where)
+
+    def describe(self) -> str:
+        return ", ".join(filter(None, (f"{self._count()} different items", f"each {self.item.describe()}")))
+
+    def _count(self) -> str:
+        if self.max_items is None:
+            return f"at least {self.min_items}" if self.min_items else "any number of"
+        return f"{self.min_items} to {self.max_items}"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number between two others, both allowed."""
+
+    minimum: int
+    maximum: int
+
+    def check(self, value: int, path: Path) -> Iterator[InvalidInput]:
+        if not self.minimum <= value <= self.maximum:
+            yield InvalidInput(f"{path[-1]} is {value}; {self.minimum} to {self.maximum} is allowed.", path)
+
+    def describe(self) -> str:
+        return f"{self.minimum} to {self.maximum}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextMap:
+    """A map of strings to strings of at most so many bytes as JSON."""
+
+    max_bytes: int = 4096
+
+    def check(self, value: dict[str, str], path: Path) -> Iterator[InvalidInput]:
+        for key, text in value.items():
+            if _UNSTORABLE.search(key) or _UNSTORABLE.search(text):
+                yield InvalidInput(f"{path[-1]} holds characters that cannot be stored.", (*path, key[:40]))
+                return
+        if len(orjson.dumps(value)) > self.max_bytes:
+            yield InvalidInput(f"{path[-1]} has more than {self.max_bytes} bytes as JSON.", path)
+
+    def describe(self) -> str:
+        return f"at most {self.max_bytes} bytes as JSON"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+SLUG_PATTERN = r"^[a-zA-Z0-9\-_.]+$"
+
+UID = Text(1, 256, SLUG_PATTERN, own_prefixes=False)
+EVENT_TYPE = Text(1, 256, SLUG_PATTERN)
+FEATURE_FLAG = Text(1, 256, SLUG_PATTERN)
+CHANNEL = Text(1, 128, SLUG_PATTERN)
+TAG = Text(1, 128, SLUG_PATTERN)
+NAME = Text(1, 4096, controls=False)
+DESCRIPTION = Text(0, 65_536, controls=False)
+SECRET = Text(pattern=SECRET_PATTERN, secret=True)
+IDEMPOTENCY_KEY = Text(1, 256)
+RATE_LIMIT = Range(1, 65_535)
+VERSION = Range(1, 65_535)
+RETENTION_DAYS = Range(5, 90)
+GRACE_SECONDS = Range(0, 604_800)
+METADATA = TextMap()
+MESSAGE_CHANNELS = Items(CHANNEL, 1, 5)
+ENDPOINT_CHANNELS = Items(CHANNEL, 1, 10)
+TAGS = Items(TAG, 1, 5)
+FILTER_TYPES = Items(EVENT_TYPE, 1)

@@ -1,0 +1,161 @@
+"""Every setting of the service: an environment variable `GRAPHOOK_…`, described where it is declared."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from graphook import __version__
+from graphook.retry import DEFAULT_SCHEDULE
+from graphook.secrets import MIN_KEY_LENGTH
+from graphook.ssrf import Network, Policy, parse_network
+
+PREFIX = "GRAPHOOK_"
+
+
+class BadSettings(Exception):
+    """One line per setting that breaks a rule."""
+
+
+class Settings(BaseSettings):
+    """The service's settings. Lists are separated by commas."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        "sqlite://graphook-data/graphook.sqlite3",
+        description="Where everything is kept: sqlite://path (sqlite:///path for an absolute one) or postgresql://user:password@host/database.",
+    )
+    database_pool_size: int = Field(10, ge=2, le=1000, description="Most connections a process opens to PostgreSQL.")
+    redis_url: str | None = Field(None, description="Redis for waking workers and live news between processes; nothing in it must last.")
+    secret_key: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Keys that seal secrets at rest, the first one for new values; each has at least 32 characters."
+    )
+    allow_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Networks (CIDR) that endpoints may be in although they are not public, such as 127.0.0.0/8 in development."
+    )
+    allow_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Host names that endpoints may use although they are not public; their addresses must be allowed as well."
+    )
+    allow_ports: Annotated[frozenset[int], NoDecode] = Field(
+        frozenset(), description="Ports that endpoints may use although they are closed to webhooks."
+    )
+    https_only: bool = Field(False, description="Refuse endpoints whose URL is not https.")
+    retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+        DEFAULT_SCHEDULE, description="Seconds to wait after each failed try; as many retries as there are numbers, empty for none."
+    )
+    retry_penalty: float = Field(60.0, ge=0, le=86_400, description="Seconds that a timeout or a 429 waits at least.")
+    request_timeout: float = Field(15.0, gt=0, le=30, description="Seconds from connecting to the last byte read, for one attempt.")
+    response_limit: int = Field(20_000, ge=0, le=1_048_576, description="Bytes of a response that are read and kept.")
+    disable_after_hours: float = Field(120.0, ge=0, description="Hours of nothing but failures until an endpoint is disabled; 0 for never.")
+    disable_on_gone: bool = Field(True, description="Disable an endpoint that answers 410 Gone.")
+    signature_headers: Literal["webhook", "svix", "both"] = Field("webhook", description="The family of the signature headers.")
+    user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
+    worker_slots: int = Field(256, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
+    endpoint_slots: int = Field(32, ge=1, le=1000, description="Deliveries that a process sends to one endpoint at the same time.")
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
+    introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines to write.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
+
+    @field_validator("secret_key", "allow_hosts", "allow_ports", "retry_schedule", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _parts(value)
+
+    @field_validator("allow_subnets", mode="before")
+    @classmethod
+    def _parse_networks(cls, value: Any) -> Any:
+        return tuple(parse_network(part) if isinstance(part, str) else part for part in _parts(value))
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < MIN_KEY_LENGTH for key in value):
+            raise ValueError(f"each key has at least {MIN_KEY_LENGTH} characters; `openssl rand -base64 32` makes one")
+        return value
+
+    @field_validator("retry_schedule")
+    @classmethod
+    def _sane_schedule(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) > 32 or any(not 0 <= seconds <= 604_800 for seconds in value):
+            raise ValueError("at most 32 numbers of seconds, each from 0 to 604800")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite://", "postgres://", "postgresql://")) or value == "sqlite://":
+            raise ValueError("begins with sqlite:// or postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _redis_form(self) -> Self:
+        if self.redis_url is not None and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("redis_url begins with redis:// or rediss://")
+        return self
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """The settings of the environment, with overrides that are not None. Raises `BadSettings`."""
+        try:
+            return cls(**{name: value for name, value in overrides.items() if value is not None})
+        except ValidationError as error:
+            lines = []
+            for fault in error.errors():
+                name = str(fault["loc"][0]) if fault["loc"] else ""
+                shown = "" if name in ("", "secret_key", "database_url", "redis_url") else f" (it is {fault['input']!r})"
+                lines.append(f"{PREFIX}{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{shown}")
+            raise BadSettings("\n".join(lines)) from None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether one process does everything on a SQLite file."""
+        return self.database_url.startswith("sqlite://")
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.database_url.removeprefix("sqlite://"))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the service listens to this machine only."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def development(self) -> bool:
+        """SQLite, this machine only and no secret key: keys and a token are made for the developer."""
+        return self.embedded and self.is_loopback and not self.secret_key
+
+    def ssrf_policy(self) -> Policy:
+        """What the SSRF guard allows."""
+        return Policy(
+            https_only=self.https_only,
+            allow_subnets=self.allow_subnets,
+            allow_hosts=frozenset(host.lower() for host in self.allow_hosts),
+            allow_ports=self.allow_ports,
+        )
+
+
+def _parts(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Each setting's variable, default and meaning."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple | frozenset):
+            default = ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in default)
+        rows.append((PREFIX + name.upper(), "" if default in (None, "") else str(default), field.description or ""))
+    return rows

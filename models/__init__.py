@@ -1,0 +1,9 @@
+"""Rows, their invariants and the verbs that change them."""
+
+from models.application import Application
+from models.endpoint import Endpoint
+from models.event_type import EventType
+from models.organisation import Organisation
+from models.token import Token
+
+__all__ = ["Application", "Endpoint", "EventType", "Organisation", "Token"]

@@ -1,0 +1,107 @@
+"""An application: one customer of the organisation, with its endpoints and messages."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from tortoise import Model, fields
+from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
+
+from graphook import database
+from graphook.auth import Caller
+from graphook.clock import now
+from graphook.errors import Conflict, NotFound
+from graphook.ids import new_id
+from models.fields import IdField, TimestampField, json_field
+from models.page import Page, PageRequest, page_of
+
+
+class Application(Model):
+    id = IdField(primary_key=True)
+    org_id = IdField()
+    uid = IdField(null=True)
+    name = fields.TextField()
+    rate_limit = fields.IntField(null=True)
+    metadata: dict[str, str] = json_field()
+    created_at = TimestampField()
+    updated_at = TimestampField()
+    deleted_at = TimestampField(null=True)
+
+    class Meta:
+        table = "application"
+        unique_together = (("org_id", "uid"), ("org_id", "id"))
+
+    @classmethod
+    async def load(cls, caller: Caller, reference: str, path: tuple[str, ...] = ("appId",)) -> Self:
+        """The caller's application of that id or uid. Raises `NotFound`, also for somebody else's."""
+        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=caller.org_id, deleted_at=None, **_only(caller)).first()
+        if found is None:
+            raise NotFound(f"There is no application {reference!r}.", path)
+        return found
+
+    @classmethod
+    async def of_organisation(cls, org_id: str, reference: str) -> Self:
+        """The organisation's application of that id or uid, for an operator. Raises `NotFound`."""
+        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=org_id, deleted_at=None).first()
+        if found is None:
+            raise NotFound(f"There is no application {reference!r}.")
+        return found
+
+    @classmethod
+    async def page(cls, caller: Caller, request: PageRequest, *, descending: bool = False) -> Page[Self]:
+        """The caller's applications by id."""
+        return await page_of(cls.filter(org_id=caller.org_id, deleted_at=None, **_only(caller)), request, descending)
+
+    @classmethod
+    async def add(cls, caller: Caller, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+        """Create an application. Raises `Conflict` when its uid is taken."""
+        created_at = now()
+        try:
+            async with database.transaction():
+                return await cls.create(
+                    id=new_id("app_", created_at),
+                    org_id=caller.org_id,
+                    created_at=created_at,
+                    updated_at=created_at,
+                    **values,
+                )
+        except IntegrityError as error:
+            raise _taken(values, path) from error
+
+    @classmethod
+    async def get_or_add(cls, caller: Caller, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+        """The application with that uid, created when there is none."""
+        uid = values.get("uid")
+        for _ in range(2):
+            if uid is not None:
+                found = await cls.filter(org_id=caller.org_id, uid=uid, deleted_at=None).first()
+                if found is not None:
+                    return found
+            try:
+                return await cls.add(caller, values, path)
+            except Conflict:  # another request created it in between
+                continue
+        raise _taken(values, path)
+
+    async def change(self, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+        """Write new values. Raises `Conflict` when a new uid is taken."""
+        self.update_from_dict({**values, "updated_at": now()})
+        try:
+            async with database.transaction():
+                await self.save(update_fields=[*values, "updated_at"])
+        except IntegrityError as error:
+            raise _taken(values, path) from error
+        return self
+
+    async def remove(self) -> None:
+        """Delete the application: its uid is free again, its endpoints get nothing more."""
+        await self.change({"deleted_at": now(), "uid": None})
+
+
+def _only(caller: Caller) -> dict[str, str]:
+    return {} if caller.app_id is None else {"id": caller.app_id}
+
+
+def _taken(values: dict[str, Any], path: tuple[str, ...]) -> Conflict:
+    return Conflict(f"An application with the uid {values.get('uid')!r} exists already.", (*path, "uid"))

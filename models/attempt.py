@@ -1,0 +1,167 @@
+"""An attempt: one request that was sent to an endpoint, with what came back, recorded exactly once."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Self
+
+import orjson
+
+from graphook import database
+from graphook.clock import from_us
+from graphook.database import Dialect, Row, Statement
+from graphook.errors import NotFound
+from graphook.ids import is_id
+from models.application import Application
+from models.page import Page, PageRequest
+from models.where import Where, page_where
+
+EXPUNGED = "EXPUNGED"
+
+
+class MessageStatus(IntEnum):
+    """How a message stands with an endpoint; CANCELED is ours, the others are the contract's."""
+
+    SUCCESS = 0
+    PENDING = 1
+    FAIL = 2
+    SENDING = 3
+    CANCELED = 4
+
+
+class TriggerType(IntEnum):
+    SCHEDULED = 0
+    MANUAL = 1
+
+
+_COLUMNS = (
+    "id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, response_status_code, response, response_headers, "
+    "request_headers, sensitive_headers, error_code, started_at, duration_ms, next_attempt_at"
+)
+# The columns in order, with the delay until the next attempt in µs (or null) for the last one.
+INSERT = Statement(
+    postgresql=f"""
+        INSERT INTO attempt ({_COLUMNS})
+        SELECT id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, code, response, response_headers,
+               request_headers, sensitive, error_code, started_at, duration_ms, graphook_now() + delay
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::int[], $9::int[], $10::text[],
+                    $11::int[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::int[], $19::bigint[])
+          AS a(id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, code, response, response_headers,
+               request_headers, sensitive, error_code, started_at, duration_ms, delay)
+        ON CONFLICT DO NOTHING""",
+    sqlite=f"""
+        INSERT INTO attempt ({_COLUMNS})
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, graphook_now() + ?) ON CONFLICT DO NOTHING""",
+)
+EXPUNGE = Statement(
+    postgresql="UPDATE attempt SET response = ''::bytea, expunged = true WHERE message_id = $1 AND id = $2",
+    sqlite="UPDATE attempt SET response = x'', expunged = 1 WHERE message_id = ?1 AND id = ?2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One recorded request. `response_headers` is None when no response came."""
+
+    id: str
+    message_id: str
+    endpoint_id: str
+    run: int
+    app_id: str
+    status: MessageStatus
+    trigger_type: TriggerType
+    url: str
+    response_status_code: int
+    response: str
+    response_is_base64: bool
+    response_headers: list[tuple[str, str]] | None
+    request_headers: list[tuple[str, str]]
+    sensitive_headers: list[str]
+    error_code: str | None
+    started_at: datetime
+    duration_ms: int
+    next_attempt_at: datetime | None
+
+    @classmethod
+    def select(cls, dialect: Dialect, prefix: str = "") -> str:
+        """The columns to read, with `position`: where the attempt stands in the order of commits."""
+        columns = ", ".join(f"{prefix}{name.strip()}" for name in f"{_COLUMNS}, expunged".split(","))
+        position = f"{prefix}xid::text::bigint" if dialect == "postgresql" else f"{prefix}seq"
+        return f"{columns}, {position} AS position"
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        text, is_base64 = _text(bytes(row["response"]))
+        return cls(
+            id=row["id"],
+            message_id=row["message_id"],
+            endpoint_id=row["endpoint_id"],
+            run=row["run"],
+            app_id=row["app_id"],
+            status=MessageStatus(row["status"]),
+            trigger_type=TriggerType(row["trigger_type"]),
+            url=row["url"],
+            response_status_code=row["response_status_code"],
+            response=EXPUNGED if row["expunged"] else text,
+            response_is_base64=is_base64,
+            response_headers=_pairs(row["response_headers"]),
+            request_headers=_pairs(row["request_headers"]) or [],
+            sensitive_headers=orjson.loads(row["sensitive_headers"]),
+            error_code=row["error_code"],
+            started_at=from_us(row["started_at"]),
+            duration_ms=row["duration_ms"],
+            next_attempt_at=None if row["next_attempt_at"] is None else from_us(row["next_attempt_at"]),
+        )
+
+    @classmethod
+    async def load(cls, app: Application, message_id: str, attempt_id: str, path: tuple[str, ...] = ("id",)) -> Self:
+        """The message's attempt of that id. Raises `NotFound`."""
+        where = Where().equal("message_id", message_id).equal("id", attempt_id).equal("app_id", app.id)
+        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt")
+        if not rows:
+            raise NotFound(f"There is no attempt {attempt_id!r} of this message.", path)
+        return cls.of(rows[0])
+
+    @classmethod
+    async def find(cls, org_id: str, app_id: str | None, attempt_id: str) -> Self | None:
+        """The attempt of that id in the organisation, and in the application if one is given."""
+        if not is_id(attempt_id, "atmpt_"):
+            return None
+        where = Where().equal("id", attempt_id).equal("org_id", org_id)
+        if app_id is not None:
+            where.equal("app_id", app_id)
+        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt")
+        return cls.of(rows[0]) if rows else None
+
+    @classmethod
+    async def page(cls, where: Where, request: PageRequest) -> Page[Self]:
+        """A page of attempts, newest first. Conditions name the attempt's columns with `a.` and its message's with `m.`."""
+        select = f"SELECT {cls.select(database.dialect(), 'a.')} FROM attempt a JOIN message m ON m.id = a.message_id"
+        page = await page_where(select, where, request, descending=True, key="a.id")
+        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+
+    async def expunge(self) -> None:
+        """Forget the response body; it reads EXPUNGED afterwards."""
+        async with database.transaction() as session:
+            await session.fetch(EXPUNGE, self.message_id, self.id)
+
+
+def _text(body: bytes) -> tuple[str, bool]:
+    """The response as text, or as base64 when it is not UTF-8 (a character cut at the limit is dropped)."""
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError as error:
+        if len(body) - error.start <= 3 and error.reason == "unexpected end of data":
+            return body[: error.start].decode(), False
+        return base64.b64encode(body).decode(), True
+
+
+def _pairs(text: Any) -> list[tuple[str, str]] | None:
+    if text is None:
+        return None
+    found: Sequence[Sequence[str]] = orjson.loads(text)
+    return [(name, value) for name, value in found]

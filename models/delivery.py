@@ -1,0 +1,382 @@
+"""A delivery: one message on its way to one endpoint, from ready over leased to a final state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Self
+
+import orjson
+
+from graphook import database
+from graphook.clock import from_us, now_us
+from graphook.database import Row, Session
+from graphook.errors import Conflict, InvalidInput
+from graphook.ids import new_id
+from models import delivery_sql as sql
+from models.attempt import INSERT, MessageStatus, TriggerType
+from models.endpoint import Endpoint
+from models.message import Message
+from models.page import Page, PageRequest
+from models.where import Where, page_where
+
+# The third time a process dies while sending a delivery, the delivery is taken out of circulation.
+MAX_INTERRUPTS = 3
+# A bucket holds a fifth of a second's worth: in any one second at most 1.2 times the rate is sent.
+BURST = 0.2
+
+
+class State(IntEnum):
+    READY = 0
+    WAITING = 1
+    LEASED = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    CANCELED = 5
+    QUARANTINED = 6
+
+
+FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELED, State.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEndpoint:
+    """What sending to an endpoint needs; headers and secrets are still sealed."""
+
+    id: str
+    url: str
+    headers: str
+    secret: str
+    old_secrets: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery leased to this process. `number` fences the result: only the current claim may record a failure."""
+
+    message_id: str
+    endpoint: ClaimedEndpoint
+    run: int
+    number: int
+    org_id: str
+    app_id: str
+    tries: int
+    event_type: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The leased deliveries; which lanes may hold more now, or after so many seconds; whose applications had something canceled."""
+
+    claims: list[Claim]
+    more: list[str]
+    later: dict[str, float]
+    canceled_apps: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a claim: the attempt to record, and where the delivery goes. `delay` is in microseconds, None when the state is final."""
+
+    claim: Claim
+    state: State
+    delay: int | None
+    counted: bool
+    started_at: int
+    duration_ms: int
+    status_code: int
+    response: bytes
+    response_headers: Sequence[tuple[str, str]] | None
+    request_headers: Sequence[tuple[str, str]]
+    sensitive_headers: Sequence[str]
+    error_code: str | None
+    reason: str | None = None
+
+
+async def lanes(after: str, limit: int) -> list[str]:
+    """The next endpoints after an id that have something ready."""
+    async with database.read() as session:
+        return [row["endpoint_id"] for row in await session.fetch(sql.LANES, after, limit)]
+
+
+async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Claimed:
+    """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within its rate limit.
+
+    What is ready for a disabled or deleted endpoint is canceled instead.
+    """
+    async with database.transaction() as session:
+        rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
+        closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
+        canceled = set()
+        if closed:
+            reason = "the endpoint is disabled or deleted"
+            canceled = {row["app_id"] for row in await session.fetch(sql.CANCEL_READY, closed, reason, 1000)}
+        open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
+        allowed, later, buckets = await _limit(session, open_lanes, rows)
+        picked = await _pick(session, allowed)
+        await _draw(session, buckets, picked)
+        await session.write_rows(
+            sql.LEASE, sorted((row["message_id"], row["endpoint_id"], row["run"], leased_by, lease_us) for row in picked)
+        )
+        bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
+    endpoints = {endpoint_id: _endpoint(row) for endpoint_id, row in rows.items()}
+    taken = _count(picked)
+    more = [endpoint_id for endpoint_id, n in allowed.items() if n and taken.get(endpoint_id, 0) >= n]
+    claims = [_claim(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"])) for row in picked]
+    # A limited lane that used up its allowance goes on when it has tokens again.
+    waits = {lane: seconds for lane, seconds in later.items() if taken.get(lane, 0) >= allowed[lane]}
+    return Claimed(claims, [lane for lane in more if lane not in later], waits, canceled)
+
+
+async def settle(results: Sequence[Result]) -> None:
+    """Record a batch of results in one transaction: attempts, delivery states and endpoint health. Safe to repeat."""
+    ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
+    async with database.transaction() as session:
+        await session.write_rows(INSERT, [_attempt(result) for result in ordered])
+        await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
+        healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED})
+        failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
+        if healed:
+            await session.fetch(sql.HEALED, healed)
+        if failing:
+            await session.fetch(sql.FAILING, failing)
+
+
+async def disable(endpoint_ids: Iterable[str], *, failing_for_us: int | None) -> list[str]:
+    """Disable those endpoints whose every attempt failed for so long (None: at once, they are gone); answers with those it disabled."""
+    wanted = sorted(set(endpoint_ids))
+    if not wanted:
+        return []
+    async with database.transaction() as session:
+        if failing_for_us is None:
+            rows = await session.fetch(sql.DISABLE_GONE, wanted)
+        else:
+            rows = await session.fetch(sql.DISABLE_FAILING, wanted, failing_for_us)
+    return [row["id"] for row in rows]
+
+
+async def promote(limit: int) -> tuple[list[str], int]:
+    """Make due waiting deliveries ready; answers with their endpoints and how many there were."""
+    async with database.transaction() as session:
+        rows = await session.fetch(sql.DUE, limit)
+        await session.write_rows(sql.PROMOTE, sorted((row["message_id"], row["endpoint_id"], row["run"]) for row in rows))
+    return sorted({row["endpoint_id"] for row in rows}), len(rows)
+
+
+async def take_back(limit: int) -> tuple[list[str], set[str], int]:
+    """Record an interrupted attempt for each lease that ran out and make its delivery ready again, or quarantine it the third time.
+
+    Answers with the endpoints that have something ready, the applications concerned and how many leases there were. An interruption uses up
+    no retry.
+    """
+    async with database.transaction() as session:
+        rows = await session.fetch(sql.EXPIRED, limit)
+        results = [_interrupted(row) for row in rows]
+        await session.write_rows(INSERT, [_attempt(result) for result in results])
+        await session.write_rows(sql.SETTLE, [_settlement(result) for result in results])
+    ready = sorted({r.claim.endpoint.id for r in results if r.state is State.READY})
+    return ready, {r.claim.app_id for r in results}, len(rows)
+
+
+async def take_back_all(but_of: str) -> None:
+    """Let every lease of another process run out now: for a process that owns the database alone."""
+    async with database.transaction() as session:
+        await session.fetch(sql.EXPIRE_ALL, but_of)
+
+
+async def cancel(claims: Sequence[Claim], reason: str) -> None:
+    """End claimed deliveries without an attempt, for a reason that is kept."""
+    rows = [(c.message_id, c.endpoint.id, c.run, c.number, int(State.CANCELED), 0, 0, 0, reason) for c in claims]
+    async with database.transaction() as session:
+        await session.write_rows(sql.SETTLE, sorted(rows))
+
+
+async def release(claims: Sequence[Claim]) -> None:
+    """Give claims back that were not begun."""
+    async with database.transaction() as session:
+        await session.write_rows(sql.RELEASE, sorted((c.message_id, c.endpoint.id, c.run, c.number) for c in claims))
+
+
+async def resend(message: Message, endpoint: Endpoint) -> None:
+    """Add a manual run: one try, beside whatever is scheduled.
+
+    Raises `Conflict` when the endpoint is disabled and `InvalidInput` (MISSING_PAYLOAD) when the content is gone.
+    """
+    if endpoint.disabled:
+        raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
+    if message.id not in await Message.contents([message]):
+        raise InvalidInput("The message's payload has expired or was expunged.", ("messageId",), code="MISSING_PAYLOAD")
+    while True:  # two resends at once may want the same run number
+        async with database.transaction() as session:
+            if await session.fetch(sql.RESEND, message.id, endpoint.id, message.org_id, message.app_id):
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """How a message stands with one endpoint, over all runs."""
+
+    message_id: str
+    endpoint_id: str
+    status: MessageStatus
+    next_attempt_at: datetime | None
+    is_final: bool
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        state = State(row["state"])
+        started = row["claim"] > 0
+        if row["succeeded"]:
+            status = MessageStatus.SUCCESS
+        elif state in (State.FAILED, State.QUARANTINED):
+            status = MessageStatus.FAIL
+        elif state is State.CANCELED:
+            status = MessageStatus.CANCELED
+        else:
+            status = MessageStatus.SENDING if started or state is State.LEASED else MessageStatus.PENDING
+        due = row["due_at"] if state in (State.READY, State.WAITING) else None
+        return cls(
+            message_id=row["message_id"],
+            endpoint_id=row["endpoint_id"],
+            status=status,
+            next_attempt_at=None if due is None else from_us(due),
+            is_final=not row["open"],
+        )
+
+    @classmethod
+    async def page(cls, message_id: str, request: PageRequest) -> Page[Self]:
+        """A page of a message's destinations, by endpoint id."""
+        where = Where().equal("message_id", message_id)
+        page = await page_where(_DESTINATIONS, where, request, descending=False, key="endpoint_id", group_by="message_id, endpoint_id")
+        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+
+
+# The scheduled run decides where there is one; else the latest manual one.
+_DESTINATIONS = """
+    SELECT message_id, endpoint_id,
+           COALESCE(max(CASE WHEN run = 0 THEN state END), max(state)) AS state,
+           COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at,
+           COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim)) AS claim,
+           max(CASE WHEN state = 3 THEN 1 ELSE 0 END) AS succeeded,
+           max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open
+    FROM delivery"""
+
+
+async def _limit(
+    session: Session, wanted: Mapping[str, int], rows: Mapping[str, Row]
+) -> tuple[dict[str, int], dict[str, float], dict[str, tuple[float, float]]]:
+    """How many of each endpoint may be sent now; when to look again at limited ones; their buckets as (tokens, rate)."""
+    rates = {lane: float(rows[lane]["rate_limit"]) for lane in wanted if rows[lane]["rate_limit"]}
+    allowed, later, buckets = dict(wanted), {}, {}
+    if rates:
+        await session.write_rows(sql.OPEN_BUCKETS, sorted((lane, max(1.0, rate * BURST)) for lane, rate in rates.items()))
+        locked = {row["endpoint_id"]: row for row in await session.fetch(sql.LOCK_BUCKETS, sorted(rates))}
+        for lane, rate in rates.items():
+            later[lane] = max(0.02, min(1.0, 1.0 / rate))
+            if lane not in locked:  # another process is drawing from it
+                allowed[lane] = 0
+                continue
+            tokens = min(max(1.0, rate * BURST), locked[lane]["tokens"] + max(0.0, float(locked[lane]["seconds"])) * rate)
+            allowed[lane] = min(wanted[lane], int(tokens))
+            buckets[lane] = (tokens, rate)
+    return allowed, later, buckets
+
+
+async def _draw(session: Session, buckets: Mapping[str, tuple[float, float]], picked: Sequence[Row]) -> None:
+    taken = _count(picked)
+    await session.write_rows(sql.DRAW_TOKENS, sorted((lane, tokens - taken.get(lane, 0)) for lane, (tokens, _) in buckets.items()))
+
+
+async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
+    by_count: dict[int, list[str]] = {}
+    for lane, n in sorted(allowed.items()):
+        by_count.setdefault(n, []).append(lane)
+    picked: list[Row] = []
+    for n, lanes_of_n in sorted(by_count.items()):
+        if n > 0:
+            picked += await session.fetch(sql.PICK, lanes_of_n, n)
+    return picked
+
+
+def _count(picked: Sequence[Row]) -> dict[str, int]:
+    taken: dict[str, int] = {}
+    for row in picked:
+        taken[row["endpoint_id"]] = taken.get(row["endpoint_id"], 0) + 1
+    return taken
+
+
+def _endpoint(row: Row) -> ClaimedEndpoint:
+    return ClaimedEndpoint(row["id"], row["url"], row["headers"], row["secret"], row["old_secrets"])
+
+
+def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:
+    return Claim(
+        message_id=row["message_id"],
+        endpoint=endpoint,
+        run=row["run"],
+        number=row["claim"] + 1,
+        org_id=row["org_id"],
+        app_id=row["app_id"],
+        tries=row["tries"],
+        event_type=content["event_type"] if content is not None else "",
+        body=bytes(content["body"]) if content is not None else None,
+    )
+
+
+def _attempt(result: Result) -> tuple[Any, ...]:
+    claim = result.claim
+    succeeded = result.state is State.SUCCEEDED
+    return (
+        new_id("atmpt_", from_us(result.started_at)),
+        claim.message_id,
+        claim.endpoint.id,
+        claim.run,
+        claim.number,
+        claim.org_id,
+        claim.app_id,
+        int(MessageStatus.SUCCESS if succeeded else MessageStatus.FAIL),
+        int(TriggerType.MANUAL if claim.run else TriggerType.SCHEDULED),
+        claim.endpoint.url,
+        result.status_code,
+        result.response,
+        None if result.response_headers is None else orjson.dumps(result.response_headers).decode(),
+        orjson.dumps(result.request_headers).decode(),
+        orjson.dumps(result.sensitive_headers).decode(),
+        result.error_code,
+        result.started_at,
+        result.duration_ms,
+        result.delay,
+    )
+
+
+def _settlement(result: Result) -> tuple[Any, ...]:
+    claim = result.claim
+    interrupted = 0 if result.counted else 1
+    return (
+        claim.message_id, claim.endpoint.id, claim.run, claim.number, int(result.state), result.delay or 0, int(result.counted), interrupted,
+        result.reason,
+    )  # fmt: skip
+
+
+def _interrupted(row: Row) -> Result:
+    endpoint = ClaimedEndpoint(row["endpoint_id"], row["url"], "", "", "")
+    claim = Claim(row["message_id"], endpoint, row["run"], row["claim"], row["org_id"], row["app_id"], 0, "", None)
+    quarantined = row["interrupts"] + 1 >= MAX_INTERRUPTS
+    return Result(
+        claim=claim,
+        state=State.QUARANTINED if quarantined else State.READY,
+        delay=None if quarantined else 0,
+        counted=False,
+        started_at=now_us(),
+        duration_ms=0,
+        status_code=0,
+        response=b"The process that was sending this stopped before it could record an answer.",
+        response_headers=None,
+        request_headers=(),
+        sensitive_headers=(),
+        error_code="interrupted",
+        reason="interrupted too often" if quarantined else None,
+    )

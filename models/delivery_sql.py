@@ -1,0 +1,159 @@
+"""The statements that claim, settle and list deliveries. States are those of `models.delivery.State`."""
+
+from graphook.database import Statement
+
+# Skip scan: the next endpoints after `$1` that have something ready, at most `$2`. One index probe per endpoint, however long its backlog.
+LANES = Statement.same("""
+    WITH RECURSIVE lane AS (
+        SELECT (SELECT endpoint_id FROM delivery WHERE state = 0 AND endpoint_id > $1 ORDER BY endpoint_id LIMIT 1) AS endpoint_id
+        UNION ALL
+        SELECT (SELECT d.endpoint_id FROM delivery d WHERE d.state = 0 AND d.endpoint_id > lane.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
+        FROM lane WHERE lane.endpoint_id IS NOT NULL
+    ) SELECT endpoint_id FROM lane WHERE endpoint_id IS NOT NULL LIMIT $2""")
+
+_ENDPOINTS = """
+    SELECT e.id, e.app_id, e.url, e.headers, e.secret, e.old_secrets, COALESCE(e.rate_limit, a.rate_limit) AS rate_limit,
+           (e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL) AS closed
+    FROM endpoint e JOIN application a ON a.id = e.app_id WHERE e.id {}"""
+ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
+
+# (endpoint_id, tokens): a bucket begins full.
+OPEN_BUCKETS = Statement(
+    postgresql="""
+        INSERT INTO restriction (endpoint_id, tokens, refilled_at)
+        SELECT id, tokens, graphook_now() FROM unnest($1::text[], $2::float8[]) AS r(id, tokens) ORDER BY id ON CONFLICT DO NOTHING""",
+    sqlite="INSERT INTO restriction (endpoint_id, tokens, refilled_at) VALUES (?, ?, graphook_now()) ON CONFLICT DO NOTHING",
+)
+# Buckets that nobody else is drawing from, with the seconds since they were refilled.
+LOCK_BUCKETS = Statement(
+    postgresql="""
+        SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds FROM restriction
+        WHERE endpoint_id = ANY($1::text[]) FOR UPDATE SKIP LOCKED""",
+    sqlite="""
+        SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds FROM restriction
+        WHERE endpoint_id IN (SELECT value FROM json_each(?1))""",
+)
+# (endpoint_id, tokens)
+DRAW_TOKENS = Statement(
+    postgresql="""
+        UPDATE restriction r SET tokens = d.tokens, refilled_at = graphook_now()
+        FROM unnest($1::text[], $2::float8[]) AS d(endpoint_id, tokens) WHERE r.endpoint_id = d.endpoint_id""",
+    sqlite="UPDATE restriction SET tokens = ?2, refilled_at = graphook_now() WHERE endpoint_id = ?1",
+)
+
+# At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.
+PICK = Statement(
+    postgresql="""
+        SELECT d.* FROM unnest($1::text[]) AS lane(endpoint_id) CROSS JOIN LATERAL (
+            SELECT message_id, endpoint_id, run, org_id, app_id, tries, claim, interrupts FROM delivery
+            WHERE state = 0 AND endpoint_id = lane.endpoint_id ORDER BY due_at, message_id LIMIT $2 FOR UPDATE SKIP LOCKED) d""",
+    sqlite="""
+        SELECT d.message_id, d.endpoint_id, d.run, d.org_id, d.app_id, d.tries, d.claim, d.interrupts
+        FROM json_each(?1) lane JOIN delivery d ON d.rowid IN (
+            SELECT x.rowid FROM delivery x WHERE x.state = 0 AND x.endpoint_id = lane.value ORDER BY x.due_at, x.message_id LIMIT ?2)""",
+)
+# (message_id, endpoint_id, run, leased_by, lease in µs)
+LEASE = Statement(
+    postgresql="""
+        UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = p.leased_by, lease_until = graphook_now() + p.lease
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) AS p(message_id, endpoint_id, run, leased_by, lease)
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run""",
+    sqlite="""
+        UPDATE delivery SET state = 2, claim = claim + 1, leased_by = ?4, lease_until = graphook_now() + ?5
+        WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3""",
+)
+BODIES = Statement(
+    postgresql="""
+        SELECT m.id, m.event_type, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
+        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at""",
+    sqlite="""
+        SELECT m.id, m.event_type, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
+        JOIN message_content c ON c.message_id = m.id""",
+)
+
+# (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it;
+# anything else only counts from the claim that is still current.
+SETTLE = Statement(
+    postgresql="""
+        UPDATE delivery d SET state = r.state, due_at = graphook_now() + r.delay, tries = d.tries + r.tries,
+               interrupts = d.interrupts + r.interrupts, reason = r.reason, leased_by = NULL, lease_until = NULL
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::int[], $6::bigint[], $7::int[], $8::int[], $9::text[])
+          AS r(message_id, endpoint_id, run, claim, state, delay, tries, interrupts, reason)
+        WHERE d.message_id = r.message_id AND d.endpoint_id = r.endpoint_id AND d.run = r.run
+          AND ((d.state = 2 AND d.claim = r.claim) OR (r.state = 3 AND d.state IN (0, 1, 2)))""",
+    sqlite="""
+        UPDATE delivery SET state = ?5, due_at = graphook_now() + ?6, tries = tries + ?7, interrupts = interrupts + ?8, reason = ?9,
+               leased_by = NULL, lease_until = NULL
+        WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3
+          AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state IN (0, 1, 2)))""",
+)
+
+_DUE = "SELECT message_id, endpoint_id, run, app_id FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at LIMIT {}"
+DUE = Statement(postgresql=_DUE.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("?1"))
+# (message_id, endpoint_id, run)
+PROMOTE = Statement(
+    postgresql="""
+        UPDATE delivery d SET state = 0 FROM unnest($1::text[], $2::text[], $3::int[]) AS p(message_id, endpoint_id, run)
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 1""",
+    sqlite="UPDATE delivery SET state = 0 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 1",
+)
+
+_EXPIRED = """
+    SELECT d.message_id, d.endpoint_id, d.run, d.claim, d.interrupts, d.org_id, d.app_id, d.lease_until, e.url
+    FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id
+    WHERE d.state = 2 AND d.lease_until <= graphook_now() ORDER BY d.lease_until LIMIT {}"""
+EXPIRED = Statement(postgresql=_EXPIRED.format("$1 FOR UPDATE OF d SKIP LOCKED"), sqlite=_EXPIRED.format("?1"))
+# A process that owns the database alone takes back what its former life had leased.
+EXPIRE_ALL = Statement.same("UPDATE delivery SET lease_until = 0 WHERE state = 2 AND leased_by <> $1")
+# Give back what a stopping process has claimed but not begun to send: (message_id, endpoint_id, run, claim).
+RELEASE = Statement(
+    postgresql="""
+        UPDATE delivery d SET state = 0, leased_by = NULL, lease_until = NULL
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::int[]) AS p(message_id, endpoint_id, run, claim)
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.claim = p.claim AND d.state = 2""",
+    sqlite="""
+        UPDATE delivery SET state = 0, leased_by = NULL, lease_until = NULL
+        WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND claim = ?4 AND state = 2""",
+)
+_CANCEL = """
+    UPDATE delivery SET state = 5, reason = $2 WHERE (message_id, endpoint_id, run) IN (
+        SELECT message_id, endpoint_id, run FROM delivery WHERE state = 0 AND endpoint_id {} LIMIT $3) RETURNING app_id"""
+CANCEL_READY = Statement(
+    postgresql=_CANCEL.format("= ANY($1::text[])"),
+    sqlite=Statement.same(_CANCEL.format("IN (SELECT value FROM json_each($1))")).sqlite,
+)
+
+# message id, endpoint id, org id, app id → the run of a manual resend
+RESEND = Statement.same("""
+    INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+    SELECT $1, $2, COALESCE(max(run), 0) + 1, $3, $4, 0, graphook_now() FROM delivery WHERE message_id = $1 AND endpoint_id = $2
+    ON CONFLICT DO NOTHING RETURNING run""")
+
+# Endpoint health: the first failure of a run of failures, ended by a success.
+HEALED = Statement(
+    postgresql="UPDATE endpoint SET failing_since = NULL WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL",
+    sqlite="UPDATE endpoint SET failing_since = NULL WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NOT NULL",
+)
+FAILING = Statement(
+    postgresql="UPDATE endpoint SET failing_since = graphook_now() WHERE id = ANY($1::text[]) AND failing_since IS NULL",
+    sqlite="""
+        UPDATE endpoint SET failing_since = graphook_now()
+        WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
+)
+# endpoint ids, µs a run of failures may last
+DISABLE_FAILING = Statement(
+    postgresql="""
+        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
+        WHERE id = ANY($1::text[]) AND NOT disabled AND failing_since < graphook_now() - $2::bigint RETURNING id""",
+    sqlite="""
+        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
+        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND failing_since < graphook_now() - ?2 RETURNING id""",
+)
+DISABLE_GONE = Statement(
+    postgresql="""
+        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
+        WHERE id = ANY($1::text[]) AND NOT disabled RETURNING id""",
+    sqlite="""
+        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
+        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled RETURNING id""",
+)

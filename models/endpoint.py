@@ -1,0 +1,189 @@
+"""An endpoint: a URL of a customer that listens, with its filters, headers, secret and health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import orjson
+from tortoise import Model, fields
+from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
+
+from graphook import database
+from graphook.clock import from_us, now, to_us
+from graphook.database import Statement
+from graphook.errors import Conflict, LimitExceeded, NotFound
+from graphook.ids import new_id
+from graphook.secrets import keyring
+from graphook.signing import SigningKey, generate_secret, parse_secret
+from models.application import Application
+from models.fields import IdField, TimestampField, json_field
+from models.page import Page, PageRequest, page_of
+
+ROTATION_GRACE = timedelta(hours=24)
+MAX_OLD_SECRETS = 10
+
+LOCK = Statement(
+    postgresql="SELECT id FROM endpoint WHERE id = $1 FOR UPDATE",
+    sqlite="SELECT id FROM endpoint WHERE id = ?1",
+)
+
+
+class Endpoint(Model):
+    id = IdField(primary_key=True)
+    org_id = IdField()
+    app_id = IdField()
+    uid = IdField(null=True)
+    url = fields.TextField()
+    description = fields.TextField()
+    channels: list[str] | None = json_field(null=True)
+    filter_types: list[str] | None = json_field(null=True)
+    rate_limit = fields.IntField(null=True)
+    version = fields.IntField(default=1)
+    metadata: dict[str, str] = json_field()
+    # Encrypted and bound to this row: a JSON object of custom headers, the secret, and a JSON list of [old secret, expiry in µs].
+    headers = fields.TextField()
+    secret = fields.TextField()
+    old_secrets = fields.TextField()
+    disabled = fields.BooleanField(default=False)
+    disabled_reason = fields.TextField(null=True)
+    # When the present run of failures began; cleared by a success.
+    failing_since = TimestampField(null=True)
+    created_at = TimestampField()
+    updated_at = TimestampField()
+    deleted_at = TimestampField(null=True)
+
+    class Meta:
+        table = "endpoint"
+        unique_together = (("app_id", "uid"), ("app_id", "id"))
+
+    @classmethod
+    async def load(cls, app: Application, reference: str, path: tuple[str, ...] = ("endpointId",)) -> Self:
+        """The application's endpoint of that id or uid. Raises `NotFound`."""
+        found = await cls.filter(Q(id=reference) | Q(uid=reference), app_id=app.id, deleted_at=None).first()
+        if found is None:
+            raise NotFound(f"There is no endpoint {reference!r} in this application.", path)
+        return found
+
+    @classmethod
+    async def page(cls, app: Application, request: PageRequest, *, descending: bool = True) -> Page[Self]:
+        """The application's endpoints by id, newest first unless asked otherwise."""
+        return await page_of(cls.filter(app_id=app.id, deleted_at=None), request, descending)
+
+    @classmethod
+    async def add(
+        cls,
+        app: Application,
+        values: Mapping[str, Any],
+        *,
+        secret: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        path: tuple[str, ...] = ("input",),
+    ) -> Self:
+        """Create an endpoint with its own secret. Raises `Conflict` when its uid is taken."""
+        created_at = now()
+        endpoint_id = new_id("ep_", created_at)
+        if secret is not None:
+            parse_secret(secret)
+        try:
+            async with database.transaction():
+                return await cls.create(
+                    id=endpoint_id,
+                    org_id=app.org_id,
+                    app_id=app.id,
+                    created_at=created_at,
+                    updated_at=created_at,
+                    headers=_seal(endpoint_id, "headers", orjson.dumps(dict(headers or {})).decode()),
+                    secret=_seal(endpoint_id, "secret", secret or generate_secret()),
+                    old_secrets=_seal(endpoint_id, "old_secrets", "[]"),
+                    **values,
+                )
+        except IntegrityError as error:
+            raise _taken(values, path) from error
+
+    async def change(self, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+        """Write new values. Raises `Conflict` when a new uid is taken. Enabling an endpoint forgets its failures."""
+        changed = dict(values)
+        if changed.get("disabled") is False and self.disabled:
+            changed |= {"failing_since": None, "disabled_reason": None}
+        elif changed.get("disabled") is True and not self.disabled:
+            changed["disabled_reason"] = "disabled by request"
+        changed["updated_at"] = now()
+        self.update_from_dict(changed)
+        try:
+            async with database.transaction():
+                await self.save(update_fields=list(changed))
+        except IntegrityError as error:
+            raise _taken(values, path) from error
+        return self
+
+    async def remove(self) -> None:
+        """Delete the endpoint: its uid is free again; what still waits for it is canceled when it falls due."""
+        await self.change({"deleted_at": now(), "uid": None})
+
+    def header_map(self) -> dict[str, str]:
+        """The custom headers in clear."""
+        found: dict[str, str] = orjson.loads(_open(self.id, "headers", self.headers))
+        return found
+
+    async def set_headers(self, headers: Mapping[str, str]) -> None:
+        """Replace the custom headers; the next attempt carries them."""
+        await self.change({"headers": _seal(self.id, "headers", orjson.dumps(dict(headers)).decode())})
+
+    def secret_text(self) -> str:
+        """The current secret in clear."""
+        return _open(self.id, "secret", self.secret)
+
+    async def rotate_secret(self, secret: str | None = None, grace: timedelta = ROTATION_GRACE) -> None:
+        """Make `secret` (or a fresh one) current. The one before keeps signing, second, until `grace` is over.
+
+        Raises `LimitExceeded` when more than ten old secrets are still within their grace.
+        """
+        if secret is not None:
+            parse_secret(secret)
+        async with database.transaction() as session:
+            await session.fetch(LOCK, self.id)
+            await self.refresh_from_db()
+            old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
+            if len(old) >= MAX_OLD_SECRETS:
+                raise LimitExceeded(f"{MAX_OLD_SECRETS} old secrets are still valid; wait until one of them expires.")
+            if grace > timedelta(0):
+                old.insert(0, [self.secret_text(), to_us(now() + grace)])
+            await self.change(
+                {
+                    "secret": _seal(self.id, "secret", secret or generate_secret()),
+                    "old_secrets": _seal(self.id, "old_secrets", orjson.dumps(old).decode()),
+                }
+            )
+
+
+def signing_keys(endpoint_id: str, secret: str, old_secrets: str, at: datetime) -> list[SigningKey]:
+    """The keys that sign at a moment, current first, from an endpoint's sealed columns."""
+    texts = [_open(endpoint_id, "secret", secret)]
+    texts += [key for key, until in _old_secrets(endpoint_id, old_secrets) if from_us(until) > at]
+    return [parse_secret(text) for text in texts]
+
+
+def open_headers(endpoint_id: str, headers: str) -> dict[str, str]:
+    """The custom headers in clear, from an endpoint's sealed column."""
+    found: dict[str, str] = orjson.loads(_open(endpoint_id, "headers", headers))
+    return found
+
+
+def _old_secrets(endpoint_id: str, sealed: str) -> Sequence[tuple[str, int]]:
+    found: Sequence[tuple[str, int]] = orjson.loads(_open(endpoint_id, "old_secrets", sealed))
+    return found
+
+
+def _seal(endpoint_id: str, column: str, text: str) -> str:
+    return keyring().encrypt(text, f"endpoint.{column}:{endpoint_id}")
+
+
+def _open(endpoint_id: str, column: str, text: str) -> str:
+    return keyring().decrypt(text, f"endpoint.{column}:{endpoint_id}")
+
+
+def _taken(values: Mapping[str, Any], path: tuple[str, ...]) -> Conflict:
+    return Conflict(f"An endpoint with the uid {values.get('uid')!r} exists already in this application.", (*path, "uid"))

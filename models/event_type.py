@@ -1,0 +1,95 @@
+"""An event type: a kind of thing that happens, with its schemas, listed in the organisation's catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from tortoise import Model, fields
+from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
+
+from graphook import database
+from graphook.auth import Caller
+from graphook.clock import now
+from graphook.errors import Conflict, InvalidInput, NotFound
+from graphook.ids import new_id
+from models.fields import IdField, TimestampField, json_field
+from models.page import Page, PageRequest, page_of
+
+
+class EventType(Model):
+    id = IdField(primary_key=True)
+    org_id = IdField()
+    name = IdField()
+    description = fields.TextField()
+    schemas: dict[str, Any] | None = json_field(null=True)
+    feature_flag = IdField(null=True)
+    archived = fields.BooleanField(default=False)
+    created_at = TimestampField()
+    updated_at = TimestampField()
+
+    class Meta:
+        table = "event_type"
+        unique_together = (("org_id", "name"),)
+
+    @classmethod
+    async def load(cls, caller: Caller, name: str, path: tuple[str, ...] = ("name",)) -> Self:
+        """The organisation's event type of that name, if the caller may see it. Raises `NotFound`."""
+        found = await cls.filter(org_id=caller.org_id, name=name).first()
+        if found is None or not found.is_visible_to(caller):
+            raise NotFound(f"There is no event type {name!r}.", path)
+        return found
+
+    def is_visible_to(self, caller: Caller) -> bool:
+        """An application's token sees an event type behind a feature flag only if it carries the flag."""
+        return caller.app_id is None or self.feature_flag is None or self.feature_flag in caller.feature_flags
+
+    @classmethod
+    async def page(cls, caller: Caller, request: PageRequest, *, include_archived: bool = False, descending: bool = False) -> Page[Self]:
+        """The event types that the caller may see, by name."""
+        rows = cls.filter(org_id=caller.org_id)
+        if not include_archived:
+            rows = rows.filter(archived=False)
+        if caller.app_id is not None:
+            rows = rows.filter(Q(feature_flag=None) | Q(feature_flag__in=sorted(caller.feature_flags)))
+        return await page_of(rows, request, descending, key="name")
+
+    @classmethod
+    async def add(cls, caller: Caller, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+        """Create an event type, or bring an archived one of that name back with the new values. Raises `Conflict` when a live one exists."""
+        taken = Conflict(f"An event type {values['name']!r} exists already.", (*path, "name"))
+        archived = await cls.filter(org_id=caller.org_id, name=values["name"], archived=True).first()
+        if archived is not None:
+            return await archived.change({**values, "archived": values.get("archived", False)})
+        created_at = now()
+        try:
+            async with database.transaction():
+                return await cls.create(
+                    id=new_id("evtype_", created_at), org_id=caller.org_id, created_at=created_at, updated_at=created_at, **values
+                )
+        except IntegrityError as error:
+            raise taken from error
+
+    async def change(self, values: Mapping[str, Any]) -> Self:
+        """Write new values."""
+        self.update_from_dict({**values, "updated_at": now()})
+        await self.save(update_fields=[*values, "updated_at"])
+        return self
+
+    async def remove(self, *, expunge: bool = False) -> None:
+        """Archive the event type; with `expunge`, forget it."""
+        if expunge:
+            await self.delete()
+        else:
+            await self.change({"archived": True})
+
+    @classmethod
+    async def require_known(cls, org_id: str, names: Iterable[str], path: tuple[str, ...]) -> None:
+        """Raise `InvalidInput` naming those of `names` that are not live event types of the organisation."""
+        wanted = list(names)
+        known = set(await cls.filter(org_id=org_id, name__in=wanted, archived=False).values_list("name", flat=True))
+        missing = [name for name in wanted if name not in known]
+        if missing:
+            shown = ", ".join(missing[:10])
+            raise InvalidInput(f"These event types do not exist: {shown}.", (*path, str(wanted.index(missing[0]))))

@@ -1,0 +1,219 @@
+"""A message: one thing that happened in an application, accepted durably together with a delivery per listening endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import orjson
+
+from graphook import database
+from graphook.clock import from_us, now, to_us
+from graphook.database import Row, Session
+from graphook.errors import Conflict, NotFound
+from graphook.ids import new_id
+from models import idempotency
+from models import message_sql as sql
+from models.application import Application
+from models.idempotency import IdempotencyKey
+from models.page import Page, PageRequest
+from models.where import Where, page_where
+
+# Above this many endpoints a transaction would be open too long: workers fan the message out in pages.
+INLINE_ENDPOINTS = 500
+
+COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at"
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to accept. `app` is an id or uid; `body` is the exact bytes that will be signed and sent."""
+
+    org_id: str
+    app: str
+    event_type: str
+    body: bytes
+    event_id: str | None = None
+    channels: list[str] | None = None
+    tags: list[str] | None = None
+    retention: timedelta = timedelta(days=90)
+    key: IdempotencyKey | None = None
+    created_at: datetime = field(default_factory=now)
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = self.id or new_id("msg_", self.created_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a `NewMessage`. `replayed` when its idempotency key named an earlier message."""
+
+    message_id: str
+    app_id: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedBatch:
+    """Per message its outcome or error, and the endpoints that have something to send."""
+
+    outcomes: list[Accepted | Exception]
+    endpoint_ids: list[str]
+    app_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stored message. Its content lives until `expires_at` and is read separately."""
+
+    id: str
+    org_id: str
+    app_id: str
+    event_type: str
+    event_id: str | None
+    channels: list[str] | None
+    tags: list[str] | None
+    created_at: datetime
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=row["id"],
+            org_id=row["org_id"],
+            app_id=row["app_id"],
+            event_type=row["event_type"],
+            event_id=row["event_id"],
+            channels=_list(row["channels"]),
+            tags=_list(row["tags"]),
+            created_at=from_us(row["created_at"]),
+            expires_at=from_us(row["expires_at"]),
+        )
+
+    @classmethod
+    async def load(cls, app: Application, reference: str, path: tuple[str, ...] = ("messageId",)) -> Self:
+        """The application's message of that id or event id. Raises `NotFound`."""
+        where = Where().equal("app_id", app.id)
+        if reference.startswith("msg_"):
+            where.equal("id", reference)
+        else:
+            where.raw("id = (SELECT message_id FROM message_key WHERE app_id = ? AND event_id = ?)", app.id, reference)
+        rows = await where.fetch(f"SELECT {COLUMNS} FROM message")
+        if not rows:
+            raise NotFound(f"There is no message {reference!r} in this application.", path)
+        return cls.of(rows[0])
+
+    @classmethod
+    async def load_many(cls, app_id: str, message_ids: Sequence[str]) -> dict[str, Self]:
+        """The application's messages of those ids, by id; unknown ones are left out."""
+        rows = await Where().equal("app_id", app_id).any_of("id", message_ids).fetch(f"SELECT {COLUMNS} FROM message")
+        return {row["id"]: cls.of(row) for row in rows}
+
+    @classmethod
+    async def page(cls, where: Where, request: PageRequest) -> Page[Self]:
+        """A page of messages, newest first."""
+        page = await page_where(f"SELECT {COLUMNS} FROM message", where, request, descending=True)
+        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+
+    @staticmethod
+    async def contents(messages: Sequence[Message]) -> Mapping[str, bytes]:
+        """The bodies, by message id, of those messages whose content is still kept."""
+        async with database.read() as session:
+            rows = await session.fetch_rows(sql.CONTENTS, [(m.id, to_us(m.expires_at)) for m in messages])
+        return {row["message_id"]: bytes(row["body"]) for row in rows}
+
+    async def expunge(self) -> None:
+        """Forget the content now; the message and its attempts stay listed."""
+        async with database.transaction() as session:
+            await session.fetch(sql.EXPUNGE_CONTENT, self.id, to_us(self.expires_at))
+
+    @staticmethod
+    async def accept(batch: Sequence[NewMessage]) -> AcceptedBatch:
+        """Write a batch in one transaction: idempotency keys, messages, contents and one delivery per listening endpoint.
+
+        Outcomes are per message: `NotFound` for an unknown application, `Conflict` for a taken event id or a reused idempotency key. What is
+        answered with `Accepted` is durable. Every write is in key order.
+        """
+        outcomes: dict[int, Accepted | Exception] = {}
+        async with database.transaction() as session:
+            apps = await _resolve(session, batch)
+            accepted: list[tuple[int, NewMessage, str, bool]] = []
+            keys = await idempotency.take(session, [(m.key, m.id) for m in batch if m.key and (m.org_id, m.app) in apps])
+            for index, message in enumerate(batch):
+                app = apps.get((message.org_id, message.app))
+                answer = keys.get(message.id, message.id)
+                if app is None:
+                    outcomes[index] = NotFound(f"There is no application {message.app!r}.", ("appId",))
+                elif isinstance(answer, Conflict):
+                    outcomes[index] = answer
+                elif answer != message.id:
+                    outcomes[index] = Accepted(answer, app[0], replayed=True)
+                else:
+                    accepted.append((index, message, *app))
+            accepted = await _take_event_ids(session, accepted, outcomes)
+            endpoint_ids = await _write(session, accepted)
+        for index, message, app_id, _ in accepted:
+            outcomes[index] = Accepted(message.id, app_id)
+        app_ids = sorted({app_id for _, _, app_id, _ in accepted})
+        return AcceptedBatch([outcomes[index] for index in range(len(batch))], endpoint_ids, app_ids)
+
+
+async def _resolve(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, bool]]:
+    """(organisation, reference) → application id, and whether it has too many endpoints to fan out inline."""
+    wanted = sorted({(message.org_id, message.app) for message in batch})
+    rows = await session.fetch_rows(sql.RESOLVE_APPLICATIONS, wanted, INLINE_ENDPOINTS + 1)
+    return {(row["org_id"], row["reference"]): (row["id"], row["endpoints"] > INLINE_ENDPOINTS) for row in rows}
+
+
+async def _take_event_ids(
+    session: Session, accepted: list[tuple[int, NewMessage, str, bool]], outcomes: dict[int, Accepted | Exception]
+) -> list[tuple[int, NewMessage, str, bool]]:
+    # Of two in one batch that want the same event id, the earlier gets it.
+    keyed = sorted((app_id, message.event_id, index, message.id) for index, message, app_id, _ in accepted if message.event_id is not None)
+    wanted = [(app_id, event_id, message_id) for app_id, event_id, _, message_id in keyed]
+    taken = {row["message_id"] for row in await session.fetch_rows(sql.TAKE_EVENT_IDS, wanted)}
+    refused: list[IdempotencyKey] = []
+    kept = []
+    for entry in accepted:
+        index, message, _, _ = entry
+        if message.event_id is None or message.id in taken:
+            kept.append(entry)
+            continue
+        outcomes[index] = Conflict(
+            f"A message with the event id {message.event_id!r} exists already in this application.", ("input", "eventId")
+        )
+        if message.key is not None:
+            refused.append(message.key)
+    await idempotency.release(session, refused)
+    return kept
+
+
+async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str, bool]]) -> list[str]:
+    """Insert messages, contents and deliveries; the endpoints that have something to send."""
+    messages, contents, inline, paged = [], [], [], []
+    for _, message, app_id, many_endpoints in sorted(accepted, key=lambda entry: entry[1].id):
+        created_at, expires_at = to_us(message.created_at), to_us(message.created_at + message.retention)
+        channels, tags = _json(message.channels), _json(message.tags)
+        messages.append((message.id, message.org_id, app_id, message.event_type, message.event_id, channels, tags, created_at, expires_at))
+        contents.append((message.id, expires_at, message.body))
+        if many_endpoints:
+            paged.append((message.id, app_id))
+        else:
+            inline.append((message.id, app_id, message.event_type, channels, created_at))
+    await session.write_rows(sql.INSERT_MESSAGES, messages)
+    await session.write_rows(sql.INSERT_CONTENTS, contents)
+    await session.write_rows(sql.INSERT_FANOUTS, paged)
+    rows = await session.fetch_rows(sql.FAN_OUT, inline)
+    return sorted({row["endpoint_id"] for row in rows})
+
+
+def _json(value: list[str] | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _list(value: Any) -> list[str] | None:
+    found: list[str] | None = orjson.loads(value) if isinstance(value, str) else value
+    return found

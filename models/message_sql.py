@@ -1,0 +1,133 @@
+"""The statements that accept messages and read their content."""
+
+from graphook.database import Statement
+
+# (org_id, reference) → the live application of that id or uid, and whether it has more endpoints than one transaction should fan out to.
+RESOLVE_APPLICATIONS = Statement(
+    postgresql="""
+        SELECT r.org_id, r.reference, a.id,
+               (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT $3) x) AS endpoints
+        FROM unnest($1::text[], $2::text[]) AS r(org_id, reference)
+        JOIN application a ON a.org_id = r.org_id AND a.deleted_at IS NULL AND (a.id = r.reference OR a.uid = r.reference)""",
+    sqlite="""
+        SELECT r.value ->> 0 AS org_id, r.value ->> 1 AS reference, a.id,
+               (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT ?2)) AS endpoints
+        FROM json_each(?1) r
+        JOIN application a ON a.org_id = r.value ->> 0 AND a.deleted_at IS NULL AND (a.id = r.value ->> 1 OR a.uid = r.value ->> 1)""",
+)
+
+# (app_id, event_id, message_id) → the message ids that took their event id.
+TAKE_EVENT_IDS = Statement(
+    postgresql="""
+        INSERT INTO message_key (app_id, event_id, message_id) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        ON CONFLICT DO NOTHING RETURNING message_id""",
+    sqlite="""
+        INSERT INTO message_key (app_id, event_id, message_id) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+        ON CONFLICT DO NOTHING RETURNING message_id""",
+)
+
+# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
+INSERT_MESSAGES = Statement(
+    postgresql="""
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
+        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])
+          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)""",
+    sqlite="""
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+)
+
+# (message_id, expires_at, body)
+INSERT_CONTENTS = Statement(
+    postgresql="""
+        INSERT INTO message_content (message_id, expires_at, body)
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[])""",
+    sqlite="INSERT INTO message_content (message_id, expires_at, body) VALUES (?, ?, ?)",
+)
+
+# (message_id, app_id, event_type, channels, due_at) → the endpoints that got a delivery.
+FAN_OUT = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, e.id, 0, e.org_id, e.app_id, 0, m.due_at
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS m(id, app_id, event_type, channels, due_at)
+        JOIN endpoint e ON e.app_id = m.app_id
+        WHERE e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
+          AND (e.channels IS NULL OR EXISTS (
+                SELECT 1 FROM jsonb_array_elements_text(m.channels::jsonb) c WHERE jsonb_exists(e.channels, c)))
+        ORDER BY m.id, e.id
+        ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, 0, m.value ->> 4
+        FROM json_each(?1) m JOIN endpoint e ON e.app_id = m.value ->> 1
+        WHERE e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.value ->> 2))
+          AND (e.channels IS NULL OR EXISTS (
+                SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.value ->> 3) mc ON mc.value = c.value))
+        ORDER BY 1, 2
+        ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+)
+
+# (message_id, app_id)
+INSERT_FANOUTS = Statement(
+    postgresql="""
+        INSERT INTO fanout (message_id, app_id, after_endpoint) SELECT *, '' FROM unnest($1::text[], $2::text[])""",
+    sqlite="INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES (?, ?, '')",
+)
+
+NEXT_FANOUT = Statement(
+    postgresql="""
+        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at
+        FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""",
+    sqlite="""
+        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels, m.created_at
+        FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1""",
+)
+
+# Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page.
+FAN_OUT_PAGE = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT $1, e.id, 0, e.org_id, e.app_id, 0, $5::bigint FROM endpoint e
+        WHERE e.app_id = $2 AND e.id > $6 AND e.id <= $7 AND e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, $3))
+          AND (e.channels IS NULL OR EXISTS (
+                SELECT 1 FROM jsonb_array_elements_text($4::text::jsonb) c WHERE jsonb_exists(e.channels, c)))
+        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT ?1, e.id, 0, e.org_id, e.app_id, 0, ?5 FROM endpoint e
+        WHERE e.app_id = ?2 AND e.id > ?6 AND e.id <= ?7 AND e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = ?3))
+          AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?4) mc ON mc.value = c.value))
+        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+)
+
+# (message_id, expires_at) → the bodies that are still kept.
+CONTENTS = Statement(
+    postgresql="""
+        SELECT c.message_id, c.body FROM unnest($1::text[], $2::bigint[]) AS w(message_id, expires_at)
+        JOIN message_content c ON c.message_id = w.message_id AND c.expires_at = w.expires_at
+        WHERE c.expires_at > graphook_now()""",
+    sqlite="""
+        SELECT c.message_id, c.body FROM json_each(?1) w JOIN message_content c ON c.message_id = w.value ->> 0
+        WHERE c.expires_at > graphook_now()""",
+)
+
+EXPUNGE_CONTENT = Statement(
+    postgresql="DELETE FROM message_content WHERE message_id = $1 AND expires_at = $2",
+    sqlite="DELETE FROM message_content WHERE message_id = ?1 AND expires_at = ?2",
+)
+
+DELETE_EXPIRED_CONTENT = Statement(
+    postgresql="""
+        DELETE FROM message_content WHERE (message_id, expires_at) IN (
+            SELECT message_id, expires_at FROM message_content WHERE expires_at <= graphook_now() ORDER BY expires_at LIMIT $1
+            FOR UPDATE SKIP LOCKED) RETURNING message_id""",
+    sqlite="""
+        DELETE FROM message_content WHERE message_id IN (
+            SELECT message_id FROM message_content WHERE expires_at <= graphook_now() ORDER BY expires_at LIMIT ?1) RETURNING message_id""",
+)

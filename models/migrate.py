@@ -1,0 +1,48 @@
+"""Bring a database to the newest schema, or say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tortoise import Tortoise
+from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+
+from graphook import database
+from models import partitions
+
+
+@asynccontextmanager
+async def _executor(database_url: str) -> AsyncIterator[MigrationExecutor]:
+    if database_url.startswith("sqlite://"):
+        Path(database_url.removeprefix("sqlite://")).parent.mkdir(parents=True, exist_ok=True)
+    await database.connect(database_url)
+    try:
+        config: dict[str, Any] = database.tortoise_config(database_url)["apps"]
+        yield MigrationExecutor(Tortoise.get_connection("default"), config)
+    finally:
+        await database.disconnect()
+
+
+async def _missing(executor: MigrationExecutor) -> list[str]:
+    plan = await executor.plan([MigrationTarget("models", "__latest__")])
+    return [step.migration.name for step in plan]
+
+
+async def pending(database_url: str) -> list[str]:
+    """The migrations that the database lacks, in order."""
+    async with _executor(database_url) as executor:
+        return await _missing(executor)
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Apply what is missing, in order, and make the partitions of the coming weeks; answers with the names of the applied migrations."""
+    async with _executor(database_url) as executor:
+        names = await _missing(executor)
+        if names:
+            await executor.migrate([MigrationTarget("models", "__latest__")])
+        async with database.transaction() as session:
+            await partitions.ensure(session)
+    return names

@@ -1,0 +1,71 @@
+"""Pages of rows by key: which rows come after or before a cursor, and whether there are more on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tortoise import Model
+from tortoise.queryset import QuerySet
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 250
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """`limit` rows next to `cursor` (a row's key) in list order; those before it when `backwards`."""
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+    backwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows in list order. `done` means: no more in the direction that was asked."""
+
+    items: list[T]
+    keys: list[str]
+    has_next: bool
+    has_previous: bool
+    backwards: bool = False
+
+    @property
+    def done(self) -> bool:
+        return not (self.has_previous if self.backwards else self.has_next)
+
+
+# Fetches up to `limit` rows whose key lies beyond `cursor`, walking keys upwards or downwards.
+Fetch = Callable[[str | None, bool, int], Awaitable[list[T]]]
+
+
+async def paginate(fetch: Fetch[T], key: Callable[[T], str], request: PageRequest, descending: bool) -> Page[T]:
+    """Read one page with at most two queries: the page with one row more than asked, and one row on the other side."""
+    walk_down = descending != request.backwards
+    rows = await fetch(request.cursor, walk_down, request.limit + 1)
+    more_ahead = len(rows) > request.limit
+    rows = rows[: request.limit]
+    if request.backwards:
+        rows.reverse()
+    more_behind = False
+    if request.cursor is not None:
+        # The cursor's own row lies behind the page, unless it is gone: then look.
+        edge = key(rows[-1 if request.backwards else 0]) if rows else request.cursor
+        more_behind = bool(await fetch(edge, not walk_down, 1))
+    has_next, has_previous = (more_behind, more_ahead) if request.backwards else (more_ahead, more_behind)
+    return Page(rows, [key(row) for row in rows], has_next, has_previous, request.backwards)
+
+
+async def page_of(rows: QuerySet[M], request: PageRequest, descending: bool = False, key: str = "id") -> Page[M]:
+    """One page of a Tortoise query, by a unique column."""
+
+    async def fetch(cursor: str | None, down: bool, limit: int) -> list[M]:
+        beyond: dict[str, Any] = {} if cursor is None else {f"{key}__{'lt' if down else 'gt'}": cursor}
+        return await rows.filter(**beyond).order_by(f"-{key}" if down else key).limit(limit)
+
+    return await paginate(fetch, lambda row: str(getattr(row, key)), request, descending)

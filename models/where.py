@@ -1,0 +1,74 @@
+"""Conditions of a list query, the same for both databases, and its keyset pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+from graphook import database
+from graphook.database import Dialect, Row
+from models.page import Page, PageRequest, paginate
+
+
+class Where:
+    """Conditions joined by AND. `?` stands for each argument in turn; every condition must be served by an index (tests look at the plan)."""
+
+    def __init__(self) -> None:
+        self._conditions: list[str] = []
+        self._args: list[Any] = []
+        self._dialect: Dialect = database.dialect()
+
+    def raw(self, condition: str, *args: Any) -> Self:
+        """Add a condition written in SQL that both databases read."""
+        self._conditions.append(condition)
+        self._args += args
+        return self
+
+    def equal(self, column: str, value: Any) -> Self:
+        """Add `column = value`."""
+        return self.raw(f"{column} = ?", value)
+
+    def any_of(self, column: str, values: Sequence[Any]) -> Self:
+        """Add `column` is one of `values`."""
+        if self._dialect == "postgresql":
+            return self.raw(f"{column} = ANY(?)", list(values))
+        return self.raw(f"{column} IN (SELECT value FROM json_each(?))", list(values))
+
+    def contains(self, column: str, value: str) -> Self:
+        """Add: the JSON list in `column` contains the text `value`."""
+        if self._dialect == "postgresql":
+            return self.raw(f"jsonb_exists({column}, ?)", value)
+        return self.raw(f"EXISTS (SELECT 1 FROM json_each({column}) item WHERE item.value = ?)", value)
+
+    def copy(self) -> Where:
+        """Conditions to add to without changing these."""
+        twin = Where()
+        twin._conditions, twin._args = list(self._conditions), list(self._args)
+        return twin
+
+    async def fetch(self, select: str, tail: str = "") -> Sequence[Row]:
+        """The rows of `select … WHERE <conditions> <tail>`."""
+        where = f" WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+        text = f"{select}{where} {tail}"
+        if self._dialect == "postgresql":
+            numbers = iter(range(1, len(self._args) + 1))
+            text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
+        async with database.read() as session:
+            return await session.fetch_text(text, *self._args)
+
+
+async def page_where(
+    select: str, where: Where, request: PageRequest, *, descending: bool, key: str = "id", group_by: str = ""
+) -> Page[Row]:
+    """One page of `select` by the unique column `key` (qualified where the query joins; its name in the row is the last part)."""
+    name = key.rpartition(".")[2]
+
+    async def fetch(cursor: str | None, down: bool, limit: int) -> list[Row]:
+        conditions = where.copy()
+        if cursor is not None:
+            conditions.raw(f"{key} {'<' if down else '>'} ?", cursor)
+        group = f"GROUP BY {group_by} " if group_by else ""
+        return list(await conditions.fetch(select, f"{group}ORDER BY {key} {'DESC' if down else 'ASC'} LIMIT {int(limit)}"))
+
+    return await paginate(fetch, lambda row: str(row[name]), request, descending)

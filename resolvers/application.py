@@ -1,0 +1,98 @@
+"""Operations on applications."""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.auth import Scope
+from graphook.errors import NotFound
+from models import idempotency
+from models.application import Application as Row
+from resolvers.expected import mutation
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.fields import check, given
+from schema.types.application import (
+    Application,
+    ApplicationCreatePayload,
+    ApplicationDeletePayload,
+    ApplicationIn,
+    ApplicationPatch,
+    ApplicationPatchPayload,
+    ApplicationUpdatePayload,
+)
+from schema.types.ordering import Ordering
+
+
+async def get(info: Info, id: strawberry.ID) -> Application | None:
+    """The application of that id or uid; null when there is none."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return Application.of(await Row.load(info.context.caller, str(id), ("id",)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    order: Ordering = Ordering.ASCENDING,
+) -> Connection[Application]:
+    """The applications, oldest first."""
+    info.context.caller.require(Scope.READ)
+    request = page_request("app_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    found = await Row.page(info.context.caller, request, descending=order is Ordering.DESCENDING)
+    return connection(found, Application.of)  # type: ignore[no-any-return]
+
+
+@mutation(ApplicationCreatePayload, Scope.MANAGE, organisation=True)
+async def create(
+    info: Info, input: ApplicationIn, get_if_exists: bool = False, idempotency_key: str | None = None
+) -> ApplicationCreatePayload:
+    """Create an application. With getIfExists, one with that uid is answered instead of a CONFLICT."""
+    check(input)
+    caller, values, was_new = info.context.caller, given(input), False
+
+    async def add() -> str:
+        nonlocal was_new
+        row = await (Row.get_or_add if get_if_exists else Row.add)(caller, values)
+        was_new = row.created_at == row.updated_at
+        return row.id
+
+    key = info.context.idempotency(info, idempotency_key, {"input": values, "getIfExists": get_if_exists})
+    app_id = await idempotency.once(key, add)
+    return ApplicationCreatePayload(application=Application.of(await Row.load(caller, app_id)), created=was_new)
+
+
+@mutation(ApplicationUpdatePayload, Scope.MANAGE, organisation=True)
+async def update(info: Info, id: strawberry.ID, input: ApplicationIn) -> ApplicationUpdatePayload:
+    """Replace all of an application, or create it when there is none of that id or uid."""
+    check(input)
+    try:
+        row = await Row.load(info.context.caller, str(id), ("id",))
+    except NotFound:
+        row = await Row.add(info.context.caller, given(input))
+        return ApplicationUpdatePayload(application=Application.of(row), created=True)
+    return ApplicationUpdatePayload(application=Application.of(await row.change(given(input))))
+
+
+@mutation(ApplicationPatchPayload, Scope.MANAGE, organisation=True)
+async def patch(info: Info, id: strawberry.ID, input: ApplicationPatch) -> ApplicationPatchPayload:
+    """Change parts of an application."""
+    check(input)
+    row = await Row.load(info.context.caller, str(id), ("id",))
+    return ApplicationPatchPayload(application=Application.of(await row.change(given(input))))
+
+
+@mutation(ApplicationDeletePayload, Scope.MANAGE, organisation=True)
+async def delete(info: Info, id: strawberry.ID) -> ApplicationDeletePayload:
+    """Delete an application. Its uid is free again; its endpoints get nothing more."""
+    row = await Row.load(info.context.caller, str(id), ("id",))
+    await row.remove()
+    return ApplicationDeletePayload(deleted_id=strawberry.ID(row.id))

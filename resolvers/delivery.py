@@ -1,0 +1,51 @@
+"""Operations on deliveries: a message's destinations, and how it stands with them live."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.auth import Scope
+from models.application import Application
+from models.delivery import Destination
+from models.message import Message as MessageRow
+from models.page import MAX_LIMIT, PageRequest
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.types.delivery import MessageDestination, MessageStatusEvent
+
+
+async def page(
+    info: Info,
+    app_id: strawberry.ID,
+    message_id: strawberry.ID,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+) -> Connection[MessageDestination]:
+    """The endpoints a message goes to and how it stands with each, by endpoint id."""
+    info.context.caller.require(Scope.READ)
+    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
+    found = await Destination.page(message.id, request)
+    return connection(found, lambda row: MessageDestination.of(row, message))  # type: ignore[no-any-return]
+
+
+async def watch(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> AsyncGenerator[MessageStatusEvent, None]:
+    """How a message stands with its destinations: now, and after every change. Completes when all are final."""
+    info.context.caller.require(Scope.READ)
+    message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
+    shown: list[Destination] | None = None
+    async for _ in info.context.services.attempts.changes(message.app_id):
+        rows = (await Destination.page(message.id, PageRequest(limit=MAX_LIMIT))).items
+        done = all(row.is_final for row in rows)
+        if rows != shown:
+            shown = rows
+            yield MessageStatusEvent(done=done, destinations=[MessageDestination.of(row, message) for row in rows])
+        if done:
+            return

@@ -1,0 +1,210 @@
+"""Operations on endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator as Iterate
+from datetime import timedelta
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.auth import Scope
+from graphook.errors import InvalidInput, InvalidInputs, NotFound
+from graphook.headers import check_headers
+from graphook.signing import parse_secret, public_form
+from graphook.ssrf import check_url
+from models import idempotency
+from models.application import Application
+from models.endpoint import Endpoint as Row
+from models.event_type import EventType
+from resolvers.expected import mutation
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.fields import check, faults, given, refuse
+from schema.types.endpoint import (
+    Endpoint,
+    EndpointCreatePayload,
+    EndpointDeletePayload,
+    EndpointHeadersIn,
+    EndpointHeadersPatchIn,
+    EndpointIn,
+    EndpointPatch,
+    EndpointPayload,
+    EndpointSecret,
+    EndpointSecretRotateIn,
+    EndpointUpdate,
+    EndpointUpdatePayload,
+)
+from schema.types.ordering import Ordering
+
+
+async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoint | None:
+    """The application's endpoint of that id or uid; null when there is none."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return Endpoint.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    app_id: strawberry.ID,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    order: Ordering = Ordering.DESCENDING,
+) -> Connection[Endpoint]:
+    """The application's endpoints, newest first."""
+    info.context.caller.require(Scope.READ)
+    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    app = await Application.load(info.context.caller, str(app_id))
+    found = await Row.page(app, request, descending=order is Ordering.DESCENDING)
+    return connection(found, Endpoint.of)  # type: ignore[no-any-return]
+
+
+async def secret(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID) -> EndpointSecret:
+    """What the receiver verifies signatures with. Needs the scope secrets."""
+    row = await _load(info, Scope.SECRETS, app_id, endpoint_id, "endpointId")
+    return EndpointSecret(key=public_form(row.secret_text()))
+
+
+@mutation(EndpointCreatePayload, Scope.MANAGE)
+async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempotency_key: str | None = None) -> EndpointCreatePayload:
+    """Create an endpoint. It gets what is sent from now on."""
+    _check(info, input)
+    app = await Application.load(info.context.caller, str(app_id))
+    values, was_new = given(input), False
+    key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
+    signing_secret, headers = values.pop("secret"), values.pop("headers")
+
+    async def add() -> str:
+        nonlocal was_new
+        await _require_event_types(app, values)
+        was_new = True
+        return (await Row.add(app, values, secret=signing_secret, headers=headers)).id
+
+    endpoint_id = await idempotency.once(key, add)
+    return EndpointCreatePayload(endpoint=Endpoint.of(await Row.load(app, endpoint_id)), created=was_new)
+
+
+@mutation(EndpointUpdatePayload, Scope.MANAGE)
+async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
+    """Replace all of an endpoint but its secret and headers, or create it when there is none of that id or uid."""
+    _check(info, input)
+    app = await Application.load(info.context.caller, str(app_id))
+    values = given(input)
+    await _require_event_types(app, values)
+    try:
+        row = await Row.load(app, str(id), ("id",))
+    except NotFound:
+        return EndpointUpdatePayload(endpoint=Endpoint.of(await Row.add(app, values)), created=True)
+    return EndpointUpdatePayload(endpoint=Endpoint.of(await row.change(values)))
+
+
+@mutation(EndpointPayload, Scope.MANAGE)
+async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+    """Change parts of an endpoint."""
+    _check(info, input)
+    app = await Application.load(info.context.caller, str(app_id))
+    row = await Row.load(app, str(id), ("id",))
+    values = given(input)
+    new_secret = values.pop("secret", None)
+    if new_secret is not None:
+        info.context.caller.require(Scope.SECRETS)
+    await _require_event_types(app, values)
+    await row.change(values)
+    if new_secret is not None:
+        await row.rotate_secret(new_secret)
+    return EndpointPayload(endpoint=Endpoint.of(row))
+
+
+@mutation(EndpointDeletePayload, Scope.MANAGE)
+async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> EndpointDeletePayload:
+    """Delete an endpoint. Its uid is free again; what still waits for it is canceled."""
+    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",))
+    await row.remove()
+    return EndpointDeletePayload(deleted_id=strawberry.ID(row.id))
+
+
+@mutation(EndpointPayload, Scope.MANAGE)
+async def update_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+    """Replace the custom headers. The next attempt carries them."""
+    refuse(check_headers(input.headers, ("input", "headers")))
+    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id))
+    await row.set_headers(input.headers)
+    return EndpointPayload(endpoint=Endpoint.of(row))
+
+
+@mutation(EndpointPayload, Scope.MANAGE)
+async def patch_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+    """Set or remove some of the custom headers."""
+    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id))
+    changed = {header.name: header.value for header in input.headers}
+    lowered = {name.lower() for name in changed}
+    kept = {name: text for name, text in row.header_map().items() if name.lower() not in lowered}
+    headers = kept | {name: text for name, text in changed.items() if text is not None}
+    refuse(check_headers(headers, ("input", "headers")))
+    await row.set_headers(headers)
+    return EndpointPayload(endpoint=Endpoint.of(row))
+
+
+@mutation(EndpointPayload, Scope.SECRETS)
+async def rotate_secret(
+    info: Info,
+    app_id: strawberry.ID,
+    endpoint_id: strawberry.ID,
+    input: EndpointSecretRotateIn,
+    idempotency_key: str | None = None,
+) -> EndpointPayload:
+    """Give the endpoint a new secret. The old one signs on, second, until the grace period is over."""
+    check(input)
+    if input.key is not None:
+        _check_secret(input.key, "key")
+    app = await Application.load(info.context.caller, str(app_id))
+    row = await Row.load(app, str(endpoint_id))
+    key = info.context.idempotency(info, idempotency_key, {"endpoint": row.id, "input": given(input)})
+
+    async def rotate() -> str:
+        await row.rotate_secret(input.key, timedelta(seconds=input.grace_period_seconds))
+        return row.id
+
+    return EndpointPayload(endpoint=Endpoint.of(await Row.load(app, await idempotency.once(key, rotate))))
+
+
+async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: strawberry.ID, name: str) -> Row:
+    info.context.caller.require(scope)
+    return await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id), (name,))
+
+
+def _check(info: Info, data: Any) -> None:
+    def all_faults() -> Iterate[InvalidInput]:
+        yield from faults(data)
+        values = given(data)
+        if values.get("url"):
+            try:
+                check_url(values["url"], info.context.services.policy)
+            except InvalidInput as fault:
+                yield InvalidInput(fault.message, ("input", "url"))
+        if values.get("headers") is not None:
+            yield from check_headers(values["headers"], ("input", "headers"))
+
+    refuse(all_faults())
+    if getattr(data, "secret", None) not in (None, UNSET):
+        _check_secret(data.secret, "secret")
+
+
+def _check_secret(text: str, name: str) -> None:
+    try:
+        parse_secret(text)
+    except InvalidInput as fault:
+        raise InvalidInputs([InvalidInput(fault.message, ("input", name))]) from None
+
+
+async def _require_event_types(app: Application, values: dict[str, Any]) -> None:
+    if values.get("filter_types"):
+        await EventType.require_known(app.org_id, values["filter_types"], ("input", "filterTypes"))

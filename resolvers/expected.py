@@ -1,0 +1,39 @@
+"""Turns expected failures of a mutation into its payload."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from graphook.auth import Scope
+from graphook.errors import GraphookError
+from schema.errors import user_errors
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def mutation(
+    payload: Callable[..., T], scope: Scope, *, organisation: bool = False
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Check the caller's scope (and that it speaks for the whole organisation), run the resolver, and answer expected failures in `payload`."""
+
+    def decorate(resolver: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @wraps(resolver)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                info: Any = kwargs["info"]
+                info.context.caller.require(scope)
+                if organisation:
+                    info.context.caller.require_organisation()
+                return await resolver(*args, **kwargs)
+            except GraphookError as failure:
+                errors = user_errors(failure)
+                if errors is None:
+                    raise
+                return payload(errors=errors)
+
+        return run
+
+    return decorate

@@ -1,0 +1,216 @@
+"""Operations on messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator as Iterate
+from datetime import timedelta
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from graphook import strict_json
+from graphook.auth import Scope
+from graphook.errors import GraphookError, InvalidInput, InvalidInputs, NotFound
+from graphook.ids import end_id, start_id
+from models.application import Application
+from models.message import Accepted, NewMessage
+from models.message import Message as Row
+from models.where import Where
+from resolvers.expected import mutation
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.errors import user_errors
+from schema.fields import faults, given, refuse
+from schema.types.message import (
+    Message,
+    MessageCreateBatchPayload,
+    MessageCreatePayload,
+    MessageFilter,
+    MessageIn,
+    MessagePayload,
+    body_of,
+)
+
+MAX_PAYLOAD = 1024 * 1024
+MAX_DEPTH = 64
+MAX_BATCH = 500
+
+
+async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Message | None:
+    """The application's message of that id or event id; null when there is none."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return Message.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    app_id: strawberry.ID,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    filter: MessageFilter | None = None,
+) -> Connection[Message]:
+    """The application's messages, newest first."""
+    info.context.caller.require(Scope.READ)
+    request = page_request("msg_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    app = await Application.load(info.context.caller, str(app_id))
+    where = Where().equal("app_id", app.id)
+    if filter is not None:
+        narrow(where, filter)
+        if filter.created_after is not None:
+            where.raw("id > ?", end_id("msg_", filter.created_after))
+        if filter.created_before is not None:
+            where.raw("id < ?", start_id("msg_", filter.created_before))
+    return connection(await Row.page(where, request), Message.of)  # type: ignore[no-any-return]
+
+
+def narrow(where: Where, filter: MessageFilter, prefix: str = "") -> None:
+    """Add what a filter says about messages."""
+    if filter.channel is not None:
+        where.contains(f"{prefix}channels", filter.channel)
+    if filter.tag is not None:
+        where.contains(f"{prefix}tags", filter.tag)
+    if filter.event_types is not None:
+        where.any_of(f"{prefix}event_type", filter.event_types)
+
+
+@mutation(MessageCreatePayload, Scope.SEND, organisation=True)
+async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None) -> MessageCreatePayload:
+    """Send a message to every endpoint of the application that listens. When it is answered without errors, it is durable."""
+    body = _check(input, ("input",))
+    key = info.context.idempotency(info, idempotency_key, {"appId": str(app_id), "input": _arguments(input)})
+    new = _new(info, str(app_id), input, body)
+    new.key = key
+    await _ensure_application(info, str(app_id), input)
+    accepted = await info.context.services.accept.submit(new)
+    return await _shown(new, accepted)
+
+
+@mutation(MessageCreateBatchPayload, Scope.SEND, organisation=True)
+async def create_batch(
+    info: Info,
+    app_id: strawberry.ID,
+    inputs: list[MessageIn],
+    idempotency_key: Annotated[
+        str | None, strawberry.argument(description="A key for the whole batch; message n has the key with `:n` appended.")
+    ] = None,
+) -> MessageCreateBatchPayload:
+    """Send up to 500 messages at once. Each has its own result; one that fails does not fail the others."""
+    if not 1 <= len(inputs) <= MAX_BATCH:
+        raise InvalidInput(f"inputs has {len(inputs)} items; 1 to {MAX_BATCH} are allowed.", ("inputs",))
+    key = info.context.idempotency(info, idempotency_key, {})
+    results: list[MessageCreatePayload | None] = [None] * len(inputs)
+    news: list[tuple[int, NewMessage]] = []
+    for index, data in enumerate(inputs):
+        try:
+            new = _new(info, str(app_id), data, _check(data, ("inputs", str(index))))
+            if key is not None:
+                arguments = {"appId": str(app_id), "input": _arguments(data)}
+                new.key = type(key).of(key.org_id, key.operation, f"{key.key}:{index}", arguments)
+            await _ensure_application(info, str(app_id), data)
+            news.append((index, new))
+        except GraphookError as failure:
+            results[index] = _refused(failure)
+    outcomes = await info.context.services.accept.submit_all([new for _, new in news])
+    for (index, new), outcome in zip(news, outcomes, strict=True):
+        if isinstance(outcome, GraphookError):
+            results[index] = _refused(outcome, index)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results[index] = await _shown(new, outcome)
+    return MessageCreateBatchPayload(results=[result for result in results if result is not None])
+
+
+@mutation(MessagePayload, Scope.MANAGE, organisation=True)
+async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> MessagePayload:
+    """Forget a message's payload now. Deliveries that still wait for it are canceled; the message stays listed."""
+    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
+    await row.expunge()
+    return MessagePayload(message=Message.of(row))
+
+
+def _check(data: MessageIn, path: tuple[str, ...]) -> bytes:
+    """The bytes to send. Raises `InvalidInputs` with whatever is wrong with the input."""
+
+    def all_faults() -> Iterate[InvalidInput]:
+        yield from faults(data, path)
+        if (data.payload is None) == (data.raw_payload is None):
+            yield InvalidInput("Give exactly one of payload and rawPayload.", (*path, "payload"))
+        elif data.payload is not None and not isinstance(data.payload, dict):
+            yield InvalidInput("payload is a JSON object; use rawPayload for anything else.", (*path, "payload"))
+        elif data.payload is not None and strict_json.depth_exceeds(data.payload, MAX_DEPTH):
+            yield InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", (*path, "payload"))
+
+    refuse(all_faults())
+    body = body_of(data)
+    if len(body) > MAX_PAYLOAD:
+        name = "payload" if data.raw_payload is None else "rawPayload"
+        raise InvalidInputs([InvalidInput(f"{name} has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", (*path, name))])
+    return body
+
+
+def _arguments(data: MessageIn) -> dict[str, object]:
+    values = given(data)
+    if data.application is not None:
+        values["application"] = given(data.application)
+    return values
+
+
+def _new(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
+    return NewMessage(
+        org_id=info.context.caller.org_id,
+        app=app,
+        event_type=data.event_type,
+        body=body,
+        event_id=data.event_id,
+        channels=data.channels,
+        tags=data.tags,
+        retention=timedelta(days=data.payload_retention_period),
+    )
+
+
+async def _ensure_application(info: Info, app: str, data: MessageIn) -> None:
+    """Create the application that comes alongside, if there is none; in a transaction of its own, after validation."""
+    if data.application is None:
+        return
+    if data.application.uid != app:
+        raise InvalidInput("application.uid must equal appId.", ("input", "application", "uid"))
+    await Application.get_or_add(info.context.caller, given(data.application), ("input", "application"))
+
+
+async def _shown(new: NewMessage, accepted: Accepted) -> MessageCreatePayload:
+    if accepted.replayed:
+        found = await Row.load_many(accepted.app_id, [accepted.message_id])
+        row = found[accepted.message_id]
+    else:
+        row = Row(
+            id=new.id,
+            org_id=new.org_id,
+            app_id=accepted.app_id,
+            event_type=new.event_type,
+            event_id=new.event_id,
+            channels=new.channels,
+            tags=new.tags,
+            created_at=new.created_at,
+            expires_at=new.created_at + new.retention,
+        )
+    return MessageCreatePayload(message=Message.of(row), created=not accepted.replayed)
+
+
+def _refused(failure: GraphookError, index: int | None = None) -> MessageCreatePayload:
+    """The failure of one item of a batch, with paths that name the item."""
+    errors = user_errors(failure)
+    if errors is None:
+        raise failure
+    for error in errors:
+        if index is not None and error.path and error.path[0] == "input":
+            error.path = ["inputs", str(index), *error.path[1:]]
+    return MessageCreatePayload(errors=errors)

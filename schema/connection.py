@@ -1,0 +1,127 @@
+"""Pages: a Relay connection that is also the contract's list response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.errors import InvalidInput
+from graphook.ids import is_id
+from models.page import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
+from schema.fields import field
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@strawberry.type(description="Where a page begins and ends, and whether there is more on either side.")
+class PageInfo:
+    has_next_page: bool = field("Whether there is more after the page.")
+    has_previous_page: bool = field("Whether there is more before the page.")
+    start_cursor: str | None = field("The cursor of the first item.")
+    end_cursor: str | None = field("The cursor of the last item.")
+
+
+@strawberry.type(description="An item and its cursor.")
+class Edge(Generic[T]):
+    node: T = field("The item.")
+    cursor: str = field("The item's cursor.")
+
+
+@strawberry.type(description="A page of a list: a Relay connection, and the contract's list response (data, iterator, prevIterator, done).")
+class Connection(Generic[T]):
+    nodes: list[T] = field("The items.")
+    page_info: PageInfo = field("Where the page stands.")
+    done: bool = field("Whether there is no more in the direction that was asked.")
+    cursors: strawberry.Private[list[str]]
+
+    @strawberry.field(description="The items with their cursors.")
+    def edges(self) -> list[Edge[T]]:
+        return [Edge(node=node, cursor=cursor) for node, cursor in zip(self.nodes, self.cursors, strict=True)]
+
+    @strawberry.field(description="The items, under the contract's name.")
+    def data(self) -> list[T]:
+        return self.nodes
+
+    @strawberry.field(description="Pass as `iterator` (or `after`) to go on.")
+    def iterator(self) -> str | None:
+        return self.page_info.end_cursor
+
+    @strawberry.field(description="Pass as `iterator` to go back (without its dash: as `before`).")
+    def prev_iterator(self) -> str | None:
+        return f"-{self.page_info.start_cursor}" if self.page_info.start_cursor else None
+
+
+def connection(page: Page[R], node: Callable[[R], Any]) -> Any:
+    """The connection of a page, each row shown by `node`."""
+    return Connection(
+        nodes=[node(row) for row in page.items],
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page.keys[0] if page.keys else None,
+            end_cursor=page.keys[-1] if page.keys else None,
+        ),
+        done=page.done,
+        cursors=page.keys,
+    )
+
+
+First = Annotated[int | None, strawberry.argument(description=f"How many items to go forward, 1 to {MAX_LIMIT}.")]
+After = Annotated[str | None, strawberry.argument(description="The cursor to go forward from.")]
+Last = Annotated[int | None, strawberry.argument(description=f"How many items to go backward, 1 to {MAX_LIMIT}.")]
+Before = Annotated[str | None, strawberry.argument(description="The cursor to go backward from.")]
+Limit = Annotated[int | None, strawberry.argument(description=f"How many items, 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} when not given.")]
+Iterator = Annotated[
+    str | None, strawberry.argument(description="The contract's cursor: of the last page to go on, with a dash to go back.")
+]
+
+
+def page_request(
+    prefix: str | None,
+    *,
+    first: Any = UNSET,
+    after: Any = UNSET,
+    last: Any = UNSET,
+    before: Any = UNSET,
+    limit: Any = UNSET,
+    iterator: Any = UNSET,
+) -> PageRequest:
+    """What the paging arguments ask for. Cursors are ids that begin with `prefix`, or names when it is None.
+
+    Raises `InvalidInput` when a size is out of range, a cursor is malformed, or the two styles are mixed.
+    """
+    relay = {"first": first, "after": after, "last": last, "before": before}
+    relay = {name: given for name, given in relay.items() if given not in (UNSET, None)}
+    contract = {name: given for name, given in (("limit", limit), ("iterator", iterator)) if given not in (UNSET, None)}
+    if relay and contract:
+        raise InvalidInput("Page with first, after, last and before, or with limit and iterator, not with both.", (next(iter(contract)),))
+    if ("last" in relay or "before" in relay) and ("first" in relay or "after" in relay):
+        raise InvalidInput(
+            "Page forward with first and after, or backward with last and before.", ("last" if "last" in relay else "before",)
+        )
+    for name, size in (*relay.items(), *contract.items()):
+        if isinstance(size, int) and not 1 <= size <= MAX_LIMIT:
+            raise InvalidInput(f"{name} is {size}; 1 to {MAX_LIMIT} is allowed.", (name,))
+    if contract:
+        cursor = contract.get("iterator")
+        backwards = cursor is not None and cursor.startswith("-")
+        name, size = "iterator", contract.get("limit", DEFAULT_LIMIT)
+        cursor = cursor[1:] if cursor is not None and backwards else cursor
+    else:
+        backwards = "last" in relay or "before" in relay
+        name = "before" if backwards else "after"
+        cursor = relay.get(name)
+        size = relay.get("last" if backwards else "first", DEFAULT_LIMIT)
+    if cursor is not None and not _is_cursor(cursor, prefix):
+        raise InvalidInput(f"The cursor {cursor[:40]!r} was not made by this list.", (name,))
+    return PageRequest(size, cursor, backwards)
+
+
+def _is_cursor(cursor: str, prefix: str | None) -> bool:
+    if prefix is None:
+        return 0 < len(cursor) <= 256 and cursor.isascii() and cursor.isprintable()
+    return is_id(cursor, prefix)

@@ -1,0 +1,85 @@
+"""How fields are declared: described in place, with the rule an input value keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.errors import InvalidInput, InvalidInputs
+from graphook.rules import Path, Rule
+
+
+def field(description: str, **options: Any) -> Any:
+    """A described field of an output type."""
+    return strawberry.field(description=description, **options)
+
+
+def operation(resolver: Callable[..., Any]) -> Any:
+    """A root field, described by its resolver's docstring."""
+    return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver))
+
+
+def subscription(resolver: Callable[..., Any]) -> Any:
+    """A root subscription field, described by its resolver's docstring."""
+    return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
+
+
+def value(description: str, rule: Rule | None = None, *, default: Any = UNSET, default_factory: Any = None, nullable: bool = True) -> Any:
+    """A field of an input. Without a default it may be absent; `nullable=False` then still refuses an explicit null."""
+    text = f"{description} Rule: {rule.describe()}." if rule is not None and rule.describe() else description
+    options: dict[str, Any] = {"default_factory": default_factory} if default_factory is not None else {"default": default}
+    return strawberry.field(description=text, metadata={"rule": rule, "nullable": nullable}, **options)
+
+
+def required(description: str, rule: Rule | None = None) -> Any:
+    """A field of an input that must be there."""
+    text = f"{description} Rule: {rule.describe()}." if rule is not None and rule.describe() else description
+    return strawberry.field(description=text, metadata={"rule": rule, "nullable": False})
+
+
+def given(data: Any) -> dict[str, Any]:
+    """What an input holds, by Python name: absent fields are left out, nested inputs stay as they are."""
+    return {f.name: found for f in dataclasses.fields(data) if (found := getattr(data, f.name)) is not UNSET}
+
+
+def faults(data: Any, path: Path = ("input",)) -> Iterator[InvalidInput]:
+    """What breaks a rule in an input and the inputs within it, with paths in the names of the API."""
+    for f in dataclasses.fields(data):
+        found = getattr(data, f.name)
+        where = (*path, _camel(f.name))
+        if found is UNSET:
+            continue
+        if found is None:
+            if not f.metadata.get("nullable", True):
+                yield InvalidInput(f"{where[-1]} cannot be null; leave it out to keep it as it is.", where)
+        elif dataclasses.is_dataclass(found):
+            yield from faults(found, where)
+        elif f.metadata.get("rule") is not None:
+            yield from f.metadata["rule"].check(found, where)
+
+
+def check(data: Any, path: Path = ("input",)) -> None:
+    """Raise `InvalidInputs` with everything that breaks a rule."""
+    refuse(faults(data, path))
+
+
+def refuse(found: Iterator[InvalidInput]) -> None:
+    """Raise `InvalidInputs` if there is any fault."""
+    listed = list(found)
+    if listed:
+        raise InvalidInputs(listed[:9])
+
+
+def check_value(rule: Rule, found: Any, path: Path) -> None:
+    """Raise `InvalidInputs` if a single argument breaks its rule."""
+    refuse(rule.check(found, path))
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

@@ -1,0 +1,55 @@
+"""Every mutation of the API, one line an operation."""
+
+from __future__ import annotations
+
+import strawberry
+
+import resolvers.application
+import resolvers.attempt
+import resolvers.endpoint
+import resolvers.event_type
+import resolvers.message
+from schema.fields import operation
+from schema.types.application import (
+    ApplicationCreatePayload,
+    ApplicationDeletePayload,
+    ApplicationPatchPayload,
+    ApplicationUpdatePayload,
+)
+from schema.types.attempt import MessageAttemptPayload, MessageAttemptResendPayload
+from schema.types.endpoint import EndpointCreatePayload, EndpointDeletePayload, EndpointPayload, EndpointUpdatePayload
+from schema.types.event_type import (
+    EventTypeCreatePayload,
+    EventTypeDeletePayload,
+    EventTypePatchPayload,
+    EventTypeUpdatePayload,
+)
+from schema.types.message import MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
+
+
+@strawberry.type(description="What can be changed. Expected failures are in the payloads, under `errors`.")
+class Mutation:
+    application_create: ApplicationCreatePayload | None = operation(resolvers.application.create)
+    application_update: ApplicationUpdatePayload | None = operation(resolvers.application.update)
+    application_patch: ApplicationPatchPayload | None = operation(resolvers.application.patch)
+    application_delete: ApplicationDeletePayload | None = operation(resolvers.application.delete)
+
+    endpoint_create: EndpointCreatePayload | None = operation(resolvers.endpoint.create)
+    endpoint_update: EndpointUpdatePayload | None = operation(resolvers.endpoint.update)
+    endpoint_patch: EndpointPayload | None = operation(resolvers.endpoint.patch)
+    endpoint_delete: EndpointDeletePayload | None = operation(resolvers.endpoint.delete)
+    endpoint_update_headers: EndpointPayload | None = operation(resolvers.endpoint.update_headers)
+    endpoint_patch_headers: EndpointPayload | None = operation(resolvers.endpoint.patch_headers)
+    endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.endpoint.rotate_secret)
+
+    event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
+    event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)
+    event_type_patch: EventTypePatchPayload | None = operation(resolvers.event_type.patch)
+    event_type_delete: EventTypeDeletePayload | None = operation(resolvers.event_type.delete)
+
+    message_create: MessageCreatePayload | None = operation(resolvers.message.create)
+    message_create_batch: MessageCreateBatchPayload | None = operation(resolvers.message.create_batch)
+    message_expunge_content: MessagePayload | None = operation(resolvers.message.expunge_content)
+
+    message_attempt_resend: MessageAttemptResendPayload | None = operation(resolvers.attempt.resend)
+    message_attempt_expunge_content: MessageAttemptPayload | None = operation(resolvers.attempt.expunge_content)

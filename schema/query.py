@@ -1,0 +1,45 @@
+"""Every query of the API, one line an operation."""
+
+from __future__ import annotations
+
+import strawberry
+
+import resolvers.application
+import resolvers.attempt
+import resolvers.delivery
+import resolvers.endpoint
+import resolvers.event_type
+import resolvers.message
+import resolvers.node
+from schema.connection import Connection
+from schema.fields import operation
+from schema.node import Node
+from schema.types.application import Application
+from schema.types.attempt import MessageAttempt
+from schema.types.delivery import MessageDestination
+from schema.types.endpoint import Endpoint, EndpointSecret
+from schema.types.event_type import EventType
+from schema.types.message import Message
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    node: Node | None = operation(resolvers.node.get)
+    nodes: list[Node | None] = operation(resolvers.node.many)
+
+    application: Application | None = operation(resolvers.application.get)
+    applications: Connection[Application] = operation(resolvers.application.page)
+
+    endpoint: Endpoint | None = operation(resolvers.endpoint.get)
+    endpoints: Connection[Endpoint] = operation(resolvers.endpoint.page)
+    endpoint_secret: EndpointSecret = operation(resolvers.endpoint.secret)
+
+    event_type: EventType | None = operation(resolvers.event_type.get)
+    event_types: Connection[EventType] = operation(resolvers.event_type.page)
+
+    message: Message | None = operation(resolvers.message.get)
+    messages: Connection[Message] = operation(resolvers.message.page)
+    message_destinations: Connection[MessageDestination] = operation(resolvers.delivery.page)
+
+    message_attempt: MessageAttempt | None = operation(resolvers.attempt.get)
+    message_attempts: Connection[MessageAttempt] = operation(resolvers.attempt.page)

@@ -1,0 +1,18 @@
+"""Every subscription of the API, one line an operation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import strawberry
+
+from resolvers import attempt, delivery
+from schema.fields import subscription
+from schema.types.attempt import MessageAttemptEvent
+from schema.types.delivery import MessageStatusEvent
+
+
+@strawberry.type(description="What can be watched live.")
+class Subscription:
+    message_attempts: AsyncGenerator[MessageAttemptEvent, None] = subscription(attempt.watch)
+    message_status: AsyncGenerator[MessageStatusEvent, None] = subscription(delivery.watch)

@@ -1,0 +1,1 @@
+"""The GraphQL types, inputs and enums, one noun a module."""

@@ -1,0 +1,86 @@
+"""Event types in GraphQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from graphook import rules
+from models.event_type import EventType as Row
+from schema.errors import UserError
+from schema.fields import field, required, value
+from schema.node import Node
+from schema.scalars import JSON
+
+
+@strawberry.type(description="A kind of thing that happens (component EventTypeOut).")
+class EventType(Node):
+    name: str = field("Its name, unique in the organisation, such as invoice.paid.")
+    description: str = field("What it means.")
+    schemas: JSON | None = field("JSON Schemas of its payload, by version.")
+    feature_flag: str | None = field("Applications see it only with this flag.")
+    archived: bool = field("Whether it is out of use.")
+    created_at: datetime = field("When it was created.")
+    updated_at: datetime = field("When it was last changed.")
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=strawberry.ID(row.id),
+            name=row.name,
+            description=row.description,
+            schemas=None if row.schemas is None else JSON(row.schemas),
+            feature_flag=row.feature_flag,
+            archived=row.archived,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@strawberry.input(description="All of an event type but its name (component EventTypeUpdate).")
+class EventTypeUpdate:
+    description: str = required("What it means.", rules.DESCRIPTION)
+    schemas: JSON | None = value("JSON Schemas (Draft 7 or 2020-12) of its payload, by version.", default=None)
+    feature_flag: str | None = value("Applications see it only with this flag.", rules.FEATURE_FLAG, default=None)
+    archived: bool = value("Whether it is out of use.", default=False)
+
+
+@strawberry.input(description="A new event type (component EventTypeIn).")
+class EventTypeIn(EventTypeUpdate):
+    name: str = required("Its name, unique in the organisation.", rules.EVENT_TYPE)
+
+
+@strawberry.input(description="Changes to an event type: what is absent stays, null clears (component EventTypePatch).")
+class EventTypePatch:
+    description: str | None = value("What it means.", rules.DESCRIPTION, nullable=False)
+    schemas: JSON | None = value("JSON Schemas of its payload, by version; null for none.")
+    feature_flag: str | None = value("Applications see it only with this flag; null for all.", rules.FEATURE_FLAG)
+    archived: bool | None = value("Whether it is out of use.", nullable=False)
+
+
+@strawberry.type(description="What eventTypeCreate did.")
+class EventTypeCreatePayload:
+    event_type: EventType | None = field("The event type, unless there are errors.", default=None)
+    created: bool = field("False when the idempotency key repeats an earlier request.", default=False)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What eventTypeUpdate did.")
+class EventTypeUpdatePayload:
+    event_type: EventType | None = field("The event type, unless there are errors.", default=None)
+    created: bool = field("Whether there was none before.", default=False)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What eventTypePatch did.")
+class EventTypePatchPayload:
+    event_type: EventType | None = field("The event type, unless there are errors.", default=None)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What eventTypeDelete did.")
+class EventTypeDeletePayload:
+    deleted_id: strawberry.ID | None = field("The id of what is archived or gone, unless there are errors.", default=None)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)

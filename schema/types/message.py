@@ -1,0 +1,107 @@
+"""Messages in GraphQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+import strawberry
+
+from graphook import rules, strict_json
+from models.message import Message as Row
+from schema.context import Info
+from schema.errors import UserError
+from schema.fields import field, required, value
+from schema.node import Node
+from schema.scalars import JSON
+from schema.types.application import ApplicationIn
+
+EXPIRED = {"expired": True}
+
+
+@strawberry.type(description="Something that happened (component MessageOut).")
+class Message(Node):
+    event_id: str | None = field("Your own id for it, unique within the application.")
+    event_type: str = field("What kind of thing happened.")
+    channels: list[str] | None = field("The channels it goes to.")
+    tags: list[str] | None = field("What you find it by.")
+    timestamp: datetime = field("When it was accepted.")
+    row: strawberry.Private[Row]
+
+    @strawberry.field(
+        description='What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.'
+    )
+    async def payload(self, info: Info) -> JSON | None:
+        body = await info.context.contents.load(self.row)
+        if body is None:
+            return JSON(EXPIRED)
+        try:
+            return JSON(strict_json.loads(body))
+        except ValueError:
+            return None
+
+    @strawberry.field(
+        description="The exact text that is signed and sent; null once it has expired or was expunged (component MessageRawPayloadOut)."
+    )
+    async def raw_payload(self, info: Info) -> str | None:
+        body = await info.context.contents.load(self.row)
+        return None if body is None else body.decode()
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=strawberry.ID(row.id),
+            event_id=row.event_id,
+            event_type=row.event_type,
+            channels=row.channels,
+            tags=row.tags,
+            timestamp=row.created_at,
+            row=row,
+        )
+
+
+@strawberry.input(description="A new message (component MessageIn). Give exactly one of payload and rawPayload.")
+class MessageIn:
+    event_type: str = required("What kind of thing happened.", rules.EVENT_TYPE)
+    payload: JSON | None = value("What to send, an object: at most 1 MiB as JSON, 64 levels deep.", default=None)
+    raw_payload: str | None = value("The exact text to send instead, at most 1 MiB.", rules.Text(1, secret=True), default=None)
+    event_id: str | None = value("Your own id for it, unique within the application.", rules.UID, default=None)
+    channels: list[str] | None = value(
+        "Only endpoints of any of these channels, and those without channels, get it.", rules.MESSAGE_CHANNELS, default=None
+    )
+    tags: list[str] | None = value("What you want to find it by.", rules.TAGS, default=None)
+    payload_retention_period: int = value("How many days the payload is kept.", rules.RETENTION_DAYS, default=90)
+    application: ApplicationIn | None = value("Creates the application when there is none; its uid must equal appId.", default=None)
+
+
+@strawberry.input(description="Which messages to list.")
+class MessageFilter:
+    channel: str | None = value("Only those of this channel.", default=None)
+    tag: str | None = value("Only those with this tag.", default=None)
+    event_types: list[str] | None = value("Only those of these event types.", default=None)
+    created_after: datetime | None = value("Only those accepted after this.", default=None)
+    created_before: datetime | None = value("Only those accepted before this.", default=None)
+
+
+@strawberry.type(description="What messageCreate did.")
+class MessageCreatePayload:
+    message: Message | None = field("The message, unless there are errors. It is durable.", default=None)
+    created: bool = field("False when the idempotency key repeats an earlier request.", default=False)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What messageCreateBatch did: one result per message, in order. One that fails does not fail the others.")
+class MessageCreateBatchPayload:
+    results: list[MessageCreatePayload] = field("Per message, what messageCreate would have answered.", default_factory=list)
+    errors: list[UserError] = field("Why the whole batch was refused.", default_factory=list)
+
+
+@strawberry.type(description="What messageExpungeContent did.")
+class MessagePayload:
+    message: Message | None = field("The message, unless there are errors.", default=None)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+def body_of(data: Any) -> bytes:
+    """The bytes that a MessageIn's payload is signed and sent as."""
+    return data.raw_payload.encode() if data.raw_payload is not None else strict_json.dumps(data.payload)

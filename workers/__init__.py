@@ -1,0 +1,1 @@
+"""The processes behind the API: the delivery engine and its actors."""

@@ -1,0 +1,252 @@
+"""The delivery engine: claims what is due, sends hundreds at a time on one event loop, and records the results in batches.
+
+    wake-up (endpoint ids)  ─┐
+    one-second tick          ├─► lanes ─► claim ─► send ─► settle ─► publish
+    a send that finished     ┘
+
+A lane is an endpoint that may have something ready. Wake-ups only make it faster: the tick finds everything by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from graphook.batch import Batcher
+from graphook.errors import Unavailable
+from graphook.ids import new_id
+from graphook.live import Bus
+from graphook.sender import Sender
+from graphook.settings import Settings
+from models import delivery
+from models.delivery import Claim, Result, State
+from workers.fanout import fan_out_page
+from workers.prune import prune
+from workers.send import GONE, attempt
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LANES_PER_CLAIM = 64
+PER_LANE = 10
+SCAN = 1000
+TICK = 1.0
+PRUNE_EVERY = 60.0
+SETTLE_BATCH = 200
+# Beyond the time an attempt may take: settling must be done before somebody else takes the delivery over.
+LEASE_MARGIN = 15.0
+# A process that was stopped this long between claiming and sending lets the claim run out.
+STALE_CLAIM = 10.0
+
+
+@dataclass(slots=True)
+class _Held:
+    claim: Claim
+    since: float
+
+
+class Engine:
+    """One per process. `wake` may be called from any thread; everything else belongs to the loop that `run` runs on."""
+
+    def __init__(self, settings: Settings, sender: Sender, bus: Bus, *, owns_database: bool = False) -> None:
+        self.name = new_id("wrk_")
+        self._settings = settings
+        self._sender = sender
+        self._bus = bus
+        self._owns_database = owns_database
+        self._lanes: dict[str, None] = {}
+        self._later: list[tuple[float, str]] = []
+        self._blocked: set[str] = set()
+        self._in_flight: Counter[str] = Counter()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._scan_after = ""
+        self._pruned_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH)
+
+    def wake(self, endpoint_ids: Iterable[str]) -> None:
+        """These endpoints may have something ready. Thread-safe."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._add_lanes, list(endpoint_ids))
+
+    async def run(self) -> None:
+        """Work until `stop`. A database that goes away is waited for."""
+        self._loop = asyncio.get_running_loop()
+        if self._owns_database:
+            await self._through_outages(delivery.take_back_all, self.name)
+        tick = asyncio.create_task(self._tick_forever())
+        try:
+            while not self._stopping:
+                if not await self._through_outages(self._claim_once):
+                    await self._wait()
+        finally:
+            tick.cancel()
+            await asyncio.gather(tick, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Claim nothing more; return when what is in flight is recorded."""
+        self._stopping = True
+        self._awake.set()
+        while self._sends:
+            await asyncio.wait(self._sends)
+        await self._settle.drain()
+
+    # Claiming
+
+    def _add_lanes(self, endpoint_ids: Iterable[str]) -> None:
+        for endpoint_id in endpoint_ids:
+            self._lanes.setdefault(endpoint_id)
+        self._awake.set()
+
+    async def _wait(self) -> None:
+        """Until there is something to claim: a wake-up, a finished send, or the time a limited lane may go on."""
+        timeout = self._later[0][0] - time.monotonic() if self._later else None
+        if timeout is None or timeout > 0:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._awake.wait()
+            except TimeoutError:
+                pass
+        self._awake.clear()
+
+    async def _claim_once(self) -> bool:
+        """Claim one batch and begin to send it; False when there is nothing to claim or no slot is free."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._lanes.setdefault(heapq.heappop(self._later)[1])
+        wanted = self._choose_lanes()
+        if not wanted or self._stopping:
+            return False
+        since = time.monotonic()
+        lease = self._settings.request_timeout + LEASE_MARGIN
+        try:
+            claimed = await delivery.claim(wanted, self.name, round(lease * 1_000_000))
+        except BaseException:
+            self._add_lanes(wanted)
+            raise
+        for claim in claimed.claims:
+            self._in_flight[claim.endpoint.id] += 1
+            task = asyncio.create_task(self._deliver(_Held(claim, since)))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+        for lane in claimed.more:
+            self._lanes.setdefault(lane)
+        for lane, seconds in claimed.later.items():
+            heapq.heappush(self._later, (time.monotonic() + seconds, lane))
+        self._bus.publish(claimed.canceled_apps)
+        return True
+
+    def _choose_lanes(self) -> dict[str, int]:
+        """The next lanes in turn with how many of each to claim, within the free slots and each endpoint's own."""
+        free = self._settings.worker_slots - len(self._sends)
+        wanted: dict[str, int] = {}
+        while self._lanes and free > 0 and len(wanted) < LANES_PER_CLAIM:
+            lane = next(iter(self._lanes))
+            del self._lanes[lane]
+            room = min(PER_LANE, free, self._settings.endpoint_slots - self._in_flight[lane])
+            if room <= 0:
+                self._blocked.add(lane)
+                continue
+            wanted[lane] = room
+            free -= room
+        return wanted
+
+    # Sending
+
+    async def _deliver(self, held: _Held) -> None:
+        claim = held.claim
+        try:
+            if time.monotonic() - held.since > STALE_CLAIM:
+                log.warning("a claim on message %s went stale before it was sent; it is left to run out", claim.message_id)
+            elif claim.body is None:
+                await delivery.cancel([claim], "the payload has expired or was expunged")
+                self._bus.publish([claim.app_id])
+            else:
+                await self._record(held, await attempt(claim, claim.body, self._sender, self._settings))
+        except Exception:
+            # Left leased: the delivery is taken back when the lease runs out, and quarantined if this goes on.
+            log.exception("sending message %s to endpoint %s broke off", claim.message_id, claim.endpoint.id)
+        finally:
+            lane = claim.endpoint.id
+            self._in_flight[lane] -= 1
+            if not self._in_flight[lane]:
+                del self._in_flight[lane]
+            if lane in self._blocked:
+                self._blocked.discard(lane)
+                self._lanes.setdefault(lane)
+            self._awake.set()
+
+    async def _record(self, held: _Held, result: Result) -> None:
+        """Settle a result, again and again while the database is away, until the lease is over."""
+        lease = self._settings.request_timeout + LEASE_MARGIN
+        while True:
+            try:
+                return await self._settle.submit(result)
+            except Unavailable:
+                if time.monotonic() - held.since > lease:
+                    raise
+                await asyncio.sleep(random.uniform(0.1, 0.5))
+
+    async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
+        await delivery.settle(results)
+        self._bus.publish({result.claim.app_id for result in results})
+        gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
+        exhausted = {r.claim.endpoint.id for r in results if r.state is State.FAILED and not r.claim.run}
+        if gone and self._settings.disable_on_gone:
+            self._tell_disabled(await delivery.disable(gone, failing_for_us=None), "it answered 410 Gone")
+        if exhausted and self._settings.disable_after_hours:
+            window = round(self._settings.disable_after_hours * 3600 * 1_000_000)
+            self._tell_disabled(await delivery.disable(exhausted, failing_for_us=window), "every attempt failed for too long")
+        return [None] * len(results)
+
+    @staticmethod
+    def _tell_disabled(endpoint_ids: Iterable[str], why: str) -> None:
+        for endpoint_id in endpoint_ids:
+            log.warning("endpoint %s is disabled: %s", endpoint_id, why)
+
+    # The tick
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await self._through_outages(self._tick)
+            await asyncio.sleep(TICK * random.uniform(0.8, 1.2))
+
+    async def _tick(self) -> None:
+        """Find everything there is to do, without anybody having said so."""
+        while True:
+            lanes, count = await delivery.promote(SCAN)
+            self._add_lanes(lanes)
+            if count < SCAN:
+                break
+        lanes, apps, _ = await delivery.take_back(SCAN)
+        self._add_lanes(lanes)
+        self._bus.publish(apps)
+        while (page := await fan_out_page()) is not None:
+            self._add_lanes(page)
+        found = await delivery.lanes(self._scan_after, SCAN)
+        self._scan_after = found[-1] if len(found) == SCAN else ""
+        self._add_lanes(lane for lane in found if lane not in self._blocked)
+        if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune() < SCAN:
+            self._pruned_at = time.monotonic()
+
+    async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call until the database answers; a fault of ours is logged and the caller goes on after a pause."""
+        while not self._stopping:
+            try:
+                return await call(*args, **kwargs)
+            except Unavailable as error:
+                log.warning("waiting for the database: %s", error)
+            except Exception:
+                log.exception("the engine stumbled and goes on")
+            await asyncio.sleep(random.uniform(0.5, 1.0))
+        return None

@@ -1,0 +1,81 @@
+"""The worker process: `dramatiq workers.main`. It listens for wake-ups and runs the delivery engine on Dramatiq's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import dramatiq
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications
+
+from graphook.broker import create_broker
+from graphook.live import create_bus
+from graphook.logs import configure_logging
+from graphook.process import CannotStart, opened
+from graphook.sender import Sender
+from graphook.settings import Settings
+from workers.deliver import register_deliver
+from workers.engine import Engine
+
+
+class DeliveryEngine(Middleware):
+    """Starts the database, the sender and the engine with the worker, and stops them in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._engine: Engine | None = None
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        _on_loop(self._start())
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        _on_loop(self._stack.aclose())
+
+    def wake(self, endpoint_ids: list[str]) -> None:
+        """Hand a wake-up to the engine; before it runs, its first look finds everything anyway."""
+        if self._engine is not None:
+            self._engine.wake(endpoint_ids)
+
+    async def _start(self) -> None:
+        settings = self._settings
+        await self._stack.enter_async_context(opened(settings))
+        sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
+        await sender.open()
+        self._stack.push_async_callback(sender.close)
+        bus = create_bus(settings.database_url, settings.redis_url)
+        await bus.open(None)
+        self._stack.push_async_callback(bus.close)
+        engine = self._engine = Engine(settings, sender, bus)
+        task = asyncio.create_task(engine.run())
+
+        async def stop() -> None:
+            await engine.stop()
+            await task
+
+        self._stack.push_async_callback(stop)
+
+
+def _on_loop(work: Any) -> None:
+    thread = get_event_loop_thread()
+    if thread is None:
+        raise RuntimeError("Dramatiq's AsyncIO middleware must come before the engine")
+    thread.run_coroutine(work)
+
+
+def configure() -> dramatiq.Broker:
+    """The broker that this process works for, with the engine as a part of it."""
+    settings = Settings.load()
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.embedded:
+        raise CannotStart("Workers need PostgreSQL: on SQLite, `graphook serve` does everything. Set GRAPHOOK_DATABASE_URL.")
+    engine = DeliveryEngine(settings)
+    found = create_broker(settings.redis_url, [AsyncIO(), ShutdownNotifications(), engine])
+    register_deliver(found, engine.wake)
+    dramatiq.set_broker(found)
+    return found
+
+
+broker = configure()

@@ -1,0 +1,66 @@
+"""One attempt: sign a claimed delivery, send it, and judge what came back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from graphook.clock import from_us, now_us
+from graphook.headers import is_sensitive
+from graphook.retry import is_success, next_delay
+from graphook.sender import Outcome, Sender
+from graphook.settings import Settings
+from graphook.signing import signed_headers
+from models.delivery import Claim, Result, State
+from models.endpoint import open_headers, signing_keys
+
+GONE = 410
+
+
+async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings) -> Result:
+    """Send one claimed delivery and say what to record. Raises only when it is cancelled."""
+    started_at = now_us()
+    keys = signing_keys(claim.endpoint.id, claim.endpoint.secret, claim.endpoint.old_secrets, from_us(started_at))
+    custom = open_headers(claim.endpoint.id, claim.endpoint.headers)
+    signed = signed_headers(keys, claim.message_id, started_at // 1_000_000, body, style=settings.signature_headers)
+    headers = [("Content-Type", "application/json"), ("User-Agent", settings.user_agent), *signed, *custom.items()]
+    outcome = await sender.send(claim.endpoint.url, headers, body)
+    return judge(claim, outcome, started_at, headers, settings)
+
+
+def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings) -> Result:
+    """The result of an outcome: succeeded on 2xx, else the next try by the retry schedule, or failed when it is exhausted.
+
+    A manual run has one try. A receiver that answers 410 Gone wants nothing more: its delivery fails at once.
+    """
+    state, delay = State.SUCCEEDED, None
+    if outcome.error_code is not None or not is_success(outcome.status_code):
+        seconds = None
+        if claim.run == 0 and not (outcome.status_code == GONE and settings.disable_on_gone):
+            seconds = next_delay(
+                settings.retry_schedule,
+                claim.tries + 1,
+                status_code=outcome.status_code,
+                timed_out=outcome.error_code == "timeout",
+                retry_after=outcome.retry_after,
+                random=random.random,
+                penalty_seconds=settings.retry_penalty,
+            )
+        state = State.FAILED if seconds is None else State.WAITING
+        delay = None if seconds is None else round(seconds * 1_000_000)
+    response = outcome.body if outcome.error_code is None else (outcome.error or "").encode()
+    return Result(
+        claim=claim,
+        state=state,
+        delay=delay,
+        counted=True,
+        started_at=started_at,
+        duration_ms=outcome.duration_ms,
+        status_code=outcome.status_code,
+        response=response,
+        response_headers=outcome.headers if outcome.status_code else None,
+        # What is sensitive is not stored at all: it cannot leak from a dump.
+        request_headers=[(name, value) for name, value in headers if not is_sensitive(name)],
+        sensitive_headers=[name for name, _ in headers if is_sensitive(name)],
+        error_code=outcome.error_code,
+    )
