@@ -25,6 +25,7 @@ from graphook.graphiql import graphiql_routes
 from graphook.graphql_view import GraphQLView
 from graphook.live import create_bus
 from graphook.logs import configure_logging
+from graphook.package_data import graphql_folder
 from graphook.process import opened
 from graphook.sender import Sender
 from graphook.settings import Settings
@@ -49,15 +50,13 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
 
     `on_ready` is called with the development token, if there is one.
     """
-    token: str | None = None
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        nonlocal token
         async with running(settings, worker=settings.embedded if worker is None else worker) as services:
             app.state.services = services
-            if settings.development:
-                token = await development_token(settings)
+            token = await development_token(settings) if settings.development else None
+            app.router.routes += graphiql_routes(token=token, documents=graphql_folder())
             if on_ready is not None:
                 on_ready(token)
             yield
@@ -74,7 +73,6 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
             Route("/schema.graphql", lambda _: PlainTextResponse(sdl(), media_type="application/graphql; charset=utf-8")),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
             Route("/readyz", ready),
-            *graphiql_routes(lambda: token),
         ],
         lifespan=lifespan,
     )

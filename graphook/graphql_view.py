@@ -76,12 +76,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             return
         if message.get("payload", 0) is None:  # the protocol allows null for an absent payload
             message = {name: value for name, value in message.items() if name != "payload"}
-        await super().handle_message(message)  # type: ignore[arg-type]
+        await super().handle_message(message)
         if self.connection_acknowledged and self._recheck is None:
             self._recheck = asyncio.create_task(self._recheck_forever())
 
     async def handle_ping(self, message: Any) -> None:
-        await self.send_message({"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})})
+        answer: Any = {"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})}
+        await self.send_message(answer)
 
     async def shutdown(self) -> None:
         if self._recheck is not None:

@@ -88,7 +88,7 @@ class EventType(Model):
     async def require_known(cls, org_id: str, names: Iterable[str], path: tuple[str, ...]) -> None:
         """Raise `InvalidInput` naming those of `names` that are not live event types of the organisation."""
         wanted = list(names)
-        known = set(await cls.filter(org_id=org_id, name__in=wanted, archived=False).values_list("name", flat=True))
+        known: set[Any] = set(await cls.filter(org_id=org_id, name__in=wanted, archived=False).values_list("name", flat=True))
         missing = [name for name in wanted if name not in known]
         if missing:
             shown = ", ".join(missing[:10])

@@ -22,6 +22,7 @@ from schema.connection import After, Before, Connection, First, Iterator, Last, 
 from schema.context import Info
 from schema.errors import user_errors
 from schema.fields import faults, given, refuse
+from schema.types.attempt import MessageAttemptFilter
 from schema.types.message import (
     Message,
     MessageCreateBatchPayload,
@@ -71,7 +72,7 @@ async def page(
     return connection(await Row.page(where, request), Message.of)  # type: ignore[no-any-return]
 
 
-def narrow(where: Where, filter: MessageFilter, prefix: str = "") -> None:
+def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: str = "") -> None:
     """Add what a filter says about messages."""
     if filter.channel is not None:
         where.contains(f"{prefix}channels", filter.channel)

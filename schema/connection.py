@@ -11,7 +11,7 @@ from strawberry import UNSET
 from graphook.errors import InvalidInput
 from graphook.ids import is_id
 from models.page import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
-from schema.fields import field
+from schema.fields import computed, field
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,19 +38,19 @@ class Connection(Generic[T]):
     done: bool = field("Whether there is no more in the direction that was asked.")
     cursors: strawberry.Private[list[str]]
 
-    @strawberry.field(description="The items with their cursors.")
+    @computed("The items with their cursors.")
     def edges(self) -> list[Edge[T]]:
         return [Edge(node=node, cursor=cursor) for node, cursor in zip(self.nodes, self.cursors, strict=True)]
 
-    @strawberry.field(description="The items, under the contract's name.")
+    @computed("The items, under the contract's name.")
     def data(self) -> list[T]:
         return self.nodes
 
-    @strawberry.field(description="Pass as `iterator` (or `after`) to go on.")
+    @computed("Pass as `iterator` (or `after`) to go on.")
     def iterator(self) -> str | None:
         return self.page_info.end_cursor
 
-    @strawberry.field(description="Pass as `iterator` to go back (without its dash: as `before`).")
+    @computed("Pass as `iterator` to go back (without its dash: as `before`).")
     def prev_iterator(self) -> str | None:
         return f"-{self.page_info.start_cursor}" if self.page_info.start_cursor else None
 

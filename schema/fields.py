@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
@@ -13,10 +13,21 @@ from strawberry import UNSET
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import Path, Rule
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 def field(description: str, **options: Any) -> Any:
     """A described field of an output type."""
     return strawberry.field(description=description, **options)
+
+
+def computed(description: str) -> Callable[[F], F]:
+    """A field that a method answers; a typed form of Strawberry's decorator."""
+
+    def decorate(method: F) -> F:
+        return cast(F, strawberry.field(description=description)(method))
+
+    return decorate
 
 
 def operation(resolver: Callable[..., Any]) -> Any:

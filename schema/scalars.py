@@ -28,6 +28,10 @@ def _string_map(value: Any) -> dict[str, str]:
     return value
 
 
+def _string_map_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> dict[str, str]:
+    return _string_map(value_from_ast_untyped(node, variables))
+
+
 def _json(value: Any) -> Any:
     return value
 
@@ -96,7 +100,7 @@ SCALARS: dict[object, Any] = {
         description="An object whose values are all strings.",
         serialize=_json,
         parse_value=_string_map,
-        parse_literal=lambda node, variables=None: _string_map(value_from_ast_untyped(node, variables)),
+        parse_literal=_string_map_literal,
     ),
     URL: strawberry.scalar(
         name="URL",

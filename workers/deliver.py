@@ -17,4 +17,4 @@ def register_deliver(broker: dramatiq.Broker, wake: Callable[[list[str]], None])
     def deliver(endpoint_ids: list[str]) -> None:
         wake(endpoint_ids)
 
-    dramatiq.actor(deliver, actor_name=DELIVER, queue_name=QUEUE, broker=broker)
+    dramatiq.actor(actor_name=DELIVER, queue_name=QUEUE, broker=broker)(deliver)

@@ -12,7 +12,7 @@ from models.attempt import Attempt as Row
 from models.attempt import MessageStatus, TriggerType
 from schema.context import Info
 from schema.errors import UserError
-from schema.fields import field, value
+from schema.fields import computed, field, value
 from schema.node import Node
 from schema.scalars import URL
 from schema.types.endpoint import HttpHeader
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schema.types.message import Message
 
 strawberry.enum(MessageStatus, description="How a message stands with an endpoint (component MessageStatus; CANCELED is an addition).")
-MessageAttemptTriggerType = strawberry.enum(
+strawberry.enum(
     TriggerType, name="MessageAttemptTriggerType", description="What made an attempt: the schedule, or somebody who asked for it."
 )
 
@@ -43,7 +43,7 @@ class MessageAttempt(Node):
     response: str = field("The first bytes of the response, or why none came; EXPUNGED once expunged.")
     response_is_base64: bool = field("Whether `response` is base64 because it is not text.")
     response_duration_ms: int = field("How long it took, in milliseconds.")
-    trigger_type: MessageAttemptTriggerType = field("What made it.")
+    trigger_type: TriggerType = field("What made it.")
     error_code: str | None = field(
         "What went wrong: timeout, dns, connection, tls, blocked, protocol or interrupted; null when a response came."
     )
@@ -51,7 +51,7 @@ class MessageAttempt(Node):
     next_attempt: datetime | None = field("When the next one was planned for, as things stood.")
     row: strawberry.Private[Row]
 
-    @strawberry.field(description="The headers of the request and the response.")
+    @computed("The headers of the request and the response.")
     def headers(self) -> MessageAttemptHeaders:
         sent = [HttpHeader(name=name, value=text, masked=False) for name, text in self.row.request_headers]
         sent += [HttpHeader(name=name, value=None, masked=True) for name in self.row.sensitive_headers]
@@ -62,7 +62,7 @@ class MessageAttempt(Node):
             response_headers=None if received is None else [HttpHeader(name=name, value=text, masked=False) for name, text in received],
         )
 
-    @strawberry.field(description="The message.")
+    @computed("The message.")
     async def msg(self, info: Info) -> Annotated[Message, strawberry.lazy("schema.types.message")] | None:
         from schema.types.message import Message
 

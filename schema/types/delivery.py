@@ -11,7 +11,7 @@ from models.attempt import MessageStatus
 from models.delivery import Destination
 from models.message import Message as MessageRow
 from schema.context import Info
-from schema.fields import field
+from schema.fields import computed, field
 from schema.types.endpoint import Endpoint
 from schema.types.message import Message
 
@@ -26,7 +26,7 @@ class MessageDestination:
     next_attempt: datetime | None = field("When the next attempt is due.")
     message: Message = field("The message.")
 
-    @strawberry.field(description="The endpoint; it may have been deleted since.")
+    @computed("The endpoint; it may have been deleted since.")
     async def endpoint(self, info: Info) -> Endpoint | None:
         row = await info.context.endpoints.load(str(self.endpoint_id))
         return None if row is None else Endpoint.of(row)

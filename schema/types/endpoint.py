@@ -11,7 +11,7 @@ from graphook import rules
 from graphook.headers import is_sensitive
 from models.endpoint import Endpoint as Row
 from schema.errors import UserError
-from schema.fields import field, required, value
+from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import URL, StringMap
 
@@ -57,7 +57,7 @@ class Endpoint(Node):
     updated_at: datetime = field("When it was last changed.")
     row: strawberry.Private[Row]
 
-    @strawberry.field(description="The custom headers, sensitive values withheld.")
+    @computed("The custom headers, sensitive values withheld.")
     def headers(self) -> EndpointHeaders:
         return EndpointHeaders.of(self.row)
 

@@ -11,7 +11,7 @@ from graphook import rules, strict_json
 from models.message import Message as Row
 from schema.context import Info
 from schema.errors import UserError
-from schema.fields import field, required, value
+from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import JSON
 from schema.types.application import ApplicationIn
@@ -28,9 +28,7 @@ class Message(Node):
     timestamp: datetime = field("When it was accepted.")
     row: strawberry.Private[Row]
 
-    @strawberry.field(
-        description='What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.'
-    )
+    @computed('What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.')
     async def payload(self, info: Info) -> JSON | None:
         body = await info.context.contents.load(self.row)
         if body is None:
@@ -40,9 +38,7 @@ class Message(Node):
         except ValueError:
             return None
 
-    @strawberry.field(
-        description="The exact text that is signed and sent; null once it has expired or was expunged (component MessageRawPayloadOut)."
-    )
+    @computed("The exact text that is signed and sent; null once it has expired or was expunged (component MessageRawPayloadOut).")
     async def raw_payload(self, info: Info) -> str | None:
         body = await info.context.contents.load(self.row)
         return None if body is None else body.decode()
