@@ -86,6 +86,7 @@ class Engine:
         if self._owns_database:
             await self._through_outages(delivery.take_back_all, self.name)
         tick = asyncio.create_task(self._tick_forever())
+        log.info("delivery engine %s is ready", self.name)
         try:
             while not self._stopping:
                 if not await self._through_outages(self._claim_once):

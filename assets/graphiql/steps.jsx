@@ -1,7 +1,7 @@
 // The panel that lists the first steps and leads to their tabs.
 import { Button, useEditorContext, useExecutionContext } from '@graphiql/react';
 
-import { layOutAnew, operationName } from './storage.js';
+import { operationName, startOver } from './storage.js';
 
 const Icon = () => (
   <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round" aria-hidden="true">
@@ -43,7 +43,7 @@ function Steps({ steps }) {
         A running subscription ends when you change tabs. <a href="/graphiql" target="_blank" rel="noopener">Open a second window</a> to
         watch in one and send in the other.
       </p>
-      <Button type="button" onClick={layOutAnew}>
+      <Button type="button" onClick={startOver}>
         Start over with fresh tabs
       </Button>
     </div>

@@ -2,12 +2,26 @@
 // served from the same address before (localhost:8000 is popular) does not show up in this one.
 const PREFIX = 'graphook:';
 const TABS = 'graphiql:tabState';
+const HISTORY = ['graphiql:queries', 'graphiql:favorites'];
+
+let defaultHeaders = '';
+
+/** GraphiQL's history keeps headers with each query. They hold a token, so they are not stored; the page's own ones stand in for them. */
+function withHeaders(history, headers) {
+  const content = JSON.parse(history);
+  return JSON.stringify(content, (key, value) => (key === 'queries' || key === 'favorites' ? value.map((item) => ({ ...item, headers })) : value));
+}
 
 const names = () => Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
 
 export const storage = {
-  getItem: (name) => localStorage.getItem(PREFIX + name),
-  setItem: (name, value) => localStorage.setItem(PREFIX + name, value),
+  getItem(name) {
+    const value = localStorage.getItem(PREFIX + name);
+    return value && HISTORY.includes(name) ? withHeaders(value, defaultHeaders) : value;
+  },
+  setItem(name, value) {
+    localStorage.setItem(PREFIX + name, HISTORY.includes(name) ? withHeaders(value, undefined) : value);
+  },
   removeItem: (name) => localStorage.removeItem(PREFIX + name),
   clear: () => names().forEach((name) => localStorage.removeItem(name)),
   get length() {
@@ -21,33 +35,41 @@ export function operationName(query) {
 }
 
 /**
- * The tabs are stored as though they had been open before, unless others are. GraphiQL's `defaultTabs` would lose the
- * variables of the first tab, and add an empty tab when the page is loaded a second time.
+ * Prepares what GraphiQL finds when it starts: the tabs of last time, else the steps. GraphiQL's `defaultTabs` would lose the
+ * variables of the first tab. And it adds a tab whenever the query and variables that it edited last are not those of a tab,
+ * as they are after a second window, or before anything was edited.
  */
-export function layOut(steps) {
-  if (storage.getItem(TABS) !== null || steps.length === 0) {
+export function prepare(steps, headers) {
+  defaultHeaders = headers;
+  const stored = storage.getItem(TABS);
+  if (stored === null && steps.length === 0) {
     return;
   }
-  const tabs = steps.map(({ query, variables }, index) => ({
-    id: `step-${index + 1}`,
-    hash: null,
-    title: operationName(query) ?? '<untitled>',
-    query,
-    variables,
-    headers: null,
-    operationName: operationName(query),
-    response: null,
-  }));
-  storage.setItem(TABS, JSON.stringify({ tabs, activeTabIndex: 0 }));
-  storage.setItem('graphiql:query', steps[0].query);
-  storage.setItem('graphiql:variables', steps[0].variables ?? '');
-  storage.setItem('graphiql:operationName', tabs[0].operationName ?? '');
+  const state = stored === null ? { tabs: steps.map(tabOf), activeTabIndex: 0 } : JSON.parse(stored);
+  const active = state.tabs[state.activeTabIndex];
+  storage.setItem(TABS, JSON.stringify(state));
+  for (const name of ['query', 'variables', 'operationName']) {
+    storage.setItem(`graphiql:${name}`, active?.[name] ?? '');
+  }
+  if (storage.getItem('graphiql:editorFlex') === null) {
+    // Documents are wider than most responses.
+    storage.setItem('graphiql:editorFlex', '1.4');
+  }
 }
 
-/** Forgets the open tabs, and lays out the first steps anew when the page loads again. */
-export function layOutAnew() {
-  for (const name of [TABS, 'graphiql:query', 'graphiql:variables', 'graphiql:operationName']) {
-    storage.removeItem(name);
-  }
+const tabOf = ({ query, variables }, index) => ({
+  id: `step-${index + 1}`,
+  hash: null,
+  title: operationName(query) ?? '<untitled>',
+  query,
+  variables,
+  headers: null,
+  operationName: operationName(query),
+  response: null,
+});
+
+/** Forgets the open tabs, and lays out the steps anew. */
+export function startOver() {
+  storage.removeItem(TABS);
   window.location.reload();
 }

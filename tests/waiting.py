@@ -1,0 +1,27 @@
+"""Waiting for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+PATIENCE = 20.0
+LOOK_EVERY = 0.02
+
+
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: Callable[[], str] | str = "the condition", *, patience: float = PATIENCE
+) -> None:
+    """Return once the condition holds; fail with what was being waited for when it does not."""
+    try:
+        async with asyncio.timeout(patience):
+            while True:
+                holds = condition()
+                if inspect.isawaitable(holds):
+                    holds = await holds
+                if holds:
+                    return
+                await asyncio.sleep(LOOK_EVERY)
+    except TimeoutError:
+        raise AssertionError(f"waited {patience:g} s for {what() if callable(what) else what}") from None
