@@ -43,7 +43,7 @@ def depth_exceeds(value: Any, limit: int) -> bool:
 
 def _is_too_deep(value: Any, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())]
         level = [child for child in level if isinstance(child, dict | list)]
         if not level:

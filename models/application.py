@@ -70,16 +70,16 @@ class Application(Model):
             raise _taken(values, path) from error
 
     @classmethod
-    async def get_or_add(cls, caller: Caller, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
-        """The application with that uid, created when there is none."""
+    async def get_or_add(cls, caller: Caller, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> tuple[Self, bool]:
+        """The application with that uid, created when there is none; and whether it was."""
         uid = values.get("uid")
         for _ in range(2):
             if uid is not None:
                 found = await cls.filter(org_id=caller.org_id, uid=uid, deleted_at=None).first()
                 if found is not None:
-                    return found
+                    return found, False
             try:
-                return await cls.add(caller, values, path)
+                return await cls.add(caller, values, path), True
             except Conflict:  # another request created it in between
                 continue
         raise _taken(values, path)

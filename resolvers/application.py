@@ -61,8 +61,7 @@ async def create(
 
     async def add() -> str:
         nonlocal was_new
-        row = await (Row.get_or_add if get_if_exists else Row.add)(caller, values)
-        was_new = row.created_at == row.updated_at
+        row, was_new = await Row.get_or_add(caller, values) if get_if_exists else (await Row.add(caller, values), True)
         return row.id
 
     key = info.context.idempotency(info, idempotency_key, {"input": values, "getIfExists": get_if_exists})

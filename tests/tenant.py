@@ -49,7 +49,7 @@ class Tenant:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def run(self, name: str, headers: dict[str, str] | None = None, **variables: Any) -> Any:
+    async def run(self, name: str, /, headers: dict[str, str] | None = None, **variables: Any) -> Any:
         """The answer of a named operation's one root field. Raises `Refused` on top-level errors."""
         return await self.execute(operations()[name], variables, headers)
 
@@ -61,20 +61,20 @@ class Tenant:
         values = list(answer["data"].values())
         return values[0] if len(values) == 1 else answer["data"]
 
-    async def do(self, name: str, **variables: Any) -> Any:
+    async def do(self, name: str, /, **variables: Any) -> Any:
         """The entity of a mutation that must succeed."""
         payload = await self.run(name, **variables)
         assert payload["errors"] == [], payload["errors"]
         return next(value for key, value in payload.items() if key not in ("errors", "created"))
 
-    async def fault(self, name: str, **variables: Any) -> tuple[str, list[str] | None]:
+    async def fault(self, name: str, /, **variables: Any) -> tuple[str, list[str] | None]:
         """The code and path of the one error of a mutation that must fail."""
         payload = await self.run(name, **variables)
         assert len(payload["errors"]) == 1, payload
         return payload["errors"][0]["code"], payload["errors"][0]["path"]
 
     @asynccontextmanager
-    async def subscribe(self, name: str, **variables: Any) -> AsyncIterator[Subscription]:
+    async def subscribe(self, name: str, /, **variables: Any) -> AsyncIterator[Subscription]:
         """A subscription that is taken up."""
         async with connect(self.url.replace("http", "ws", 1), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}}))
@@ -91,7 +91,7 @@ class Tenant:
     async def endpoint(self, app: Any, url: str, **values: Any) -> Any:
         return await self.do("EndpointCreate", appId=app["id"], input={"url": url, **values})
 
-    async def event_type(self, name: str, **values: Any) -> Any:
+    async def event_type(self, name: str, /, **values: Any) -> Any:
         return await self.do("EventTypeCreate", input={"name": name, "description": "a test", **values})
 
     async def message(self, app: Any, **values: Any) -> Any:

@@ -1,0 +1,106 @@
+"""Stories of subscriptions: what is seen as it happens, and what is not missed when the line is cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.receiver import Receiver
+from tests.tenant import Refused, Tenant
+
+
+async def test_attempts_are_seen_as_they_are_recorded(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.endpoint(app, receiver.url())
+    receiver.answers("/hook", 500)
+
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"]) as live:
+        await live.taken_up()
+        message = await acme.message(app)
+        events = [await live.next(), await live.next()]
+
+    assert [event["attempt"]["status"] for event in events] == ["FAIL", "SUCCESS"]
+    recorded = await acme.attempts(app, message)
+    assert [event["attempt"] for event in events] == recorded[::-1]
+
+
+async def test_a_cursor_resumes_without_gap_or_repetition(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.endpoint(app, receiver.url())
+    cursor = None
+
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"]) as live:
+        await live.taken_up()
+        await acme.message(app)
+        cursor = (await live.next())["cursor"]
+    missed = [await acme.message(app) for _ in range(3)]
+    for message in missed:
+        await acme.settled(app, message)
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"], after=cursor) as live:
+        seen = [(await live.next())["attempt"]["msgId"] for _ in range(3)]
+        last = await acme.message(app)
+        assert (await live.next())["attempt"]["msgId"] == last["id"]
+
+    assert sorted(seen) == sorted(message["id"] for message in missed)
+
+
+async def test_a_subscription_filters(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.endpoint(app, receiver.url())
+    receiver.answers("/hook", 500)
+
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"], filter={"status": "SUCCESS", "eventTypes": ["b"]}) as live:
+        await live.taken_up()
+        await acme.settled(app, await acme.message(app, eventType="a"))
+        wanted = await acme.message(app, eventType="b")
+        event = await live.next()
+
+    assert (event["attempt"]["msgId"], event["attempt"]["status"]) == (wanted["id"], "SUCCESS")
+
+
+async def test_the_status_of_a_message_is_followed_until_it_is_final(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    gate = receiver.hold("/hook")
+    message = await acme.message(app)
+
+    async with acme.subscribe("MessageStatus", appId=app["id"], messageId=message["id"]) as live:
+        first = await live.next()
+        assert first["done"] is False
+        gate.set()
+        events = [first]
+        while (event := await live.next()) is not None:
+            events.append(event)
+
+    assert events[-1]["done"] is True
+    assert [(d["endpointId"], d["status"]) for d in events[-1]["destinations"]] == [(endpoint["id"], "SUCCESS")]
+
+
+async def test_the_status_of_a_message_without_destinations_completes_at_once(acme: Tenant) -> None:
+    app = await acme.application()
+    message = await acme.message(app)
+
+    async with acme.subscribe("MessageStatus", appId=app["id"], messageId=message["id"]) as live:
+        assert await live.next() == {"done": True, "destinations": []}
+        assert await live.next() is None
+
+
+@pytest.mark.parametrize(("after", "code"), [("nonsense", "BAD_USER_INPUT"), ("000000000000.5.", "CURSOR_EXPIRED"), ("", "BAD_USER_INPUT")])
+async def test_a_bad_cursor_is_refused(acme: Tenant, after: str, code: str) -> None:
+    app = await acme.application()
+
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"], after=after) as live:
+        with pytest.raises(Refused) as refused:
+            await live.next()
+
+    assert refused.value.code == code
+    assert refused.value.path == ["after"]
+
+
+async def test_a_foreign_application_cannot_be_watched(acme: Tenant, rival: Tenant) -> None:
+    app = await rival.application()
+
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"]) as live:
+        with pytest.raises(Refused) as refused:
+            await live.next()
+
+    assert refused.value.code == "NOT_FOUND"
