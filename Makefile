@@ -1,11 +1,14 @@
 # Everything the project can do. `make help` lists it; every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types test-sqlite test-postgresql format sdl assets interop clean
+.PHONY: help install demo run test lint types migrations-check test-sqlite test-postgresql format sdl assets interop clean
+# The checks are told in their order, and two installations at once would be in each other's way.
+.NOTPARALLEL:
 
 PORT ?= 8000
 BIN := .venv/bin
 # uv works in .venv, from the lock file only, whose hashes it checks.
-SYNC := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --inexact
+# Inexact: what only development needs stays when `make run` looks after what running needs.
+SYNC := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --quiet --frozen --inexact
 
 help: ## List what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,9 @@ lint: .venv/.development ## Check format, lint and import layers
 types: .venv/.development ## Check types
 	$(BIN)/mypy
 
+migrations-check: .venv/.development ## Check that the migrations lead to what the models say
+	$(BIN)/pytest tests/test_migrations.py
+
 test-sqlite: .venv/.development ## Run the suite on SQLite and the in-process broker
 	$(BIN)/pytest --backend sqlite
 
@@ -49,7 +55,7 @@ test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redi
 	$(BIN)/pytest --backend postgresql
 
 format: .venv/.development ## Format the code and mend what lint can
-	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
 sdl: .venv/.development ## Write the GraphQL schema to graphql/schema.graphql, and the reference of the settings
@@ -62,5 +68,6 @@ assets: ## Build GraphiQL's files (needs Node 20.19 or later and the npm registr
 interop: .venv/.development ## Run the graphql-http audits and four JavaScript clients (needs Node and the npm registry)
 	tests/interop/run.sh
 
-clean: ## Remove what was set up and built here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis graphook-data
+clean: ## Remove what was set up and built here (the data of `make run`, in graphook-data, stays)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	find . -name node_modules -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ from graphook.sender import Sender
 from graphook.settings import Settings
 from models.attempt_feed import AttemptSource, Cursors
 from models.message import Accepted, Message, NewMessage
-from models.migrate import migrate
+from models.migrate import migrate, require_schema
 from models.organisation import Organisation
 from models.token import Token
 from schema.api import schema, sdl
@@ -163,6 +163,14 @@ async def ready(_: Request) -> Response:
     return JSONResponse({"database": "ok"})
 
 
+async def check_start(settings: Settings) -> None:
+    """Raise, in one sentence, for what would otherwise end in a traceback: no key, a lock, no database, an old schema."""
+    if not settings.embedded:
+        await require_schema(settings.database_url)
+    async with opened(settings, exclusive=True):
+        pass
+
+
 class _Server(uvicorn.Server):
     """Says where it listens once it does."""
 
@@ -179,6 +187,7 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
     """Serve until stopped, and print the addresses and the development token."""
     configure_logging(settings.log_level, settings.log_format)
+    asyncio.run(check_start(settings))
     tokens: list[str | None] = [None]
     app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
 

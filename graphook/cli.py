@@ -7,7 +7,8 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -106,6 +107,17 @@ def _duration(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
+@asynccontextmanager
+async def _prepared() -> AsyncIterator[None]:
+    """The database, opened at the newest schema: made on SQLite, required on PostgreSQL."""
+    from models.migrate import migrate, require_schema
+
+    settings = Settings.load()
+    await (migrate if settings.embedded else require_schema)(settings.database_url)
+    async with opened(settings):
+        yield
+
+
 # Each command imports what it needs when it runs: `--help` should not wait for a database driver.
 
 
@@ -133,14 +145,11 @@ def _migrate(_: argparse.Namespace) -> int:
 
 def _token_create(arguments: argparse.Namespace) -> int:
     from models.application import Application
-    from models.migrate import migrate
     from models.organisation import Organisation
     from models.token import Token
 
     async def create() -> None:
-        settings = Settings.load()
-        await migrate(settings.database_url)
-        async with opened(settings):
+        async with _prepared():
             organisation = await Organisation.default()
             app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app else None
             token, plain = await Token.mint(
@@ -162,7 +171,7 @@ def _token_list(_: argparse.Namespace) -> int:
     from models.token import Token
 
     async def show() -> None:
-        async with opened(Settings.load()):
+        async with _prepared():
             for token in await Token.all().order_by("id"):
                 state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
                 until = format_rfc3339(token.expires_at) if token.expires_at else "for ever"
@@ -176,7 +185,7 @@ def _token_revoke(arguments: argparse.Namespace) -> int:
     from models.token import Token
 
     async def revoke() -> int:
-        async with opened(Settings.load()):
+        async with _prepared():
             token = await Token.get_or_none(id=arguments.id)
             if token is None:
                 print(f"graphook: there is no token {arguments.id!r}; see `graphook token list`", file=sys.stderr)

@@ -101,9 +101,12 @@ def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
 
 
 async def connect(url: str, pool_size: int = 10) -> None:
-    """Open the process's database. Call once per event loop; every task of the process sees it afterwards."""
+    """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`."""
     await Tortoise.init(config=tortoise_config(url, pool_size), _enable_global_fallback=True)
-    await _client().execute_query("SELECT 1")
+    try:
+        await _client().execute_query("SELECT 1")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError) as error:
+        raise Unavailable(f"The database cannot be reached: {error}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more.") from error
 
 
 async def disconnect() -> None:

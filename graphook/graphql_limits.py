@@ -41,19 +41,38 @@ _CEILING = 10**9
 
 @dataclass(slots=True)
 class Weight:
-    """What a selection set amounts to. `cost` counts objects and fields, page sizes multiplying what they contain."""
+    """What a selection set amounts to. `cost` counts objects and fields, page sizes multiplying what they contain.
 
+    `paged` is the cost within `edges`, `nodes` and `data`. It is kept apart because the page size belongs to the field around the
+    selection, and a fragment, walked once, may be spread under several.
+    """
+
+    fields: int = 0
     depth: int = 0
     aliases: int = 0
     directives: int = 0
     cost: int = 0
+    paged: int = 0
 
-    def include(self, other: Weight, *, deeper: int = 0, times: int = 1) -> None:
-        """Add what stands below a field (`deeper=1`) or in a fragment."""
-        self.depth = max(self.depth, other.depth + deeper)
+    def include(self, other: Weight) -> None:
+        """Add what stands in a fragment."""
+        self.fields = min(self.fields + other.fields, _CEILING)
+        self.cost = min(self.cost + other.cost, _CEILING)
+        self.paged = min(self.paged + other.paged, _CEILING)
+        self._include(other, other.depth)
+
+    def include_field(self, below: Weight, page: int, *, in_page: bool) -> None:
+        """Add a field with what stands below it; `page` is the size of the page it returns, `in_page` says that it lists one."""
+        cost = below.cost + page * below.paged
+        self.fields = min(self.fields + 1, _CEILING)
+        self.cost = min(self.cost + 1 + (0 if in_page else cost), _CEILING)
+        self.paged = min(self.paged + (cost if in_page else 0), _CEILING)
+        self._include(below, below.depth + 1)
+
+    def _include(self, other: Weight, depth: int) -> None:
+        self.depth = max(self.depth, depth)
         self.aliases = min(self.aliases + other.aliases, _CEILING)
         self.directives = min(self.directives + other.directives, _CEILING)
-        self.cost = min(self.cost + times * other.cost, _CEILING)
 
 
 def breach(document: DocumentNode, variables: Mapping[str, Any] | None) -> GraphQLError | None:
@@ -63,10 +82,10 @@ def breach(document: DocumentNode, variables: Mapping[str, Any] | None) -> Graph
     walker = _Walker(document, variables or {})
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            if len(definition.selection_set.selections) > ROOT_FIELDS:
-                return _refusal(f"The operation has more than {ROOT_FIELDS} root fields.")
             weight = walker.weigh(definition.selection_set, 0)
-        elif isinstance(definition, FragmentDefinitionNode):
+            if weight.fields > ROOT_FIELDS:
+                return _refusal(f"The operation has more than {ROOT_FIELDS} root fields.")
+        elif isinstance(definition, FragmentDefinitionNode) and not definition.type_condition.name.value.startswith("__"):
             weight = walker.weigh_fragment(definition.name.value, 0)
         else:
             continue
@@ -74,7 +93,7 @@ def breach(document: DocumentNode, variables: Mapping[str, Any] | None) -> Graph
             (weight.depth, DEPTH, "levels of depth"),
             (weight.aliases, ALIASES, "aliases"),
             (weight.directives, DIRECTIVES, "directives"),
-            (weight.cost, COST, "points of cost"),
+            (weight.cost + weight.paged, COST, "points of cost"),
         ):
             if found > limit:
                 return _refusal(f"The operation has more than {limit} {what}; ask for less at once.")
@@ -90,7 +109,7 @@ class _Walker:
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._weights: dict[str, Weight] = {}
         self._open: set[str] = set()
-        self._variables = variables
+        self._variables = {**_default_sizes(document), **variables}
 
     def weigh_fragment(self, name: str, level: int) -> Weight:
         # A cycle or an unknown name is validation's to report.
@@ -102,7 +121,7 @@ class _Walker:
             self._open.discard(name)
         return self._weights[name]
 
-    def weigh(self, selections: SelectionSetNode | None, level: int, page: int = 1) -> Weight:
+    def weigh(self, selections: SelectionSetNode | None, level: int) -> Weight:
         total = Weight()
         # The parser's token limit keeps this recursion shallow in all but hostile documents, which end here.
         if selections is None or level > 8 * DEPTH:
@@ -114,22 +133,19 @@ class _Walker:
                 name = node.name.value
                 total.aliases += node.alias is not None
                 if name in _EXEMPT:
+                    total.fields += 1
                     continue
-                size = self._page_size(node)
-                below = self.weigh(node.selection_set, level + 1, size or (DEFAULT_PAGE if node.selection_set else 1))
-                times = page if name in _PAGE_LISTS else 1
-                total.cost = min(total.cost + 1, _CEILING)
-                total.include(below, deeper=1, times=times)
+                below = self.weigh(node.selection_set, level + 1)
+                total.include_field(below, self._page_size(node), in_page=name in _PAGE_LISTS)
             elif isinstance(node, InlineFragmentNode):
-                total.include(self.weigh(node.selection_set, level + 1, page))
+                total.include(self.weigh(node.selection_set, level + 1))
             elif isinstance(node, FragmentSpreadNode):
-                below = self.weigh_fragment(node.name.value, level + 1)
-                total.include(below, times=1)
+                total.include(self.weigh_fragment(node.name.value, level + 1))
         if total.depth == 0 and selections.selections:
             total.depth = 1
         return total
 
-    def _page_size(self, node: FieldNode) -> int | None:
+    def _page_size(self, node: FieldNode) -> int:
         for argument in node.arguments or ():
             if argument.name.value in _SIZES:
                 size: Any = None
@@ -139,4 +155,16 @@ class _Walker:
                     size = self._variables.get(argument.value.name.value)
                 # A size out of range is the resolver's to refuse.
                 return min(max(size, 1), MAX_PAGE) if isinstance(size, int) and not isinstance(size, bool) else DEFAULT_PAGE
-        return None
+        return DEFAULT_PAGE
+
+
+def _default_sizes(document: DocumentNode) -> dict[str, int]:
+    """Variable name → its default, where that is a number; the largest where operations differ."""
+    found: dict[str, int] = {}
+    for operation in document.definitions:
+        if isinstance(operation, OperationDefinitionNode):
+            for definition in operation.variable_definitions or ():
+                if isinstance(definition.default_value, IntValueNode):
+                    name = definition.variable.name.value
+                    found[name] = max(found.get(name, 0), int(definition.default_value.value[:9]))
+    return found

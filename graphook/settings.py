@@ -17,6 +17,9 @@ from graphook.ssrf import Network, Policy, parse_network
 PREFIX = "GRAPHOOK_"
 
 
+_LOOPBACK: tuple[Network, ...] = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
+
+
 class BadSettings(Exception):
     """One line per setting that breaks a rule."""
 
@@ -36,7 +39,8 @@ class Settings(BaseSettings):
         (), description="Keys that seal secrets at rest, the first one for new values; each has at least 32 characters."
     )
     allow_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="Networks (CIDR) that endpoints may be in although they are not public, such as 127.0.0.0/8 in development."
+        (),
+        description="Networks (CIDR) that endpoints may be in although they are not public, such as 10.20.0.0/16. This machine itself is allowed in development.",
     )
     allow_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Host names that endpoints may use although they are not public; their addresses must be allowed as well."
@@ -137,11 +141,12 @@ class Settings(BaseSettings):
         return self.embedded and self.is_loopback and not self.secret_key
 
     def ssrf_policy(self) -> Policy:
-        """What the SSRF guard allows."""
+        """What the SSRF guard allows. A developer's receivers are on the developer's machine."""
+        own_subnets, own_hosts = (_LOOPBACK, {"localhost"}) if self.development else ((), set[str]())
         return Policy(
             https_only=self.https_only,
-            allow_subnets=self.allow_subnets,
-            allow_hosts=frozenset(host.lower() for host in self.allow_hosts),
+            allow_subnets=(*self.allow_subnets, *own_subnets),
+            allow_hosts=frozenset(host.lower() for host in self.allow_hosts) | own_hosts,
             allow_ports=self.allow_ports,
         )
 

@@ -24,10 +24,11 @@ def loads(data: bytes | str) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadJSON(f"The text is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
-    if _LONG_NUMBER.search(raw):
-        json.loads(raw, parse_int=_checked_integer)
+    # Before the second parser, which recurses and would end in a RecursionError.
     if _is_too_deep(value, MAX_DEPTH):
         raise BadJSON(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+    if _LONG_NUMBER.search(raw):
+        json.loads(raw, parse_int=_checked_integer)
     return value
 
 

@@ -11,6 +11,7 @@ from tortoise import Tortoise
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
 from graphook import database
+from graphook.errors import Unavailable
 from models import partitions
 
 
@@ -35,6 +36,13 @@ async def pending(database_url: str) -> list[str]:
     """The migrations that the database lacks, in order."""
     async with _executor(database_url) as executor:
         return await _missing(executor)
+
+
+async def require_schema(database_url: str) -> None:
+    """Raise `Unavailable`, saying what to run, when the database lacks migrations."""
+    missing = await pending(database_url)
+    if missing:
+        raise Unavailable(f"The database lacks the migrations {', '.join(missing)}. Run `graphook migrate` first.")
 
 
 async def migrate(database_url: str) -> list[str]:

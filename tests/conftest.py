@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -25,6 +29,11 @@ from tests.receiver import Receiver
 from tests.tenant import Tenant
 
 
+def pytest_configure() -> None:
+    # Asked to stop, a run puts its servers and its deployment away as it does at Control-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=["sqlite", "postgresql"], default="sqlite", help="the database to run on")
 
@@ -38,30 +47,66 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Backend:
-    """A database server of the run, with a migrated template to copy databases from."""
+    """Where a run gets its databases from: copies of a migrated template, and numbered databases of one Redis."""
 
     name: str
     folder: Path
-    admin_url: str | None
-    redis_url: str | None
-    _numbers: Iterator[int]
+    admin_url: str | None = None
+    redis_url: str | None = None
+    # Two runs on one given server keep out of each other's way.
+    run: str = field(default_factory=lambda: f"graphook_test_{token_hex(4)}")
+    made: set[str] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def make_template(self) -> None:
+        """Migrate the database that every other one is copied from."""
+        if self.admin_url is not None:
+            await self.admin(f"CREATE DATABASE {self.run}_template")
+        await migrate(self._url("template"))
 
     async def fresh_database(self) -> str:
         """The URL of a new, migrated, empty database."""
-        number = next(self._numbers)
+        name = str(next(self.numbers))
         if self.admin_url is None:
-            path = self.folder / f"test{number}.sqlite3"
-            shutil.copy(self.folder / "template.sqlite3", path)
-            return f"sqlite://{path}"
-        name = f"graphook_test_{number}"
-        await self.admin(f"CREATE DATABASE {name} TEMPLATE graphook_template")
-        return self.admin_url.rpartition("/")[0] + f"/{name}"
+            shutil.copy(self._file("template"), self._file(name))
+        else:
+            await self.admin(f"CREATE DATABASE {self.run}_{name} TEMPLATE {self.run}_template")
+        self.made.add(self._url(name))
+        return self._url(name)
+
+    async def drop(self, url: str) -> None:
+        """Forget a database of `fresh_database`, whoever is still connected to it."""
+        self.made.discard(url)
+        if self.admin_url is None:
+            for path in self.folder.glob(f"{Path(url.removeprefix('sqlite://')).name}*"):
+                path.unlink()
+        else:
+            await self.admin(f"DROP DATABASE {urlsplit(url).path.lstrip('/')} WITH (FORCE)")
+
+    async def close(self) -> None:
+        """Leave nothing behind on a server that was given to us."""
+        for url in sorted(self.made):
+            await self.drop(url)
+        if self.admin_url is not None:
+            await self.admin(f"DROP DATABASE {self.run}_template")
+
+    def fresh_redis(self) -> str | None:
+        """The URL of an empty Redis database, of its own where the server is ours; None on the back end without Redis."""
+        if self.redis_url is None or "GRAPHOOK_TEST_REDIS_URL" in os.environ:
+            return self.redis_url
+        return urlsplit(self.redis_url)._replace(path=f"/{next(self.numbers)}").geturl()
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.sqlite3"
+
+    def _url(self, name: str) -> str:
+        if self.admin_url is None:
+            return f"sqlite://{self._file(name)}"
+        return urlsplit(self.admin_url)._replace(path=f"/{self.run}_{name}").geturl()
 
     async def admin(self, sql: str) -> None:
-        """Run a statement as the administrator of the database server."""
-        assert self.admin_url is not None
         connection = await asyncpg.connect(self.admin_url)
         try:
             await connection.execute(sql)
@@ -71,25 +116,25 @@ class Backend:
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """The back end that `--backend` names; the run ends with one line where its servers cannot be had."""
     folder = tmp_path_factory.mktemp("databases")
     with ExitStack() as stack:
         if request.config.getoption("--backend") == "sqlite":
-            asyncio.run(migrate(f"sqlite://{folder}/template.sqlite3"))
-            yield Backend("sqlite", folder, None, None, itertools.count())
-            return
-        admin_url = stack.enter_context(servers.postgresql())
-        redis_url = stack.enter_context(servers.redis())
-        found = Backend("postgresql", folder, admin_url, redis_url, itertools.count())
-        asyncio.run(found.admin("DROP DATABASE IF EXISTS graphook_template"))
-        asyncio.run(found.admin("CREATE DATABASE graphook_template"))
-        asyncio.run(migrate(admin_url.rpartition("/")[0] + "/graphook_template"))
+            found = Backend("sqlite", folder)
+        else:
+            try:
+                found = Backend("postgresql", folder, stack.enter_context(servers.postgresql()), stack.enter_context(servers.redis()))
+            except (servers.Missing, servers.NotStarted) as error:
+                pytest.exit(str(error), returncode=1)
+        asyncio.run(found.make_template())
         yield found
+        asyncio.run(found.close())
 
 
 @pytest.fixture(scope="session")
 def deployment(backend: Backend) -> Iterator[Deployment]:
     """Graphook as an operator runs it, shared by the stories; each story has an organisation of its own."""
-    with deployed(asyncio.run(backend.fresh_database()), backend.redis_url) as running:
+    with deployed(asyncio.run(backend.fresh_database()), backend.fresh_redis()) as running:
         yield running
 
 
@@ -101,6 +146,7 @@ async def db(backend: Backend) -> AsyncIterator[str]:
     await database.connect(url)
     yield url
     await database.disconnect()
+    await backend.drop(url)
 
 
 async def mint(deployment: Deployment, **options: Any) -> str:

@@ -49,8 +49,12 @@ class Tenant:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def run(self, name: str, /, headers: dict[str, str] | None = None, **variables: Any) -> Any:
+    async def run(self, name: str, /, **variables: Any) -> Any:
         """The answer of a named operation's one root field. Raises `Refused` on top-level errors."""
+        return await self.execute(operations()[name], variables)
+
+    async def run_with(self, headers: dict[str, str], name: str, /, **variables: Any) -> Any:
+        """The same, with more HTTP headers."""
         return await self.execute(operations()[name], variables, headers)
 
     async def execute(self, document: str, variables: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Any:

@@ -16,6 +16,7 @@ from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened
 from graphook.sender import Sender
 from graphook.settings import Settings
+from models.migrate import require_schema
 from workers.deliver import register_deliver
 from workers.engine import Engine
 
@@ -41,6 +42,7 @@ class DeliveryEngine(Middleware):
 
     async def _start(self) -> None:
         settings = self._settings
+        await require_schema(settings.database_url)
         await self._stack.enter_async_context(opened(settings))
         sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
         await sender.open()

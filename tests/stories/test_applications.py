@@ -67,8 +67,8 @@ async def test_an_idempotency_key_gives_the_same_application_and_refuses_other_a
     code, path = await acme.fault("ApplicationCreate", input={"name": "twice"}, idempotencyKey="k1")
     assert (code, path) == ("IDEMPOTENCY_KEY_REUSED", ["idempotencyKey"])
 
-    by_header = await acme.run("ApplicationCreate", headers={"Idempotency-Key": "k2"}, input={"name": "header"})
-    repeated = await acme.run("ApplicationCreate", headers={"Idempotency-Key": "k2"}, input={"name": "header"})
+    by_header = await acme.run_with({"Idempotency-Key": "k2"}, "ApplicationCreate", input={"name": "header"})
+    repeated = await acme.run_with({"Idempotency-Key": "k2"}, "ApplicationCreate", input={"name": "header"})
     assert repeated["application"]["id"] == by_header["application"]["id"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -56,13 +57,14 @@ async def test_filters_decide_which_endpoint_gets_a_message(acme: Tenant, receiv
     app = await acme.application()
     for name in ("order.paid", "order.sent"):
         await acme.event_type(name)
-    for path, values in {
+    endpoints: dict[str, dict[str, Any]] = {
         "/all": {},
         "/paid": {"filterTypes": ["order.paid"]},
         "/red": {"channels": ["red", "blue"]},
         "/paid-red": {"filterTypes": ["order.paid"], "channels": ["red"]},
         "/off": {"disabled": True},
-    }.items():
+    }
+    for path, values in endpoints.items():
         await acme.endpoint(app, receiver.url(path), **values)
 
     async def reached(**values: object) -> set[str]:
