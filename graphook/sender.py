@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from yarl import URL
 
-from graphook.errors import GraphookError
-from graphook.ssrf import BlockedURL, Policy, address_allowed, check_url, port_allowed
+from graphook.connector import (
+    DNS_KEPT,
+    GuardedConnector,
+    GuardedResolver,
+    Lookup,
+    NoAddress,
+    NotAllowed,
+    TooMuch,
+    Wire,
+    current_wire,
+)
+from graphook.ssrf import BlockedURL, Policy, Target, check_url
 
-ErrorCode = Literal["timeout", "dns", "connection", "tls", "blocked", "protocol"]
+_logger = logging.getLogger(__name__)
+
+ErrorCode = Literal["timeout", "dns", "connection", "tls", "blocked", "protocol", "response_header_limit", "request", "internal"]
 
 # What a tenant is told: nothing about the network we are in.
 _SENTENCES: dict[ErrorCode, str] = {
@@ -29,19 +40,26 @@ _SENTENCES: dict[ErrorCode, str] = {
     "connection": "The connection could not be made or was closed before an answer came.",
     "tls": "The TLS handshake failed or the certificate is not valid for this host.",
     "blocked": "Requests to this address are not allowed.",
-    "protocol": "The answer was not valid HTTP.",
+    "protocol": "The answer was not valid HTTP or broke off.",
+    "response_header_limit": "The headers of the answer were too large.",
+    "request": "The endpoint's URL or headers do not make a valid request.",
+    "internal": "The request could not be sent because of a fault of the service.",
 }
-_DNS_KEPT = 5.0
-_DNS_THREADS = 64
 
-Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
+MAX_HEADERS = 128
+MAX_HEADER = 16 * 1024
+MAX_HEAD = 64 * 1024
+# Above any body that is read, chunked byte by byte, and any head: what one turn of the loop can bring is below it.
+_WIRE_BUDGET = 1024 * 1024
+_RETRY_AFTER_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one request. `status_code` is 0 when no response began; an `error_code` means failure whatever the status.
 
-    `body` holds the first bytes as they came, never decompressed. `retry_after` and `duration_ms` are in seconds and milliseconds.
+    So a response whose body does not end in time keeps its status but is a `timeout`. `body` holds the first bytes as they came, never
+    decompressed; a longer one is `truncated`, which is no error. `retry_after` and `duration_ms` are in seconds and milliseconds.
     """
 
     status_code: int
@@ -54,89 +72,16 @@ class Outcome:
 
     @property
     def error(self) -> str | None:
-        """A sentence for the tenant."""
+        """A sentence for the tenant, the same one for every address that is blocked."""
         return None if self.error_code is None else _SENTENCES[self.error_code]
 
 
-class _Blocked(Exception):
-    """Nothing that a name resolves to may be dialled."""
-
-
-class _NoAddress(OSError):
-    """A name does not resolve."""
-
-
-class GuardedResolver(AbstractResolver):
-    """Looks a name up once, in threads of its own, and answers with allowed addresses only: what is dialled is what was checked."""
-
-    def __init__(self, policy: Policy, lookup: Lookup | None = None) -> None:
-        self._policy = policy
-        # The default pool has a handful of threads: a few dead names would hold up every delivery.
-        self._threads = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="graphook-dns")
-        self._lookup = lookup or self._getaddrinfo
-        self._kept: dict[tuple[str, int], tuple[float, tuple[str, ...] | _NoAddress]] = {}
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
-        if not port_allowed(port, self._policy):
-            raise _Blocked
-        addresses = await self._addresses(host, port)
-        allowed = [address for address in addresses if address_allowed(address, self._policy)][: self._policy.max_addresses]
-        if not allowed:
-            raise _Blocked
-        allowed.sort(key=lambda address: ":" in address)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in allowed
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
-        known = self._kept.get((host, port))
-        if known is None or known[0] < time.monotonic():
-            try:
-                async with asyncio.timeout(self._policy.dns_timeout):
-                    found: tuple[str, ...] | _NoAddress = tuple(dict.fromkeys(await self._lookup(host, port))) or _NoAddress(host)
-            except (TimeoutError, OSError, UnicodeError):
-                found = _NoAddress(host)
-            if len(self._kept) > 10_000:
-                self._kept.clear()
-            known = self._kept[host, port] = (time.monotonic() + _DNS_KEPT, found)
-        if isinstance(known[1], _NoAddress):
-            raise known[1]
-        return known[1]
-
-    async def _getaddrinfo(self, host: str, port: int) -> Sequence[str]:
-        def look_up() -> list[str]:
-            return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
-
-
-class GuardedConnector(aiohttp.TCPConnector):
-    """Checks literal addresses too, which aiohttp dials without asking the resolver."""
-
-    def __init__(self, policy: Policy, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._policy = policy
-
-    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        found = await super()._resolve_host(host, port, traces)
-        if not all(address_allowed(entry["host"], self._policy) for entry in found) or not port_allowed(port, self._policy):
-            raise _Blocked
-        return found
-
-
 class Sender:
-    """Sends deliveries. Open it on the event loop that uses it."""
+    """Sends deliveries. Open it on the event loop that uses it.
+
+    `timeout_seconds` is from looking up the name to the last byte read. `response_limit` is in bytes. `connections` is how many requests
+    are out at the same time; more wait, at the expense of their time. Certificates are always verified: `tls` can only say by which roots.
+    """
 
     def __init__(
         self,
@@ -147,138 +92,175 @@ class Sender:
         connections: int = 512,
         tls: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
+        dns_kept: float = DNS_KEPT,
     ) -> None:
+        if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
+            raise ValueError("the sender verifies certificates and their names")
         self._policy = policy
         self._timeout = timeout_seconds
         self._limit = response_limit
         self._connections = connections
         self._tls = tls
         self._lookup = lookup
+        self._dns_kept = dns_kept
         self._resolver: GuardedResolver | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._resend_session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make ready to send."""
-        self._resolver = GuardedResolver(self._policy, self._lookup)
-        connector = GuardedConnector(
-            self._policy,
-            resolver=self._resolver,
-            ssl=self._tls or ssl.create_default_context(),
-            limit=self._connections,
-            keepalive_timeout=5,
-            use_dns_cache=False,
-            happy_eyeballs_delay=None,
-        )
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            trace_configs=[trace],
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            max_line_size=8190,
-            max_field_size=32_768,
-        )
+        tls = self._tls or ssl.create_default_context()
+        resolver = self._resolver = GuardedResolver(self._policy, self._lookup, kept=self._dns_kept)
+        self._session = self._new_session(resolver, tls, keep_alive=True)
+        self._resend_session = self._new_session(resolver, tls, keep_alive=False)
 
     async def close(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        """Close every connection. Requests that are out fail."""
+        for session in (self._session, self._resend_session):
+            if session is not None:
+                await session.close()
         if self._resolver is not None:
             await self._resolver.close()
 
     async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Outcome:
         """POST the body. Everything that goes wrong is in the outcome; only cancellation is raised."""
         began = time.monotonic()
-        progress = _Progress()
+        answer = _Answer()
+        error_code: ErrorCode | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                check_url(url, self._policy)
-                try:
-                    await self._exchange(url, headers, body, progress)
-                except aiohttp.ClientConnectionError:
-                    # The receiver closed an idle connection as we took it up: nothing was answered, so one more try is fair.
-                    if not progress.reused or progress.status_code:
-                        raise
-                    await self._exchange(url, headers, body, progress)
-            error_code: ErrorCode | None = None
+                await self._send(check_url(url, self._policy), headers, body, answer)
         except Exception as error:
-            error_code = _classify(error)
+            error_code = _classify(error, answer)
         return Outcome(
-            status_code=progress.status_code,
-            headers=progress.headers,
-            body=bytes(progress.body),
-            truncated=progress.truncated,
+            status_code=answer.status_code,
+            headers=answer.headers,
+            body=bytes(answer.body),
+            truncated=answer.truncated,
             error_code=error_code,
-            retry_after=_retry_after(progress.headers),
+            retry_after=_retry_after(answer.headers),
             duration_ms=round((time.monotonic() - began) * 1000),
         )
 
-    async def _exchange(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, progress: _Progress) -> None:
+    def _new_session(self, resolver: GuardedResolver, tls: ssl.SSLContext, *, keep_alive: bool) -> aiohttp.ClientSession:
+        connector = GuardedConnector(
+            self._policy,
+            budget=_WIRE_BUDGET + 8 * self._limit,
+            resolver=resolver,
+            ssl=tls,
+            limit=self._connections,
+            use_dns_cache=False,
+            **({"keepalive_timeout": 5} if keep_alive else {"force_close": True}),
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
+            trust_env=False,
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+        )
+
+    async def _send(self, target: Target, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
         assert self._session is not None, "open the sender first"
-        # `Accept-Encoding: identity`: what is kept is what was sent. `encoded=True`: the path goes out as the tenant wrote it.
-        request = [("Accept", "*/*"), ("Accept-Encoding", "identity"), *headers]
-        async with self._session.post(
-            URL(url, encoded=True), data=body, headers=request, allow_redirects=False, trace_request_ctx=progress
-        ) as response:
-            progress.status_code = response.status
-            progress.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+        assert self._resend_session is not None
+        wire = Wire()
+        current_wire.set(wire)
+        try:
+            await self._exchange(self._session, target, headers, body, answer)
+        except aiohttp.ClientConnectionError:
+            # The receiver closed an idle connection as we took it up: nothing was answered, so one more try on a new one is fair.
+            if not wire.reused or wire.received:
+                raise
+            current_wire.set(Wire())
+            await self._exchange(self._resend_session, target, headers, body, answer)
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        answer: _Answer,
+    ) -> None:
+        # `identity`: what is kept is what was sent.
+        sent = [("Accept-Encoding", "identity"), *headers]
+        if not any(name.lower() == "accept" for name, _ in headers):
+            sent.insert(0, ("Accept", "*/*"))
+        async with session.post(_wire_url(target), data=body, headers=sent, allow_redirects=False) as response:
+            if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
+                raise TooMuch
+            answer.status_code = response.status
+            answer.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
             async for chunk in response.content.iter_any():
-                room = self._limit - len(progress.body)
-                progress.body += chunk[:room]
+                room = self._limit - len(answer.body)
+                answer.body += chunk[:room]
                 if len(chunk) > room:
-                    progress.truncated = True
+                    answer.truncated = True
                     response.close()  # the rest is never read, so the connection cannot be used again
                     return
 
 
-class _Progress:
-    """How far an exchange came, kept when it breaks off."""
+class _Answer:
+    """As much of a response as came, kept when it breaks off."""
 
-    __slots__ = ("body", "headers", "reused", "status_code", "truncated")
+    __slots__ = ("body", "headers", "status_code", "truncated")
 
     def __init__(self) -> None:
-        self.reused = False
         self.status_code = 0
         self.headers: tuple[tuple[str, str], ...] = ()
         self.body = bytearray()
         self.truncated = False
 
 
-async def _note_reuse(_session: Any, context: Any, _params: Any) -> None:
-    context.trace_request_ctx.reused = True
+def _wire_url(target: Target) -> URL:
+    """The URL with its path and query byte for byte: yarl loses an empty query unless it is part of the path."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    is_default = target.port == (443 if target.scheme == "https" else 80)
+    authority = host if is_default else f"{host}:{target.port}"
+    return URL.build(scheme=target.scheme, authority=authority, path=target.request_target, encoded=True)
 
 
-def _classify(error: Exception) -> ErrorCode:
+def _classify(error: Exception, answer: _Answer) -> ErrorCode:
+    # aiohttp wraps what went wrong: the cause says more than the wrapping.
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, _Blocked | BlockedURL):
-            return "blocked"
-        if isinstance(cause, _NoAddress):
-            return "dns"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "dns"
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError | aiohttp.ServerFingerprintMismatch):
-        return "tls"
-    if isinstance(error, aiohttp.ClientConnectionError | OSError):
-        return "connection"
-    if isinstance(error, aiohttp.ClientError | ValueError | GraphookError):
-        return "protocol"
-    raise error
+        match cause:
+            case NotAllowed() | BlockedURL():
+                return "blocked"
+            case NoAddress():
+                return "dns"
+            case TooMuch() | LineTooLong():
+                return "protocol" if answer.status_code else "response_header_limit"
+        cause = cause.__cause__
+    match error:
+        case TimeoutError():
+            return "timeout"
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return "tls"
+        case aiohttp.InvalidURL():
+            return "request"
+        case aiohttp.ClientConnectionError() | OSError():
+            return "connection"
+        case aiohttp.ClientError() | HttpProcessingError():
+            return "protocol"
+        case ValueError():  # aiohttp refuses a header
+            return "request"
+    _logger.exception("a request failed in a way that is not foreseen")
+    return "internal"
 
 
 def _retry_after(headers: Sequence[tuple[str, str]]) -> float | None:
     """Seconds that a `Retry-After` header asks for: a number, or the time until an HTTP date."""
     text = next((value for name, value in headers if name.lower() == "retry-after"), "").strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
+    if not text.isascii() or not 0 < len(text) <= _RETRY_AFTER_LENGTH:
+        return None
+    if text.replace(".", "", 1).isdigit():
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):  # whatever the parser makes of a receiver's text
         return None

@@ -48,6 +48,9 @@ _URL = re.compile(r"(https?)://([^/?#]+)([/?][^#]*)?", re.IGNORECASE)
 _NAME = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 _NAME_AND_PORT = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 _V6_AND_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::([0-9]{1,5}))?")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_BAD = re.compile(r"[\\^`{|}<>\"]")
 _LIKE_NUMBER = re.compile(r"0[xX][0-9a-fA-F]*|[0-9]+")
 
 
@@ -74,12 +77,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a checked URL leads. `address` is set when the host is a literal address."""
+    """Where a checked URL leads. `address` is set when the host is a literal one; `request_target` is the path and query as written."""
 
     scheme: str
     host: str
     port: int
     address: Address | None
+    request_target: str
 
 
 def address_allowed(address: Address | str, policy: Policy) -> bool:
@@ -108,11 +112,11 @@ def check_url(url: str, policy: Policy) -> Target:
     """Where the URL leads. Raises `BlockedURL` with the first rule it breaks; resolves nothing."""
     if not 1 <= len(url) <= MAX_URL:
         raise BlockedURL("url_length", f"A URL has 1 to {MAX_URL} characters.")
-    if any(c <= "\x20" or c == "\x7f" for c in url):
+    if _CONTROL.search(url):
         raise BlockedURL("url_control_char", "A URL holds no blanks or control characters.")
-    if any(c > "\x7e" for c in url):
+    if _NOT_ASCII.search(url):
         raise BlockedURL("url_non_ascii", "A URL is ASCII: write international names as punycode and other characters percent-encoded.")
-    if any(c in '\\^`{|}<>"' for c in url):
+    if _BAD.search(url):
         raise BlockedURL("url_bad_char", 'A URL holds none of \\ ^ ` { | } < > ".')
     match = _URL.fullmatch(url)
     if match is None:
@@ -132,7 +136,8 @@ def check_url(url: str, policy: Policy) -> Target:
         raise BlockedURL("port_blocked", f"The port {port} is not open to webhooks.")
     if address is not None and not address_allowed(address, policy):
         raise BlockedURL("ip_blocked", "The URL leads to an address that is not public.")
-    return Target(scheme, host, port, address)
+    request_target = match[3] or "/"
+    return Target(scheme, host, port, address, request_target if request_target.startswith("/") else f"/{request_target}")
 
 
 def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, Address | None]:
@@ -153,7 +158,8 @@ def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, A
     host = match[1].lower().removesuffix(".")
     if _LIKE_NUMBER.fullmatch(host.rpartition(".")[2]):
         try:
-            return host, match[2], IPv4Address(host)
+            # As written, so that a final dot, which resolvers read in different ways, is refused.
+            return host, match[2], IPv4Address(match[1])
         except ValueError as error:
             raise BlockedURL("host_noncanonical", "Write an IPv4 address with four decimal numbers.") from error
     if host not in policy.allow_hosts:

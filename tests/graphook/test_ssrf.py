@@ -1,0 +1,131 @@
+"""The guard: which URLs are refused when saved, and which addresses are left to dial."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphook.connector import GuardedResolver, NoAddress, NotAllowed
+from graphook.errors import InvalidInput
+from graphook.ssrf import MAX_URL, BlockedURL, Policy, Target, address_allowed, check_url, parse_network
+
+CORPUS = json.loads(Path(__file__, "../../data/ssrf_corpus.json").resolve().read_text())["cases"]
+SAVED = [case for case in CORPUS if case["stage"] == "create"]
+CONNECTED = [case for case in CORPUS if case["stage"] == "connect"]
+LOOPBACK = (parse_network("127.0.0.0/8"),)
+
+
+@pytest.mark.parametrize("case", SAVED, ids=lambda case: case["id"])
+def test_a_url_of_the_corpus_is_refused_when_saved_by_a_named_rule(case: dict[str, Any]) -> None:
+    with pytest.raises(BlockedURL) as caught:
+        check_url(case["url"], Policy())
+
+    assert caught.value.rule == case.get("code", caught.value.rule)
+    assert re.fullmatch(r"[A-Z].{10,120}\.", caught.value.message)
+    assert isinstance(caught.value, InvalidInput)
+
+
+@pytest.mark.parametrize("case", CONNECTED, ids=lambda case: case["id"])
+async def test_only_allowed_addresses_of_a_url_of_the_corpus_are_left_to_dial(case: dict[str, Any]) -> None:
+    asked = []
+    target = check_url(case["url"], Policy())
+
+    async def look_up(host: str) -> Sequence[str]:
+        asked.append(host)
+        answers = case["dns"][host]
+        if isinstance(answers, str):
+            raise OSError(answers) if answers == "SERVFAIL" else UnicodeError(answers)
+        answer: list[str] = answers[len(asked) - 1] if isinstance(answers[0], list) else answers
+        return answer
+
+    resolver = GuardedResolver(Policy(), look_up)
+    try:
+        if case["expect"] == "allow" and target.address is not None:
+            assert address_allowed(target.address, Policy())
+        elif case["expect"] == "allow":
+            found = [answer["host"] for answer in await resolver.resolve(target.host, target.port)]
+            assert found == [address for address in case["dns"][target.host] if ipaddress.ip_address(address).is_global]
+        else:
+            with pytest.raises(NotAllowed if case["expect"] == "block" else NoAddress):
+                await resolver.resolve(target.host, target.port)
+        assert asked == ([] if target.address is not None else [target.host])
+    finally:
+        await resolver.close()
+
+
+def test_a_url_is_taken_apart_as_it_is_written() -> None:
+    assert check_url("HTTPS://Example.COM.:8443?a=%zz&b=/../?", Policy()) == Target("https", "example.com", 8443, None, "/?a=%zz&b=/../?")
+    literal = check_url("http://[2606:4700:4700::1111]//x?", Policy())
+    assert literal == Target("http", "2606:4700:4700::1111", 80, ipaddress.ip_address("2606:4700:4700::1111"), "//x?")
+
+
+def test_the_longest_url_is_taken_and_a_longer_one_refused() -> None:
+    url = "https://example.com/".ljust(MAX_URL, "x")
+    assert MAX_URL == 65_536
+    assert check_url(url, Policy()).host == "example.com"
+    for wrong in (url + "x", ""):
+        with pytest.raises(BlockedURL) as caught:
+            check_url(wrong, Policy())
+        assert caught.value.rule == "url_length"
+
+
+def test_an_allowed_network_is_open_on_every_port_that_is_not_closed() -> None:
+    policy = Policy(allow_subnets=LOOPBACK)
+    assert check_url("http://127.0.0.1:43210/x", policy).port == 43210
+    for url, rule in {"http://127.0.0.1:6379/": "port_blocked", "http://10.0.0.1/": "ip_blocked", "http://localhost/": "host_form"}.items():
+        with pytest.raises(BlockedURL) as caught:
+            check_url(url, policy)
+        assert caught.value.rule == rule
+    assert check_url("http://127.0.0.1:6379/", Policy(allow_subnets=LOOPBACK, allow_ports=frozenset({6379}))).port == 6379
+
+
+async def test_an_allowed_host_still_needs_an_allowed_address() -> None:
+    hosts = frozenset({"localhost", "db.internal"})
+    assert check_url("http://LocalHost:8080/", Policy(allow_hosts=hosts)).host == "localhost"
+    open_one = GuardedResolver(Policy(allow_hosts=hosts, allow_subnets=LOOPBACK))
+    closed_one = GuardedResolver(Policy(allow_hosts=hosts))
+    try:
+        assert {answer["host"] for answer in await open_one.resolve("localhost")} == {"127.0.0.1"}
+        with pytest.raises(NotAllowed):
+            await closed_one.resolve("localhost")
+    finally:
+        await open_one.close()
+        await closed_one.close()
+
+
+def test_plain_http_can_be_refused() -> None:
+    with pytest.raises(BlockedURL) as caught:
+        check_url("http://example.com/", Policy(https_only=True))
+    assert caught.value.rule == "https_only"
+    assert check_url("https://example.com/", Policy(https_only=True)).port == 443
+
+
+def test_denied_networks_win_over_allowed_ones() -> None:
+    policy = Policy(allow_subnets=LOOPBACK, deny_subnets=(parse_network("127.0.0.9"), parse_network("93.184.0.0/16")))
+    assert address_allowed("127.0.0.1", policy)
+    for address in ("127.0.0.9", "93.184.216.34", "::ffff:127.0.0.9"):
+        assert not address_allowed(address, policy)
+
+
+@pytest.mark.parametrize(
+    "address", ["::ffff:10.0.0.1", "fe80::1%1", "2606:4700:4700::1111%1", "64:ff9b::808:808", "5f00::1", "100:0:0:1::1"]
+)
+def test_an_ipv6_address_that_hides_another_or_is_not_global_is_not_dialled(address: str) -> None:
+    assert not address_allowed(address, Policy())
+
+
+async def test_no_more_addresses_are_tried_than_the_policy_says_and_ipv4_comes_first() -> None:
+    async def look_up(_host: str) -> Sequence[str]:
+        return ["2606:4700:4700::1111", "2606:4700:4700::1111", *(f"93.184.216.{number}" for number in range(1, 40)), "10.0.0.1"]
+
+    resolver = GuardedResolver(Policy(max_addresses=3), look_up)
+    try:
+        assert [answer["host"] for answer in await resolver.resolve("many.example")] == [f"93.184.216.{n}" for n in (1, 2, 3)]
+    finally:
+        await resolver.close()
