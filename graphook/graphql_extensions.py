@@ -7,9 +7,13 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors, SchemaExtension
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
 from graphook.database import is_outage
@@ -21,49 +25,70 @@ log = logging.getLogger(__name__)
 
 OPERATION_SECONDS = 10.0
 MAX_ERRORS = 9
-_DOCUMENTS = 1000
+# A parsed document takes some hundred times the room of its text: what is kept is bounded in both.
+_DOCUMENTS, _CHARACTERS = 1000, 500_000
 _LARGEST_KEPT = 64 * 1024
 
 
-class DocumentCache(SchemaExtension):
-    """Parses and validates each document once. Documents are kept by their text, the least recently used dropped first."""
+@dataclass(slots=True)
+class _Kept:
+    """A parsed document, and what is wrong with it once that has been looked at."""
 
-    _kept: OrderedDict[str, tuple[DocumentNode, list[GraphQLError]]] = OrderedDict()
+    document: DocumentNode
+    errors: list[GraphQLError] | None = None
+
+
+class DocumentCache(SchemaExtension):
+    """Parses and validates each document once. Documents are kept by schema and text, the least recently used dropped first.
+
+    The limits depend on the variables and are checked every time, before validation, which costs more than linear time.
+    """
+
+    _documents: OrderedDict[tuple[BaseSchema, str], _Kept] = OrderedDict()
+    _characters = 0
+    _kept: _Kept | None = None
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        query = context.query or ""
-        kept = self._kept.get(query)
-        if kept is None:
+        key = (context.schema, context.query or "")
+        self._kept = self._documents.get(key)
+        if self._kept is None:
             context.parse_options["max_tokens"] = MAX_TOKENS
             try:
-                document = parse(query, no_location=False, max_tokens=MAX_TOKENS)
+                self._kept = _Kept(parse(key[1], no_location=False, max_tokens=MAX_TOKENS))
             except GraphQLError:
                 yield  # Strawberry parses again and reports it
                 return
-            # A document beyond the limits is not worth validating, which costs more than linear time.
-            errors = [] if breach(document, None) else validate(context.schema._schema, document, max_errors=MAX_ERRORS)
-            kept = (document, errors)
-            if len(query) <= _LARGEST_KEPT:
-                self._kept[query] = kept
-                if len(self._kept) > _DOCUMENTS:
-                    self._kept.popitem(last=False)
+            self._keep(key, self._kept)
         else:
-            self._kept.move_to_end(query)
-        context.graphql_document = kept[0]
+            self._documents.move_to_end(key)
+        context.graphql_document = self._kept.document
         yield
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
-        document = context.graphql_document
-        if document is not None and context.pre_execution_errors is None:
-            kept = self._kept.get(context.query or "")
-            refusal = breach(document, context.variables) or _ambiguity(context, document)
-            if refusal is not None:
-                context.pre_execution_errors = [refusal]
-            elif kept is not None:
-                context.pre_execution_errors = list(kept[1])
+        kept = self._kept
+        if kept is not None and context.pre_execution_errors is None:
+            refusal = breach(kept.document, context.variables) or _ambiguity(context, kept.document)
+            if refusal is None and kept.errors is None:
+                kept.errors = [_invalid(error) for error in validate(context.schema._schema, kept.document, max_errors=MAX_ERRORS)]
+            context.pre_execution_errors = [refusal] if refusal is not None else list(kept.errors or ())
         yield
+
+    @classmethod
+    def _keep(cls, key: tuple[BaseSchema, str], kept: _Kept) -> None:
+        if len(key[1]) > _LARGEST_KEPT:
+            return
+        cls._documents[key] = kept
+        cls._characters += len(key[1])
+        while len(cls._documents) > _DOCUMENTS or cls._characters > _CHARACTERS:
+            (_, dropped), _ = cls._documents.popitem(last=False)
+            cls._characters -= len(dropped)
+
+
+def _invalid(error: GraphQLError) -> GraphQLError:
+    # Named here: afterwards its message looks like that of a variable with a wrong value.
+    return _copy(error, error.message, {"code": "GRAPHQL_VALIDATION_FAILED"})
 
 
 def _ambiguity(context: ExecutionContext, document: DocumentNode) -> GraphQLError | None:
@@ -78,17 +103,22 @@ def _ambiguity(context: ExecutionContext, document: DocumentNode) -> GraphQLErro
 
 
 class TimeLimit(SchemaExtension):
-    """Ends queries and mutations that take more than ten seconds. What a mutation has committed stays committed."""
+    """Ends queries and mutations that take more than `seconds`, by cancelling them.
+
+    What a mutation has committed stays committed; a resolver that must not be torn while it commits shields that part itself.
+    """
+
+    seconds = OPERATION_SECONDS
 
     async def on_execute(self) -> AsyncIterator[None]:
         if _operation_type(self.execution_context) is OperationType.SUBSCRIPTION:
             yield
             return
         try:
-            async with asyncio.timeout(OPERATION_SECONDS):
+            async with asyncio.timeout(self.seconds):
                 yield
         except TimeoutError as error:
-            raise GraphQLError(f"The operation took more than {OPERATION_SECONDS:g} seconds.", extensions={"code": "TIMEOUT"}) from error
+            raise GraphQLError(f"The operation took more than {self.seconds:g} seconds.", extensions={"code": "TIMEOUT"}) from error
 
 
 def _operation_type(context: ExecutionContext) -> OperationType | None:
@@ -98,6 +128,9 @@ def _operation_type(context: ExecutionContext) -> OperationType | None:
             if context._provided_operation_name in (None, name):
                 return definition.operation
     return None
+
+
+_NOT_RUNNABLE = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
 
 
 class ShownErrors(MaskErrors):
@@ -113,15 +146,23 @@ def _shown(error: GraphQLError) -> GraphQLError:
         original = original.original_error
     if original is not None and is_outage(original):
         original = Unavailable("The database cannot be reached; try again.")
+    if isinstance(original, _NOT_RUNNABLE):
+        # Only streams see these; an answer in one piece is refused with an HTTP status.
+        return _copy(error, error.message or "No GraphQL query found in the request", {"code": "OPERATION_RESOLUTION_FAILURE"})
     if isinstance(original, GraphookError):
         return _copy(error, original.message, dict(original.extensions))
     if original is None or isinstance(original, GraphQLError):
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", _code(error))
         return _copy(error, error.message, extensions)
+    return _copy(error, "Internal server error", fault_of_ours(original, error.path))
+
+
+def fault_of_ours(fault: BaseException, where: object) -> dict[str, Any]:
+    """Log a fault with its traceback; the `extensions` of the error that stands for it, by which it is found in the log."""
     request_id = secrets.token_hex(8)
-    log.error("request %s broke at %s", request_id, error.path, exc_info=original)
-    return _copy(error, "Internal server error", {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id})
+    log.error("request %s broke at %s", request_id, where, exc_info=fault)
+    return {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
 
 
 def _code(error: GraphQLError) -> str:

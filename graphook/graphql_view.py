@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
 from cross_web import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -24,16 +25,23 @@ from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
 from strawberry.http.streaming import SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
-from graphook.errors import GraphookError, Unauthenticated, Unavailable
+from graphook.database import is_outage
+from graphook.errors import LimitExceeded, Unauthenticated, Unavailable
+from graphook.graphql_extensions import fault_of_ours
 from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_event_stream
+from graphql import GraphQLError
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
 INIT_WAIT = timedelta(seconds=10)
 MAX_OPERATIONS = 20
 RECHECK_SECONDS = 30.0
+BODY_SECONDS = 30.0
 
 # What a request error is answered with when the client speaks the new media type.
 REQUEST_ERROR_STATUS = 400
@@ -78,7 +86,21 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             message = {name: value for name, value in message.items() if name != "payload"}
         await super().handle_message(message)
         if self.connection_acknowledged and self._recheck is None:
-            self._recheck = asyncio.create_task(self._recheck_forever())
+            self._recheck = asyncio.create_task(self._close_when_revoked())
+
+    async def handle_connection_init(self, message: Any) -> None:
+        try:
+            await super().handle_connection_init(message)
+        except Exception:
+            log.exception("a token could not be looked up")
+            await self.websocket.close(code=1013, reason="Try again later")
+
+    async def handle_subscribe(self, message: Any) -> None:
+        if self.connection_acknowledged and message["id"] not in self.operations and len(self.operations) >= MAX_OPERATIONS:
+            error = GraphQLError(f"A connection has at most {MAX_OPERATIONS} operations at once.", extensions={"code": LimitExceeded.code})
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
+            return
+        await super().handle_subscribe(message)
 
     async def handle_ping(self, message: Any) -> None:
         answer: Any = {"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})}
@@ -87,8 +109,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def shutdown(self) -> None:
         if self._recheck is not None:
             self._recheck.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._recheck
+            await asyncio.wait((self._recheck,))
         await super().shutdown()
 
     @staticmethod
@@ -96,27 +117,23 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         # An operation's mistake is answered to that operation; the socket's others live on.
         return None
 
-    async def _recheck_forever(self) -> None:
+    async def _close_when_revoked(self) -> None:
         view: Any = self.view
-        while True:
-            await asyncio.sleep(view.recheck_seconds)
-            try:
-                await view.authenticate(self.context.authorization)
-            except Unauthenticated:
-                await self.websocket.close(code=4403, reason="Forbidden")
-                return
-            except GraphookError:
-                continue  # the database is away; the token is looked at again next time
+        await view.revoked(self.context)
+        # First the operations: a client may take its time to answer the close.
+        for operation_id in list(self.operations):
+            await self.cleanup_operation(operation_id)
+        await self.websocket.close(code=4403, reason="Forbidden")
 
 
 def _is_well_formed(message: Mapping[str, Any]) -> bool:
-    if message["type"] != "subscribe":
+    if message["type"] not in ("subscribe", "complete"):
         return True
+    if not isinstance(message.get("id"), str) or not message["id"]:
+        return False
     payload = message.get("payload")
-    return (
-        isinstance(message.get("id"), str)
-        and bool(message["id"])
-        and isinstance(payload, dict)
+    return message["type"] == "complete" or (
+        isinstance(payload, dict)
         and isinstance(payload.get("query"), str)
         and isinstance(payload.get("variables"), dict | None)
         and isinstance(payload.get("operationName"), str | None)
@@ -141,7 +158,13 @@ class GraphQLView(GraphQL[Any, None]):
     }
 
     def __init__(
-        self, schema: Any, authenticate: Authenticate, make_context: MakeContext, *, recheck_seconds: float = RECHECK_SECONDS
+        self,
+        schema: Any,
+        authenticate: Authenticate,
+        make_context: MakeContext,
+        *,
+        recheck_seconds: float = RECHECK_SECONDS,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         super().__init__(
             schema,
@@ -158,6 +181,18 @@ class GraphQLView(GraphQL[Any, None]):
         self.authenticate = authenticate
         self.make_context = make_context
         self.recheck_seconds = recheck_seconds
+        self.body_seconds = body_seconds
+
+    async def revoked(self, context: Any) -> None:
+        """Return once the context's token is no longer valid. Until then it is looked at, and the caller renewed, every `recheck_seconds`."""
+        while True:
+            await asyncio.sleep(self.recheck_seconds)
+            try:
+                context.caller = await self.authenticate(context.authorization)
+            except Unauthenticated:
+                return
+            except Exception:
+                log.exception("a token could not be looked at again")  # it is next time
 
     # HTTP
 
@@ -165,7 +200,7 @@ class GraphQLView(GraphQL[Any, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        request = Request(scope, _capped(receive))
+        request = Request(scope, _capped(receive, self.body_seconds))
         if request.method == "OPTIONS":
             await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
             return
@@ -190,8 +225,17 @@ class GraphQLView(GraphQL[Any, None]):
             return _refusal(status, error.reason, "BAD_REQUEST" if status == 400 else f"HTTP_{status}", media_type, headers)
         except Unauthenticated as error:
             return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
-        except Unavailable as error:
-            return _refusal(503, error.message, error.code, media_type, {"Retry-After": str(error.retry_after)})
+        except ClientDisconnect:
+            return _refusal(400, "The request ended before its body did.", "BAD_REQUEST", media_type, {})
+        except Exception as error:
+            if isinstance(error, Unavailable) or is_outage(error):
+                seconds = error.retry_after if isinstance(error, Unavailable) else 1
+                message = "The database cannot be reached; try again."
+                return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
+            return _refusal(500, "Internal server error", fault_of_ours(error, request.url.path), media_type, {})
+
+    def should_render_graphql_ide(self, request: Any) -> bool:
+        return False  # a GET without a query is a bad request, not a page that is missing
 
     def decode_json(self, data: str | bytes) -> object:
         try:
@@ -203,7 +247,10 @@ class GraphQLView(GraphQL[Any, None]):
         return strict_json.dumps(data).decode()
 
     def parse_json(self, data: str | bytes) -> Any:
-        value = super().parse_json(data)
+        try:
+            value = strict_json.loads(data)
+        except strict_json.BadJSON as error:
+            raise HTTPException(400, str(error)) from None
         if not isinstance(value, dict):
             raise HTTPException(400, "The request body must be a JSON object.")
         return value
@@ -235,6 +282,35 @@ class GraphQLView(GraphQL[Any, None]):
             raise HTTPException(405, error.as_http_error_reason(request_adapter.method)) from error
         except MissingQueryError as error:
             raise HTTPException(400, "No GraphQL query found in the request") from error
+
+    async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:
+        result = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
+        streamed = self._get_stream_transport(request_data.protocol) is not None
+        return self._until_revoked(result, context) if streamed else result
+
+    async def _until_revoked(self, results: Any, context: Any) -> AsyncGenerator[Any, None]:
+        """The results, ended by an error once the token is no longer valid."""
+        revoked = asyncio.create_task(self.revoked(context))
+        async with aclosing(results):
+            following: asyncio.Future[Any] | None = None
+            try:
+                while True:
+                    following = asyncio.ensure_future(anext(results, None))
+                    await asyncio.wait((following, revoked), return_when=asyncio.FIRST_COMPLETED)
+                    if revoked.done():
+                        error = GraphQLError("This token is no longer valid.", extensions={"code": Unauthenticated.code})
+                        yield ExecutionResult(data=None, errors=[error])
+                        return
+                    result = following.result()
+                    if result is None:
+                        return
+                    yield result
+            finally:
+                # Nothing may still run in the results when they are closed.
+                tasks = [task for task in (following, revoked) if task is not None]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
     async def get_sub_response(self, request: Any) -> Response:
         response = _SubResponse()
@@ -271,17 +347,23 @@ class GraphQLView(GraphQL[Any, None]):
             context.authorization = given
         try:
             context.caller = await self.authenticate(context.authorization)
-        except GraphookError as error:
+        except Unauthenticated as error:
             raise ConnectionRejectionError from error
         return {}
 
 
-def _capped(receive: Receive) -> Receive:
+def _capped(receive: Receive, seconds: float) -> Receive:
+    """`receive`, refusing a body that is too large or does not arrive in time."""
     size = 0
+    deadline = asyncio.get_running_loop().time() + seconds
 
     async def capped() -> Message:
         nonlocal size
-        message = await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"The request body did not arrive within {seconds:g} seconds.") from None
         if message["type"] == "http.request":
             size += len(message.get("body", b""))
             if size > MAX_BODY:
@@ -291,6 +373,6 @@ def _capped(receive: Receive) -> Receive:
     return capped
 
 
-def _refusal(status: int, message: str, code: str, media_type: str | None, headers: Mapping[str, str]) -> Response:
-    body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+def _refusal(status: int, message: str, code: str | dict[str, Any], media_type: str | None, headers: Mapping[str, str]) -> Response:
+    body = {"errors": [{"message": message, "extensions": {"code": code} if isinstance(code, str) else code}]}
     return Response(strict_json.dumps(body), status, headers=dict(headers), media_type=f"{media_type or JSON}; charset=utf-8")
