@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from graphook.errors import GraphookError, Unavailable
@@ -70,15 +70,15 @@ class Source(Protocol[T]):
 
 @dataclass(eq=False)
 class _Subscriber(Generic[T]):
-    queue: asyncio.Queue[Event[T] | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))
-    overflowed: bool = False
+    queue: asyncio.Queue[Event[T] | None]
 
 
 class Feed(Generic[T]):
-    """All readers of one process."""
+    """All readers of one process. A subscriber may be `queue` events behind the reader."""
 
-    def __init__(self, source: Source[T]) -> None:
+    def __init__(self, source: Source[T], *, queue: int = QUEUE) -> None:
         self._source = source
+        self._queue = queue
         self._readers: dict[str, _Reader[T]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
 
@@ -94,7 +94,7 @@ class Feed(Generic[T]):
         if key not in self._readers:
             self._readers[key] = _Reader(key, self._source)
         reader = self._readers[key]
-        subscriber: _Subscriber[T] = _Subscriber()
+        subscriber: _Subscriber[T] = _Subscriber(asyncio.Queue(self._queue))
         reader.users += 1
         try:
             position = await reader.join(subscriber)

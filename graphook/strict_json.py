@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ def loads(data: bytes | str) -> Any:
     except orjson.JSONDecodeError as error:
         raise BadJSON(f"The text is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     # Before the second parser, which recurses and would end in a RecursionError.
-    if _is_too_deep(value, MAX_DEPTH):
+    if depth_exceeds(value, MAX_DEPTH):
         raise BadJSON(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
     if _LONG_NUMBER.search(raw):
         json.loads(raw, parse_int=_checked_integer)
@@ -39,17 +40,16 @@ def dumps(value: Any) -> bytes:
 
 def depth_exceeds(value: Any, limit: int) -> bool:
     """Whether objects and lists nest deeper than `limit`."""
-    return _is_too_deep(value, limit)
-
-
-def _is_too_deep(value: Any, limit: int) -> bool:
-    level = [value]
+    level = _containers((value,))
     for _ in range(limit):
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())]
-        level = [child for child in level if isinstance(child, dict | list)]
         if not level:
             return False
-    return True
+        level = _containers(child for item in level for child in (item.values() if isinstance(item, dict) else item))
+    return bool(level)
+
+
+def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
 
 
 def _checked_integer(digits: str) -> int:

@@ -1,0 +1,104 @@
+"""Group commit: what gathers, what fails, and for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from graphook.batch import Batcher
+from graphook.errors import Conflict, Unavailable
+
+
+async def test_what_arrives_during_a_flush_goes_with_the_next_one() -> None:
+    batches: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        await gate.wait()
+        return [item * 2 for item in items]
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100, concurrency=1)
+    first = asyncio.gather(*(batcher.submit(n) for n in range(3)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rest = asyncio.gather(*(batcher.submit(n) for n in range(3, 8)))
+    await asyncio.sleep(0)
+    gate.set()
+
+    assert await first == [0, 2, 4]
+    assert await rest == [6, 8, 10, 12, 14]
+    assert batches == [[0, 1, 2], [3, 4, 5, 6, 7]]
+
+
+async def test_a_batch_is_capped_by_items_and_by_weight_but_takes_one_item_always() -> None:
+    batches: list[list[int]] = []
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=3, max_weight=10, weigh=lambda item: item, concurrency=1)
+    await batcher.submit_all([1, 1, 1, 1, 50, 9, 2])
+
+    assert batches == [[1, 1, 1], [1], [50], [9], [2]]
+
+
+async def test_an_item_that_breaks_a_batch_fails_alone() -> None:
+    async def flush(items: Sequence[int]) -> list[int]:
+        if 3 in items:
+            raise ValueError("three")
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+    results = await batcher.submit_all(list(range(7)))
+
+    assert [r for r in results if not isinstance(r, BaseException)] == [0, 1, 2, 4, 5, 6]
+    assert isinstance(results[3], ValueError)
+
+
+async def test_an_answer_may_be_an_item_s_own_failure() -> None:
+    async def flush(items: Sequence[int]) -> list[int | Exception]:
+        return [Conflict("odd") if item % 2 else item for item in items]
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+
+    assert await batcher.submit(2) == 2
+    with pytest.raises(Conflict):
+        await batcher.submit(1)
+
+
+async def test_an_outage_is_everybodys_answer_after_one_attempt() -> None:
+    calls = 0
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        nonlocal calls
+        calls += 1
+        raise Unavailable("away")
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+    results = await batcher.submit_all(list(range(50)))
+
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert calls == 1
+
+
+async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:
+    gate = asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        await gate.wait()
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+    one, other = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0)
+    one.cancel()
+    gate.set()
+
+    assert await other == 2
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    await batcher.drain()

@@ -1,0 +1,55 @@
+"""The constraints of inputs, at their edges and beyond."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphook import rules
+
+
+def messages(rule: rules.Rule, value: Any) -> list[tuple[tuple[str, ...], str]]:
+    return [(fault.path, fault.message) for fault in rule.check(value, ("input", "field"))]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (rules.UID, ["a", "a" * 256, "A-z_0.9"], ["", "a" * 257, "a b", "é", "a\n", "app_1", "msg_x", "\x00"]),
+        (rules.EVENT_TYPE, ["a", "user.signup", "app_1", "a" * 256], ["", "a" * 257, "a/b", "a\n"]),
+        (rules.CHANNEL, ["c" * 128], ["c" * 129, "", "a:b"]),
+        (rules.NAME, ["n", "Häberle\n"], ["", "a\x00", "\x08", "\ud800"]),
+        (rules.DESCRIPTION, ["", "x\ty\n"], ["\x01"]),
+        (rules.RATE_LIMIT, [1, 65_535], [0, -1, 65_536]),
+        (rules.RETENTION_DAYS, [5, 90], [4, 91]),
+        (rules.MESSAGE_CHANNELS, [["a"], list("abcde")], [[], list("abcdef"), ["a", "a"], ["a", ""]]),
+        (rules.ENDPOINT_CHANNELS, [["a"], [str(n) for n in range(10)]], [[], [str(n) for n in range(11)]]),
+        (rules.TAGS, [list("abcde")], [[], list("abcdef")]),
+        (rules.FILTER_TYPES, [["a"], [str(n) for n in range(500)]], [[], ["a", "a"], ["a b"]]),
+        (rules.METADATA, [{}, {"k": "v" * 4000}], [{"k": "v" * 4096}, {"k\x00": "v"}, {"k": "\ud800"}]),
+    ],
+)
+def test_a_rule_takes_what_is_within_and_refuses_what_is_beyond(rule: rules.Rule, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert messages(rule, value) == [], value
+    for value in bad:
+        found = messages(rule, value)
+        assert found, value
+        assert all(path[:2] == ("input", "field") for path, _ in found)
+
+
+def test_a_fault_in_a_list_names_its_place() -> None:
+    assert [path for path, _ in messages(rules.TAGS, ["ok", "not ok", "ok"])] == [("input", "field", "1"), ("input", "field", "2")]
+
+
+def test_a_secret_is_never_repeated_and_a_long_value_is_shortened() -> None:
+    ((_, message),) = messages(rules.SECRET, "whsec_!!")
+    assert "whsec_!!" not in message
+    ((_, message),) = messages(rules.UID, "x" * 1000)
+    assert len(message) < 150
+
+
+def test_a_rule_describes_itself() -> None:
+    assert rules.UID.describe() == r"1 to 256 characters, matching `^[a-zA-Z0-9\-_.]+$`, not beginning like one of our ids"
+    assert rules.MESSAGE_CHANNELS.describe().startswith("1 to 5 different items, each 1 to 128 characters")

@@ -1,0 +1,58 @@
+"""Builders of rows for tests of the models: valid by default."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from graphook.auth import ALL_SCOPES, Caller
+from models import delivery
+from models.application import Application
+from models.delivery import Claim, Result, State
+from models.endpoint import Endpoint
+from models.message import Accepted, Message, NewMessage
+from models.organisation import Organisation
+
+_numbers = itertools.count(1)
+
+
+async def application(**values: Any) -> Application:
+    """An application in an organisation of its own."""
+    organisation = await Organisation.found("a test")
+    caller = Caller("tok_test", organisation.id, None, frozenset(ALL_SCOPES))
+    return await Application.add(caller, {"name": "a test", "uid": None, "rate_limit": None, "metadata": {}, **values})
+
+
+async def endpoint(app: Application, **values: Any) -> Endpoint:
+    return await Endpoint.add(app, {"url": "http://127.0.0.1:1/", "description": "", "metadata": {}, **values})
+
+
+async def message(app: Application, **values: Any) -> str:
+    """The id of an accepted message."""
+    accepted = await Message.accept([NewMessage(app.org_id, app.id, "a.b", b'{"n":%d}' % next(_numbers), **values)])
+    (outcome,) = accepted.outcomes
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.message_id
+
+
+async def claims(*endpoints: Endpoint, each: int = 10, worker: str = "worker", lease_us: int = 30_000_000) -> list[Claim]:
+    """What is ready for the endpoints, leased."""
+    return (await delivery.claim({e.id: each for e in endpoints}, worker, lease_us)).claims
+
+
+def result(claim: Claim, state: State = State.SUCCEEDED, *, delay: int | None = None, status: int = 200) -> Result:
+    """The result of a claim as the engine would record it."""
+    return Result(
+        claim=claim,
+        state=state,
+        delay=delay,
+        counted=True,
+        started_at=1_800_000_000_000_000,
+        duration_ms=3,
+        status_code=status,
+        response=b"said",
+        response_headers=[("Content-Length", "4")],
+        request_headers=[("webhook-id", claim.message_id)],
+        sensitive_headers=[],
+        error_code=None,
+    )

@@ -1,0 +1,123 @@
+"""The live cursor: attempts in the order of their commits, also when rows commit out of id order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from graphook.feed import Event, Feed, Overflow, Position
+from models import delivery
+from models.attempt import Attempt
+from models.attempt_feed import AttemptSource, Cursors
+from tests.models import make
+from tests.waiting import until
+
+
+async def reading(feed: Feed[Attempt], app_id: str) -> None:
+    """Return once the feed follows the application: what commits from now on is seen."""
+    await until(lambda: app_id in feed._readers and feed._readers[app_id]._position is not None, "the reader")
+
+
+async def test_a_reader_sees_every_attempt_once_while_writers_overlap(db: str) -> None:
+    app = await make.application()
+    endpoints = [await make.endpoint(app) for _ in range(6)]
+    for _ in range(20):
+        await make.message(app)
+    feed = Feed(AttemptSource())
+    seen: list[Event[Attempt]] = []
+
+    async def follow() -> None:
+        async for event in feed.follow(app.id, None):
+            seen.append(event)  # noqa: PERF401 - the list is looked at meanwhile
+
+    follower = asyncio.create_task(follow())
+    await reading(feed, app.id)
+
+    async def write(number: int) -> None:
+        while claims := await make.claims(endpoints[number], each=3, worker=f"writer {number}"):
+            await delivery.settle([make.result(claim) for claim in claims])
+            feed.wake(app.id)
+
+    await asyncio.gather(*(write(n) for n in range(6)))
+    await until(lambda: len(seen) >= 120, lambda: f"120 attempts, {len(seen)} so far")
+    follower.cancel()
+
+    ids = [event.item.id for event in seen]
+    assert len(ids) == len(set(ids)) == 120
+    positions = [event.position for event in seen]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.postgresql_only
+async def test_a_row_that_commits_late_with_an_early_id_is_not_missed(db: str) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(2):
+        await make.message(app)
+    early, _ = await make.claims(endpoint)
+    source = AttemptSource()
+    start = await source.head(app.id)
+    slow = await asyncpg.connect(db)
+    open_transaction = slow.transaction()
+    await open_transaction.start()
+    # It takes its place in the order of transactions first and commits last.
+    await slow.execute("UPDATE endpoint SET description = 'held' WHERE id = $1", endpoint.id)
+    await slow.execute(
+        "INSERT INTO attempt (id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, response_status_code, response,"
+        " request_headers, sensitive_headers, started_at, duration_ms) VALUES ('atmpt_000000000000000000000000001', $1, $2, 0, 1, $3, $4, 0, 0,"
+        " 'u', 200, '', '[]', '[]', 1, 1)",
+        early.message_id, endpoint.id, app.org_id, app.id,
+    )  # fmt: skip
+    other = await make.endpoint(app)
+    message_id = await make.message(app)
+    (claim,) = [c for c in await make.claims(other) if c.message_id == message_id]
+    await delivery.settle([make.result(claim)])
+
+    hidden = await source.read(app.id, start, 100)
+    assert (hidden.events, hidden.hidden) == ([], True), "what follows an open transaction waits for it"
+
+    await open_transaction.commit()
+    await slow.close()
+    chunk = await source.read(app.id, start, 100)
+    assert [event.item.message_id for event in chunk.events] == [early.message_id, message_id]
+    assert chunk.hidden is False
+    rest = await source.read(app.id, chunk.events[0].position, 100)
+    assert [event.item.message_id for event in rest.events] == [message_id]
+
+
+async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(12):
+        await make.message(app)
+    claims = await make.claims(endpoint, each=20)
+    feed = Feed(AttemptSource(), queue=5)
+    stream = feed.follow(app.id, None)
+    first = asyncio.ensure_future(anext(stream))
+    try:
+        await reading(feed, app.id)
+        await delivery.settle([make.result(claims[0])])
+        feed.wake(app.id)
+        event = await first
+
+        await delivery.settle([make.result(claim) for claim in claims[1:]])
+        feed.wake(app.id)
+        with pytest.raises(Overflow):
+            await anext(stream)
+
+        resumed = feed.follow(app.id, event.position)
+        rest = [await anext(resumed) for _ in claims[1:]]
+        await resumed.aclose()
+        assert len({event.item.id, *(e.item.id for e in rest)}) == 12
+    finally:
+        await stream.aclose()
+
+
+async def test_a_cursor_survives_writing_and_reading(db: str) -> None:
+    cursors = await Cursors.of_database(7)
+
+    for position in (Position(12, "~"), Position(5, "atmpt_" + "0" * 27)):
+        assert cursors.read(cursors.write(position)) == position
+    assert (await Cursors.of_database(8)).write(Position(1, "~")) != cursors.write(Position(1, "~"))
