@@ -34,7 +34,7 @@ from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
 from models.token import Token
-from schema.api import schema, sdl
+from schema.api import create_schema, schema, sdl
 from schema.context import Context, Services
 from workers.deliver import DELIVER, register_deliver
 from workers.engine import Engine
@@ -64,7 +64,7 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
     def make_context(caller: Any, headers: Mapping[str, str]) -> Context:
         return Context(caller=caller, services=app.state.services, headers=headers)
 
-    view = GraphQLView(schema, Token.authenticate, make_context)
+    view = GraphQLView(schema if settings.introspection else create_schema(introspection=False), Token.authenticate, make_context)
     app = Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphiql")),

@@ -71,7 +71,8 @@ class DocumentCache(SchemaExtension):
         if kept is not None and context.pre_execution_errors is None:
             refusal = breach(kept.document, context.variables) or _ambiguity(context, kept.document)
             if refusal is None and kept.errors is None:
-                kept.errors = [_invalid(error) for error in validate(context.schema._schema, kept.document, max_errors=MAX_ERRORS)]
+                found = validate(context.schema._schema, kept.document, context.validation_rules, max_errors=MAX_ERRORS)
+                kept.errors = [_invalid(error) for error in found]
             context.pre_execution_errors = [refusal] if refusal is not None else list(kept.errors or ())
         yield
 

@@ -73,6 +73,10 @@ class Cursors:
             life += str(file_number)
         return cls(_shorten(life))
 
+    async def head(self, app_id: str) -> str:
+        """The cursor of the place behind every attempt of the application that is committed now."""
+        return self.write(await AttemptSource().head(app_id))
+
     def write(self, position: Position) -> str:
         """The cursor of a place."""
         return f"{self._incarnation}.{position.commit}.{position.id if position.id != '~' else ''}"

@@ -54,7 +54,10 @@ async def page(
     iterator: Iterator = UNSET,
     filter: MessageAttemptFilter | None = None,
 ) -> Connection[MessageAttempt]:
-    """The attempts of a message or to an endpoint (give exactly one), newest first."""
+    """The attempts of a message or to an endpoint (give exactly one), newest first.
+
+    Subscribe to messageAttempts with `after: liveCursor` and nothing is missed; what was recorded while the list was read may come once more.
+    """
     info.context.caller.require(Scope.READ)
     one_of(("messageId",), messageId=message_id, endpointId=endpoint_id)
     request = page_request("atmpt_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
@@ -66,7 +69,8 @@ async def page(
         where.equal("a.endpoint_id", (await Endpoint.load(app, str(endpoint_id))).id)
     if filter is not None:
         await _narrow(where, app, filter)
-    return connection(await Row.page(where, request), MessageAttempt.of)  # type: ignore[no-any-return]
+    live_cursor = await info.context.services.cursors.head(app.id)
+    return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
 
 
 async def _narrow(where: Where, app: Application, filter: MessageAttemptFilter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import strawberry
+from strawberry.extensions import DisableIntrospection
 from strawberry.schema.config import StrawberryConfig
 
 from graphook.graphql_extensions import EXTENSIONS
@@ -12,14 +13,20 @@ from schema.query import Query
 from schema.scalars import SCALARS
 from schema.subscription import Subscription
 
-schema = strawberry.Schema(
-    Query,
-    Mutation,
-    Subscription,
-    types=list(USER_ERRORS.values()),
-    extensions=EXTENSIONS,
-    config=StrawberryConfig(scalar_map=SCALARS),
-)
+
+def create_schema(*, introspection: bool = True) -> strawberry.Schema:
+    """The executable schema. Without introspection it does not describe itself, nor suggest names in errors."""
+    return strawberry.Schema(
+        Query,
+        Mutation,
+        Subscription,
+        types=list(USER_ERRORS.values()),
+        extensions=[*EXTENSIONS, *([] if introspection else [DisableIntrospection])],
+        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
+    )
+
+
+schema = create_schema()
 
 
 def sdl() -> str:

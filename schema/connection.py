@@ -36,6 +36,9 @@ class Connection(Generic[T]):
     nodes: list[T] = field("The items.")
     page_info: PageInfo = field("Where the page stands.")
     done: bool = field("Whether there is no more in the direction that was asked.")
+    live_cursor: str | None = field(
+        "Pass as `after` to the subscription of the same name to go on where the list was read; null where there is none."
+    )
     cursors: strawberry.Private[list[str]]
 
     @computed("The items with their cursors.")
@@ -55,8 +58,8 @@ class Connection(Generic[T]):
         return f"-{self.page_info.start_cursor}" if self.page_info.start_cursor else None
 
 
-def connection(page: Page[R], node: Callable[[R], Any]) -> Any:
-    """The connection of a page, each row shown by `node`."""
+def connection(page: Page[R], node: Callable[[R], Any], *, live_cursor: str | None = None) -> Any:
+    """The connection of a page, each row shown by `node`. A `live_cursor` must have been taken before the page was read."""
     return Connection(
         nodes=[node(row) for row in page.items],
         page_info=PageInfo(
@@ -66,6 +69,7 @@ def connection(page: Page[R], node: Callable[[R], Any]) -> Any:
             end_cursor=page.keys[-1] if page.keys else None,
         ),
         done=page.done,
+        live_cursor=live_cursor,
         cursors=page.keys,
     )
 

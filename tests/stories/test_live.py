@@ -43,6 +43,21 @@ async def test_a_cursor_resumes_without_gap_or_repetition(acme: Tenant, receiver
     assert sorted(seen) == sorted(message["id"] for message in missed)
 
 
+async def test_a_list_leads_to_a_subscription_without_a_gap(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    await acme.settled(app, await acme.message(app))
+
+    listed = await acme.run("MessageAttempts", appId=app["id"], endpointId=endpoint["id"])
+    between = await acme.message(app)
+    await acme.settled(app, between)
+    async with acme.subscribe("WatchMessageAttempts", appId=app["id"], after=listed["liveCursor"]) as live:
+        event = await live.next()
+
+    assert event["attempt"]["msgId"] == between["id"]
+    assert event["attempt"]["id"] not in [attempt["id"] for attempt in listed["nodes"]]
+
+
 async def test_a_subscription_filters(acme: Tenant, receiver: Receiver) -> None:
     app = await acme.application()
     await acme.endpoint(app, receiver.url())

@@ -1,0 +1,20 @@
+"""The schema as a whole, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schema.api import create_schema, schema
+
+
+async def test_introspection_can_be_switched_off_and_names_are_not_suggested_then() -> None:
+    closed = create_schema(introspection=False)
+
+    async def message(on: Any, query: str) -> str:
+        errors = (await on.execute(query)).errors
+        return str(errors[0].message) if errors else ""
+
+    assert await message(schema, "{ __schema { queryType { name } } }") == ""
+    assert "introspection" in await message(closed, "{ __schema { queryType { name } } }")
+    assert "Did you mean 'application'" in await message(schema, '{ aplication(id: "a") { id } }')
+    assert "Did you mean" not in await message(closed, '{ aplication(id: "a") { id } }')
