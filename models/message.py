@@ -65,7 +65,7 @@ class AcceptedBatch:
     app_ids: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Message:
     """One stored message. Its content lives until `expires_at` and is read separately."""
 

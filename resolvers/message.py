@@ -19,7 +19,7 @@ from models.message import Message as Row
 from models.where import Where
 from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
-from schema.context import Info
+from schema.context import Info, selects
 from schema.errors import user_errors
 from schema.fields import faults, given, refuse
 from schema.types.attempt import MessageAttemptFilter
@@ -69,7 +69,12 @@ async def page(
             where.raw("id > ?", end_id("msg_", filter.created_after))
         if filter.created_before is not None:
             where.raw("id < ?", start_id("msg_", filter.created_before))
-    return connection(await Row.page(where, request), Message.of)  # type: ignore[no-any-return]
+    found = await Row.page(where, request)
+    if selects(info, "payload", "rawPayload"):
+        bodies = await Row.contents(found.items)
+        for row in found.items:
+            info.context.contents.prime(row, bodies.get(row.id))
+    return connection(found, Message.of)  # type: ignore[no-any-return]
 
 
 def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: str = "") -> None:

@@ -6,6 +6,7 @@ import strawberry
 from strawberry.extensions import DisableIntrospection
 from strawberry.schema.config import StrawberryConfig
 
+from graphook.compiled_lists import CompiledListsExecutor
 from graphook.graphql_extensions import EXTENSIONS
 from schema.errors import USER_ERRORS
 from schema.mutation import Mutation
@@ -21,6 +22,7 @@ def create_schema(*, introspection: bool = True) -> strawberry.Schema:
         Mutation,
         Subscription,
         types=list(USER_ERRORS.values()),
+        execution_context_class=CompiledListsExecutor,
         extensions=[*EXTENSIONS, *([] if introspection else [DisableIntrospection])],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
     )

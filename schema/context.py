@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -16,12 +17,15 @@ from graphook.feed import Feed
 from graphook.rules import IDEMPOTENCY_KEY
 from graphook.settings import Settings
 from graphook.ssrf import Policy
+from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
 from models.attempt_feed import Cursors
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
 from schema.fields import check_value
+
+T = TypeVar("T")
 
 
 class Wake(Protocol):
@@ -71,6 +75,32 @@ class Context:
 
 
 Info = strawberry.Info[Context, None]
+
+
+def when_loaded(value: Awaitable[T], show: Callable[[T], Any]) -> Any:
+    """What a loader's value is shown as: at once when it is there already, else to be awaited. Lists that load ahead are completed faster."""
+    if isinstance(value, asyncio.Future) and value.done():
+        return show(value.result())
+
+    async def later() -> Any:
+        return show(await value)
+
+    return later()
+
+
+def selects(info: Info, *names: str) -> bool:
+    """Whether the selection below a field has one of these fields, at any depth."""
+    fragments = info._raw_info.fragments
+
+    def within(node: Any) -> bool:
+        if isinstance(node, FragmentSpreadNode):
+            return below(fragments[node.name.value])
+        return (isinstance(node, FieldNode) and node.name.value in names) or below(node)
+
+    def below(node: Any) -> bool:
+        return any(within(child) for child in (node.selection_set.selections if node.selection_set else ()))
+
+    return any(below(node) for node in info._raw_info.field_nodes)
 
 
 def one_of(path: tuple[str, ...], **choices: Any) -> None:

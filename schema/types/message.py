@@ -9,7 +9,7 @@ import strawberry
 
 from graphook import rules, strict_json
 from models.message import Message as Row
-from schema.context import Info
+from schema.context import Info, when_loaded
 from schema.errors import UserError
 from schema.fields import computed, field, required, value
 from schema.node import Node
@@ -29,19 +29,12 @@ class Message(Node):
     row: strawberry.Private[Row]
 
     @computed('What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.')
-    async def payload(self, info: Info) -> JSON | None:
-        body = await info.context.contents.load(self.row)
-        if body is None:
-            return JSON(EXPIRED)
-        try:
-            return JSON(strict_json.loads(body))
-        except ValueError:
-            return None
+    def payload(self, info: Info) -> JSON | None:
+        return when_loaded(info.context.contents.load(self.row), _payload_of)  # type: ignore[no-any-return]
 
     @computed("The exact text that is signed and sent; null once it has expired or was expunged (component MessageRawPayloadOut).")
-    async def raw_payload(self, info: Info) -> str | None:
-        body = await info.context.contents.load(self.row)
-        return None if body is None else body.decode()
+    def raw_payload(self, info: Info) -> str | None:
+        return when_loaded(info.context.contents.load(self.row), _text_of)  # type: ignore[no-any-return]
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -96,6 +89,19 @@ class MessageCreateBatchPayload:
 class MessagePayload:
     message: Message | None = field("The message, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+def _payload_of(body: bytes | None) -> object:
+    if body is None:
+        return EXPIRED
+    try:
+        return strict_json.loads(body)
+    except ValueError:
+        return None
+
+
+def _text_of(body: bytes | None) -> str | None:
+    return None if body is None else body.decode()
 
 
 def body_of(data: Any) -> bytes:

@@ -1,0 +1,187 @@
+"""Compiled lists: the same data and the same errors as graphql-core gives, faster."""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+import strawberry
+
+from graphook.compiled_lists import CompiledListsExecutor
+from graphql import execute, parse
+
+
+@strawberry.enum
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+@strawberry.interface
+class Named:
+    name: str
+
+
+@strawberry.type
+class Part:
+    weight: float
+    labels: list[str | None] | None
+
+
+@strawberry.type
+class Thing(Named):
+    id: strawberry.ID
+    count: int
+    colour: Colour | None
+    part: Part | None
+    parts: list[Part]
+    size_in_mm: bool | None = None
+
+    @strawberry.field
+    def shouted(self) -> str:
+        return self.name.upper()
+
+    @strawberry.field
+    def seen_by(self, info: strawberry.Info) -> str | None:
+        found: str | None = info.context["caller"]
+        return found
+
+    @strawberry.field
+    def loaded(self, info: strawberry.Info) -> str:
+        async def later() -> str:
+            return f"{self.name} later"
+
+        return later() if info.context["late"] else self.name  # type: ignore[return-value]
+
+    @strawberry.field
+    async def fetched(self) -> str:
+        return f"{self.name} fetched"
+
+    @strawberry.field
+    def padded(self, width: int) -> str:
+        return self.name.rjust(width)
+
+    @strawberry.field
+    def broken(self) -> int | None:
+        raise ValueError(f"{self.name} is broken")
+
+
+def thing(number: int, **values: Any) -> Thing:
+    part = Part(weight=number / 2, labels=["a", None] if number % 2 else None)
+    usual: dict[str, Any] = {
+        "id": f"t{number}", "name": f"thing {number}", "count": number, "colour": Colour.RED if number % 2 else None, "part": part, "parts": [part] * number,
+    }  # fmt: skip
+    return Thing(**{**usual, **values})
+
+
+THINGS = [thing(n) for n in range(4)]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def things(self) -> list[Thing]:
+        return THINGS
+
+    @strawberry.field
+    def maybe_things(self) -> list[Thing | None] | None:
+        return [THINGS[0], None, THINGS[1]]
+
+    @strawberry.field
+    def bad_things(self) -> list[Thing | None]:
+        return [THINGS[0], thing(7, count=2**40), thing(8, id=None), thing(9, colour="green"), thing(5, count=True)]
+
+    @strawberry.field
+    def nameds(self) -> list[Named]:
+        return list(THINGS)
+
+    @strawberry.field
+    def odd_lists(self) -> list[Thing]:
+        return [thing(1, parts=(THINGS[1].part,)), thing(2, part=Part(weight=1.0, labels="ab"))]  # type: ignore[arg-type]
+
+
+plain = strawberry.Schema(Query)
+compiled = strawberry.Schema(Query, execution_context_class=CompiledListsExecutor)
+
+
+async def outcome(schema: strawberry.Schema, query: str, *, late: bool = False, **variables: Any) -> tuple[Any, list[Any]]:
+    result = await schema.execute(query, variable_values=variables, context_value={"caller": "acme", "late": late})
+    return result.data, [error.formatted for error in result.errors or ()]
+
+
+async def plans_of(query: str, **options: Any) -> list[bool]:
+    """Whether each list of objects that the query met was compiled."""
+    CompiledListsExecutor._plans.clear()
+    assert await outcome(compiled, query, **options) == await outcome(plain, query, **options)
+    return [kept.plan is not None for kept in CompiledListsExecutor._plans.values()]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ things { id name count colour sizeInMm } }",
+        "{ things { __typename a: id b: id part { weight labels } parts { __typename weight } } }",
+        "{ things { shouted seenBy loaded } }",
+        "{ maybeThings { name } }",
+        "{ things { ...F part { ...P } } } fragment F on Thing { id ... on Named { name } } fragment P on Part { weight }",
+        "{ badThings { name } }",
+    ],
+)
+async def test_a_list_of_plain_fields_is_compiled_and_reads_the_same(query: str) -> None:
+    assert await plans_of(query) == [True]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ badThings { id } }",
+        "{ badThings { count } }",
+        "{ badThings { colour } }",
+        "{ things { id broken } }",
+        "{ oddLists { parts { weight } } }",
+        "{ oddLists { part { labels } } }",
+    ],
+)
+async def test_what_is_out_of_the_ordinary_has_the_errors_of_graphql_core(query: str) -> None:
+    # The list was compiled, met something unusual, and was completed by graphql-core; lists within it may then be compiled too.
+    assert (await plans_of(query))[0] is True
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ things { fetched } }",
+        "{ things { padded(width: 20) } }",
+        "{ nameds { name } }",
+        "query ($yes: Boolean = true) { things { id name @include(if: $yes) } }",
+        "{ things { ...F } } fragment F on Thing { part { weight @skip(if: true) labels } }",
+        "{ things { id } things { name } }",
+    ],
+)
+async def test_what_cannot_be_known_from_the_selection_alone_is_left_to_graphql_core(query: str) -> None:
+    assert True not in await plans_of(query)
+
+
+async def test_a_value_that_is_not_there_yet_is_awaited() -> None:
+    query = "{ things { name loaded } }"
+
+    assert await plans_of(query, late=True) == [True]
+    data, errors = await outcome(compiled, query, late=True)
+    assert (data["things"][1]["loaded"], errors) == ("thing 1 later", [])
+
+
+async def test_a_plan_is_used_again_for_the_same_document_and_forgotten_after_many_others() -> None:
+    class Forgetful(CompiledListsExecutor):
+        most_plans = 2
+        _plans = OrderedDict()
+
+    def run(document: Any) -> int:
+        answer: Any = execute(compiled._schema, document, executor_class=Forgetful, context_value={}, operation_extensions=None)
+        assert answer.errors is None
+        return len(Forgetful._plans)
+
+    document = parse("{ things { id } }")
+    assert [run(document) for _ in range(3)] == [1, 1, 1]
+    assert [run(parse("{ things { name } }")) for _ in range(3)] == [2, 2, 2]
