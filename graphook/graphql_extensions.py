@@ -5,102 +5,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors, SchemaExtension
-from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
 from graphook.database import is_outage
+from graphook.documents import MAX_ERRORS, Document, documents
 from graphook.errors import GraphookError, Unavailable
-from graphook.graphql_limits import MAX_TOKENS, breach
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, OperationType, parse, validate
+from graphook.graphql_limits import MAX_TOKENS
+from graphql import GraphQLError, GraphQLSyntaxError
 
 log = logging.getLogger(__name__)
 
 OPERATION_SECONDS = 10.0
-MAX_ERRORS = 9
-# A parsed document takes some hundred times the room of its text: what is kept is bounded in both.
-_DOCUMENTS, _CHARACTERS = 1000, 500_000
-_LARGEST_KEPT = 64 * 1024
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A parsed document, and what is wrong with it once that has been looked at."""
-
-    document: DocumentNode
-    errors: list[GraphQLError] | None = None
 
 
 class DocumentCache(SchemaExtension):
-    """Parses and validates each document once. Documents are kept by schema and text, the least recently used dropped first.
+    """Parses, validates and weighs each document once."""
 
-    The limits depend on the variables and are checked every time, before validation, which costs more than linear time.
-    """
-
-    _documents: OrderedDict[tuple[BaseSchema, str], _Kept] = OrderedDict()
-    _characters = 0
-    _kept: _Kept | None = None
+    _document: Document | None = None
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        key = (context.schema, context.query or "")
-        self._kept = self._documents.get(key)
-        if self._kept is None:
-            context.parse_options["max_tokens"] = MAX_TOKENS
-            try:
-                self._kept = _Kept(parse(key[1], no_location=False, max_tokens=MAX_TOKENS))
-            except GraphQLError:
-                yield  # Strawberry parses again and reports it
-                return
-            self._keep(key, self._kept)
-        else:
-            self._documents.move_to_end(key)
-        context.graphql_document = self._kept.document
+        try:
+            self._document = documents.get(context.schema._schema, context.query or "")
+            context.graphql_document = self._document.node
+        except GraphQLError:
+            context.parse_options["max_tokens"] = MAX_TOKENS  # Strawberry parses again and reports it
         yield
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
-        kept = self._kept
-        if kept is not None and context.pre_execution_errors is None:
-            refusal = breach(kept.document, context.variables) or _ambiguity(context, kept.document)
-            if refusal is None and kept.errors is None:
-                found = validate(context.schema._schema, kept.document, context.validation_rules, max_errors=MAX_ERRORS)
-                kept.errors = [_invalid(error) for error in found]
-            context.pre_execution_errors = [refusal] if refusal is not None else list(kept.errors or ())
+        if self._document is not None and context.pre_execution_errors is None:
+            context.pre_execution_errors = self._document.refusals(
+                context.schema._schema, context.validation_rules, context.variables, context._provided_operation_name
+            )
         yield
-
-    @classmethod
-    def _keep(cls, key: tuple[BaseSchema, str], kept: _Kept) -> None:
-        if len(key[1]) > _LARGEST_KEPT:
-            return
-        cls._documents[key] = kept
-        cls._characters += len(key[1])
-        while len(cls._documents) > _DOCUMENTS or cls._characters > _CHARACTERS:
-            (_, dropped), _ = cls._documents.popitem(last=False)
-            cls._characters -= len(dropped)
-
-
-def _invalid(error: GraphQLError) -> GraphQLError:
-    # Named here: afterwards its message looks like that of a variable with a wrong value.
-    return _copy(error, error.message, {"code": "GRAPHQL_VALIDATION_FAILED"})
-
-
-def _ambiguity(context: ExecutionContext, document: DocumentNode) -> GraphQLError | None:
-    """Several operations and no name for one: Strawberry would run the first."""
-    operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
-    if len(operations) > 1 and context._provided_operation_name is None:
-        return GraphQLError(
-            "The document has several operations; say which one with operationName.",
-            extensions={"code": "OPERATION_RESOLUTION_FAILURE"},
-        )
-    return None
 
 
 class TimeLimit(SchemaExtension):
@@ -112,23 +57,21 @@ class TimeLimit(SchemaExtension):
     seconds = OPERATION_SECONDS
 
     async def on_execute(self) -> AsyncIterator[None]:
-        if _operation_type(self.execution_context) is OperationType.SUBSCRIPTION:
+        if self.execution_context.operation_type is OperationType.SUBSCRIPTION:
             yield
             return
-        try:
-            async with asyncio.timeout(self.seconds):
-                yield
-        except TimeoutError as error:
-            raise GraphQLError(f"The operation took more than {self.seconds:g} seconds.", extensions={"code": "TIMEOUT"}) from error
+        async with limited(self.seconds):
+            yield
 
 
-def _operation_type(context: ExecutionContext) -> OperationType | None:
-    for definition in context.graphql_document.definitions if context.graphql_document else ():
-        if isinstance(definition, OperationDefinitionNode):
-            name = definition.name.value if definition.name else None
-            if context._provided_operation_name in (None, name):
-                return definition.operation
-    return None
+@asynccontextmanager
+async def limited(seconds: float) -> AsyncIterator[None]:
+    """Cancel the block after so many seconds and raise the error that says so."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise GraphQLError(f"The operation took more than {seconds:g} seconds.", extensions={"code": "TIMEOUT"}) from error
 
 
 _NOT_RUNNABLE = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
@@ -138,7 +81,12 @@ class ShownErrors(MaskErrors):
     """Turns every error into what a client may know: at most nine, each with a code; a fault of ours is logged and masked."""
 
     def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
-        return [_shown(error) for error in errors[:MAX_ERRORS]]
+        return shown(errors)
+
+
+def shown(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
+    """What a client may know of the errors of an operation."""
+    return [_shown(error) for error in errors[:MAX_ERRORS]]
 
 
 def _shown(error: GraphQLError) -> GraphQLError:

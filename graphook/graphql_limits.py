@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -20,6 +21,8 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
+    Visitor,
+    visit,
 )
 
 MAX_TOKENS = 5_000
@@ -153,9 +156,26 @@ class _Walker:
                     size = int(argument.value.value[:9])
                 elif isinstance(argument.value, VariableNode):
                     size = self._variables.get(argument.value.name.value)
-                # A size out of range is the resolver's to refuse.
-                return min(max(size, 1), MAX_PAGE) if isinstance(size, int) and not isinstance(size, bool) else DEFAULT_PAGE
+                return page_size(size)
         return DEFAULT_PAGE
+
+
+def page_size(size: Any) -> int:
+    """How many items count for a size that was asked for; one out of range is the resolver's to refuse."""
+    return min(max(size, 1), MAX_PAGE) if isinstance(size, int) and not isinstance(size, bool) else DEFAULT_PAGE
+
+
+def size_variables(document: DocumentNode) -> tuple[str, ...]:
+    """The variables that page sizes, and so the cost of the document, depend on."""
+    found: dict[str, None] = {}
+
+    class Sizes(Visitor):
+        def enter_argument(self, node: ArgumentNode, *_: Any) -> None:
+            if node.name.value in _SIZES and isinstance(node.value, VariableNode):
+                found[node.value.name.value] = None
+
+    visit(document, Sizes())
+    return tuple(found)
 
 
 def _default_sizes(document: DocumentNode) -> dict[str, int]:

@@ -31,6 +31,7 @@ from strawberry.types.graphql import OperationType
 from graphook import strict_json
 from graphook.database import is_outage
 from graphook.errors import LimitExceeded, Unauthenticated, Unavailable
+from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
 from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_event_stream
 from graphql import GraphQLError
@@ -178,6 +179,7 @@ class GraphQLView(GraphQL[Any, None]):
             max_subscriptions_per_connection=MAX_OPERATIONS,
             allowed_origins=["*"],
         )
+        self._execution = Execution(schema)
         self.authenticate = authenticate
         self.make_context = make_context
         self.recheck_seconds = recheck_seconds
@@ -266,13 +268,8 @@ class GraphQLView(GraphQL[Any, None]):
     ) -> Any:
         allowed = set(OperationType.from_http(request_adapter.method)) - {OperationType.SUBSCRIPTION}
         try:
-            return await self.schema.execute(
-                request_data.query,
-                variable_values=request_data.variables,
-                context_value=context,
-                operation_name=request_data.operation_name,
-                allowed_operation_types=allowed,
-                operation_extensions=request_data.extensions,
+            return await self._execution.run(
+                request_data.query, request_data.variables, request_data.operation_name, context, allowed, request_data.extensions
             )
         except CannotGetOperationTypeError as error:
             raise HTTPException(400, error.as_http_error_reason()) from error

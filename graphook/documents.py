@@ -1,0 +1,116 @@
+"""GraphQL documents, each parsed, validated and weighed once however often it is sent."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphook.graphql_limits import MAX_TOKENS, breach, page_size, size_variables
+from graphql import ASTValidationRule, DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
+
+MAX_ERRORS = 9
+# A parsed document takes some hundred times the room of its text: what is kept is bounded in both.
+_DOCUMENTS, _CHARACTERS = 1000, 500_000
+_LARGEST_KEPT = 64 * 1024
+_SIZES_KEPT = 32
+
+Rules = tuple[type[ASTValidationRule], ...]
+
+
+@dataclass(slots=True)
+class Document:
+    """A parsed document, and what is wrong with it as far as that has been looked at."""
+
+    node: DocumentNode
+    _size_variables: tuple[str, ...]
+    _invalid: list[GraphQLError] | None = None
+    _breaches: dict[tuple[int, ...], GraphQLError | None] = field(default_factory=dict)
+
+    @property
+    def operations(self) -> list[OperationDefinitionNode]:
+        return [definition for definition in self.node.definitions if isinstance(definition, OperationDefinitionNode)]
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation of that name; the first one when no name is asked for."""
+        for operation in self.operations:
+            if name is None or (operation.name is not None and operation.name.value == name):
+                return operation
+        return None
+
+    def refusals(self, schema: GraphQLSchema, rules: Rules, variables: Mapping[str, Any] | None, name: str | None) -> list[GraphQLError]:
+        """Why the document is not executed: a limit it breaks with these variables, an operation that is not named, or faults of its own.
+
+        The limits come before validation, which costs more than linear time.
+        """
+        refusal = self._breach(variables) or self._ambiguity(name)
+        if refusal is not None:
+            return [refusal]
+        if self._invalid is None:
+            # Named here: afterwards their messages look like those of variables with wrong values.
+            self._invalid = [_coded(error) for error in validate(schema, self.node, rules, max_errors=MAX_ERRORS)]
+        return list(self._invalid)
+
+    def _breach(self, variables: Mapping[str, Any] | None) -> GraphQLError | None:
+        given = variables or {}
+        sizes = tuple(page_size(given[name]) if name in given else 0 for name in self._size_variables)
+        if sizes not in self._breaches:
+            found = breach(self.node, variables)
+            if len(self._breaches) >= _SIZES_KEPT:
+                return found
+            self._breaches[sizes] = found
+        return self._breaches[sizes]
+
+    def _ambiguity(self, name: str | None) -> GraphQLError | None:
+        """Several operations and no name for one: Strawberry would run the first."""
+        if name is None and len(self.operations) > 1:
+            return GraphQLError(
+                "The document has several operations; say which one with operationName.",
+                extensions={"code": "OPERATION_RESOLUTION_FAILURE"},
+            )
+        return None
+
+
+class Documents:
+    """Documents by schema and text, the least recently used dropped first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+        self._characters = 0
+
+    def get(self, schema: GraphQLSchema, text: str) -> Document:
+        """The document of a text. Raises `GraphQLError` when it cannot be parsed."""
+        key = (schema, text)
+        found = self._kept.get(key)
+        if found is None:
+            node = parse(text, no_location=False, max_tokens=MAX_TOKENS)
+            found = Document(node, size_variables(node))
+            self._keep(key, found)
+        else:
+            self._kept.move_to_end(key)
+        return found
+
+    def _keep(self, key: tuple[GraphQLSchema, str], document: Document) -> None:
+        if len(key[1]) > _LARGEST_KEPT:
+            return
+        self._kept[key] = document
+        self._characters += len(key[1])
+        while len(self._kept) > _DOCUMENTS or self._characters > _CHARACTERS:
+            (_, dropped), _ = self._kept.popitem(last=False)
+            self._characters -= len(dropped)
+
+
+def _coded(error: GraphQLError) -> GraphQLError:
+    return GraphQLError(
+        error.message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": "GRAPHQL_VALIDATION_FAILED"},
+    )
+
+
+# What every path of this process shares.
+documents = Documents()
