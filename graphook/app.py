@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route, WebSocketRoute
 
 from graphook import database
+from graphook.auth import Caller
 from graphook.batch import Batcher
 from graphook.broker import Waker, create_broker
 from graphook.devkey import kept_secret, replace_secret
 from graphook.errors import Unauthenticated, Unavailable
 from graphook.feed import Feed
 from graphook.graphiql import graphiql_routes
-from graphook.graphql_view import GraphQLView
+from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
@@ -33,7 +34,7 @@ from models.attempt_feed import AttemptSource, Cursors
 from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
-from models.token import Token
+from models.token import Token, presented
 from schema.api import create_schema, schema, sdl
 from schema.context import Context, Services
 from workers.deliver import DELIVER, register_deliver
@@ -64,7 +65,7 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
     def make_context(caller: Any, headers: Mapping[str, str]) -> Context:
         return Context(caller=caller, services=app.state.services, headers=headers)
 
-    view = GraphQLView(schema if settings.introspection else create_schema(introspection=False), Token.authenticate, make_context)
+    view = GraphQLView(schema if settings.introspection else create_schema(introspection=False), _authenticator(), make_context)
     app = Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphiql")),
@@ -106,6 +107,16 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             attempts=attempts,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
         )
+
+
+def _authenticator() -> Authenticate:
+    """Looks tokens up each time, so that a revoked one is refused at once; those of requests that arrive together in one query."""
+    lookups = Batcher(Token.callers, max_items=500)
+
+    async def authenticate(authorization: str | None) -> Caller:
+        return await lookups.submit(presented(authorization))
+
+    return authenticate
 
 
 def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:

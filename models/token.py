@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Self
 
+import orjson
 from tortoise import Model, fields
 
+from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
-from graphook.clock import now
+from graphook.clock import from_us, now
+from graphook.database import Row, Statement
 from graphook.errors import Unauthenticated
 from graphook.ids import new_id
 from graphook.tokens import digest, looks_like_token, mint
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
+
+_UNKNOWN = "This token is unknown, expired or revoked."
+# Digests → the tokens that may be used now: not revoked, not expired, their application not deleted.
+_VALID = """
+    SELECT t.hash, t.id, t.org_id, t.app_id, t.scopes, t.feature_flags, t.expires_at
+    FROM token t LEFT JOIN application a ON a.id = t.app_id
+    WHERE t.hash {} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > graphook_now())
+      AND (t.app_id IS NULL OR (a.id IS NOT NULL AND a.deleted_at IS NULL))"""
+VALID = Statement(postgresql=_VALID.format("= ANY($1::text[])"), sqlite=_VALID.format("IN (SELECT value FROM json_each(?1))"))
 
 
 class Token(Model):
@@ -64,24 +76,21 @@ class Token(Model):
 
     @classmethod
     async def authenticate(cls, authorization: str | None) -> Caller:
-        """The caller behind an `Authorization: Bearer …` value.
+        """The caller behind an `Authorization: Bearer …` value. Raises `Unauthenticated`."""
+        (found,) = await cls.callers([presented(authorization)])
+        if isinstance(found, Unauthenticated):
+            raise found
+        return found
 
-        Raises `Unauthenticated`, with the same words for an unknown, an expired and a revoked token.
+    @classmethod
+    async def callers(cls, hashes: Sequence[str]) -> list[Caller | Unauthenticated]:
+        """The callers behind several digests, with one query for all of them.
+
+        Each is an `Unauthenticated`, with the same words for an unknown, an expired and a revoked token, where there is none.
         """
-        scheme, _, plain = (authorization or "").strip().partition(" ")
-        if scheme.lower() != "bearer" or not plain:
-            raise Unauthenticated("Send the token as `Authorization: Bearer …`.")
-        token = await cls.get_or_none(hash=digest(plain)) if looks_like_token(plain) else None
-        if token is None or not await token.is_valid():
-            raise Unauthenticated("This token is unknown, expired or revoked.")
-        return Caller(
-            token_id=token.id,
-            org_id=token.org_id,
-            app_id=token.app_id,
-            scopes=frozenset(token.scopes),
-            feature_flags=frozenset(token.feature_flags),
-            expires_at=token.expires_at,
-        )
+        async with database.read() as session:
+            found = {row["hash"]: _caller(row) for row in await session.fetch(VALID, sorted(set(hashes)))}
+        return [found.get(hashed) or Unauthenticated(_UNKNOWN) for hashed in hashes]
 
     async def is_valid(self) -> bool:
         """Whether the token may be used now: not revoked, not expired, its application not deleted."""
@@ -93,3 +102,24 @@ class Token(Model):
         """Make the token useless from now on."""
         self.revoked_at = self.revoked_at or now()
         await self.save(update_fields=["revoked_at"])
+
+
+def presented(authorization: str | None) -> str:
+    """The digest of the token in an `Authorization: Bearer …` value. Raises `Unauthenticated` when there is none of the right form."""
+    scheme, _, plain = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer" or not plain:
+        raise Unauthenticated("Send the token as `Authorization: Bearer …`.")
+    if not looks_like_token(plain):
+        raise Unauthenticated(_UNKNOWN)
+    return digest(plain)
+
+
+def _caller(row: Row) -> Caller:
+    return Caller(
+        token_id=row["id"],
+        org_id=row["org_id"],
+        app_id=row["app_id"],
+        scopes=frozenset(orjson.loads(row["scopes"])),
+        feature_flags=frozenset(orjson.loads(row["feature_flags"])),
+        expires_at=None if row["expires_at"] is None else from_us(row["expires_at"]),
+    )
