@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
+from strawberry.http import process_result
 from strawberry.http.streaming import SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
@@ -33,7 +34,7 @@ from graphook.database import is_outage
 from graphook.errors import LimitExceeded, Unauthenticated, Unavailable
 from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
-from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_event_stream
+from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_a_stream, wants_event_stream
 from graphql import GraphQLError
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,16 @@ BODY_SECONDS = 30.0
 
 # What a request error is answered with when the client speaks the new media type.
 REQUEST_ERROR_STATUS = 400
+
+_PLAIN_JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
+_MEMBERS: dict[str, tuple[type, str]] = {
+    "query": (str, "a string"),
+    "variables": (dict, "an object"),
+    "operationName": (str, "a string"),
+    "extensions": (dict, "an object"),
+}
+_ALLOWED = {"GET": {OperationType.QUERY}, "POST": {OperationType.QUERY, OperationType.MUTATION}}
+_NOT_EXECUTED = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 Authenticate = Callable[[str | None], Awaitable[Any]]
 MakeContext = Callable[[Any, Mapping[str, str]], Any]
@@ -142,7 +153,13 @@ def _is_well_formed(message: Mapping[str, Any]) -> bool:
 
 
 class _SubResponse(Response):
-    media_type = JSON
+    """What Strawberry lets a resolver set of the answer, which ours do not; it carries the media type."""
+
+    def __init__(self, media_type: str) -> None:
+        self.media_type = media_type
+        self.status_code = None  # type: ignore[assignment]
+        self.raw_headers = []
+        self.background = None
 
 
 class GraphQLView(GraphQL[Any, None]):
@@ -220,6 +237,12 @@ class GraphQLView(GraphQL[Any, None]):
             caller = await self.authenticate(request.headers.get("authorization"))
             context = self.make_context(caller, request.headers)
             context.authorization = request.headers.get("authorization")
+            if (
+                request.method == "POST"
+                and request.headers.get("content-type") in _PLAIN_JSON
+                and not wants_a_stream(request.headers.get("accept"))
+            ):
+                return await self._answer_json(await request.body(), context, media_type)
             return await self.run(request, context=context)
         except HTTPException as error:
             status = 415 if error.reason == "Unsupported content type" else error.status_code
@@ -235,6 +258,20 @@ class GraphQLView(GraphQL[Any, None]):
                 message = "The database cannot be reached; try again."
                 return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
             return _refusal(500, "Internal server error", fault_of_ours(error, request.url.path), media_type, {})
+
+    async def _answer_json(self, body: bytes, context: Any, media_type: str) -> Response:
+        """The answer to a JSON body, in one piece: what `run` comes to by way of adapters for every framework and transport."""
+        data = self.parse_json(body)
+        for name, (kind, shown) in _MEMBERS.items():
+            if data.get(name) is not None and not isinstance(data[name], kind):
+                raise HTTPException(400, f"{name} must be {shown} or null.")
+        try:
+            result = await self._execution.run(
+                data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED["POST"], data.get("extensions")
+            )
+        except _NOT_EXECUTED as error:
+            raise _refused(error, "POST") from error
+        return self.create_response(process_result(result), _SubResponse(media_type))
 
     def should_render_graphql_ide(self, request: Any) -> bool:
         return False  # a GET without a query is a bad request, not a page that is missing
@@ -266,19 +303,17 @@ class GraphQLView(GraphQL[Any, None]):
     async def execute_single(
         self, request: Any, request_adapter: Any, sub_response: Any, context: Any, root_value: None, request_data: Any
     ) -> Any:
-        allowed = set(OperationType.from_http(request_adapter.method)) - {OperationType.SUBSCRIPTION}
         try:
             return await self._execution.run(
-                request_data.query, request_data.variables, request_data.operation_name, context, allowed, request_data.extensions
+                request_data.query,
+                request_data.variables,
+                request_data.operation_name,
+                context,
+                _ALLOWED[request_adapter.method],
+                request_data.extensions,
             )
-        except CannotGetOperationTypeError as error:
-            raise HTTPException(400, error.as_http_error_reason()) from error
-        except InvalidOperationTypeError as error:
-            if error.operation_type is OperationType.SUBSCRIPTION:
-                raise HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.") from error
-            raise HTTPException(405, error.as_http_error_reason(request_adapter.method)) from error
-        except MissingQueryError as error:
-            raise HTTPException(400, "No GraphQL query found in the request") from error
+        except _NOT_EXECUTED as error:
+            raise _refused(error, request_adapter.method) from error
 
     async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:
         result = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
@@ -310,12 +345,7 @@ class GraphQLView(GraphQL[Any, None]):
                 await asyncio.wait(tasks)
 
     async def get_sub_response(self, request: Any) -> Response:
-        response = _SubResponse()
-        response.status_code = None  # type: ignore[assignment]
-        del response.headers["content-length"]
-        del response.headers["content-type"]
-        response.media_type = single_answer(request.headers.get("accept")) or JSON
-        return response
+        return _SubResponse(single_answer(request.headers.get("accept")) or JSON)
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
         status, headers = 200, {}
@@ -347,6 +377,18 @@ class GraphQLView(GraphQL[Any, None]):
         except Unauthenticated as error:
             raise ConnectionRejectionError from error
         return {}
+
+
+def _refused(error: Exception, method: str) -> HTTPException:
+    """The HTTP form of why nothing was executed."""
+    match error:
+        case CannotGetOperationTypeError():
+            return HTTPException(400, error.as_http_error_reason())
+        case InvalidOperationTypeError() if error.operation_type is OperationType.SUBSCRIPTION:
+            return HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.")
+        case InvalidOperationTypeError():
+            return HTTPException(405, error.as_http_error_reason(method))
+    return HTTPException(400, "No GraphQL query found in the request")
 
 
 def _capped(receive: Receive, seconds: float) -> Receive:

@@ -48,3 +48,8 @@ def wants_event_stream(header: str) -> bool:
         if media_type in (RESPONSE_JSON, JSON, "*/*"):
             return False
     return False
+
+
+def wants_a_stream(header: str | None) -> bool:
+    """Whether any kind of stream is among what the client accepts, however little it wants it."""
+    return header is not None and any(media_type in header.lower() for media_type in _STREAMS)

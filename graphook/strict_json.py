@@ -26,7 +26,7 @@ def loads(data: bytes | str) -> Any:
     except orjson.JSONDecodeError as error:
         raise BadJSON(f"The text is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     # Before the second parser, which recurses and would end in a RecursionError.
-    if depth_exceeds(value, MAX_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and depth_exceeds(value, MAX_DEPTH):
         raise BadJSON(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
     if _LONG_NUMBER.search(raw):
         json.loads(raw, parse_int=_checked_integer)

@@ -6,6 +6,7 @@ import strawberry
 from strawberry.extensions import DisableIntrospection
 from strawberry.schema.config import StrawberryConfig
 
+from graphook.compiled_inputs import CachedNames, compile_inputs
 from graphook.compiled_lists import CompiledListsExecutor
 from graphook.graphql_extensions import EXTENSIONS
 from schema.errors import USER_ERRORS
@@ -17,15 +18,17 @@ from schema.subscription import Subscription
 
 def create_schema(*, introspection: bool = True) -> strawberry.Schema:
     """The executable schema. Without introspection it does not describe itself, nor suggest names in errors."""
-    return strawberry.Schema(
+    found = strawberry.Schema(
         Query,
         Mutation,
         Subscription,
         types=list(USER_ERRORS.values()),
         execution_context_class=CompiledListsExecutor,
         extensions=[*EXTENSIONS, *([] if introspection else [DisableIntrospection])],
-        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
+        config=StrawberryConfig(scalar_map=SCALARS, name_converter=CachedNames(), disable_field_suggestions=not introspection),
     )
+    compile_inputs(found)
+    return found
 
 
 schema = create_schema()

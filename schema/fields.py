@@ -53,25 +53,35 @@ def required(description: str, rule: Rule | None = None) -> Any:
     return strawberry.field(description=text, metadata={"rule": rule, "nullable": False})
 
 
+_known: dict[type, list[tuple[str, str, Rule | None, bool]]] = {}
+
+
+def _described(kind: type) -> list[tuple[str, str, Rule | None, bool]]:
+    """Per field of an input: its Python name, its name in the API, the rule of its values and whether it may be null."""
+    if kind not in _known:
+        fields = dataclasses.fields(kind)
+        _known[kind] = [(f.name, _camel(f.name), f.metadata.get("rule"), f.metadata.get("nullable", True)) for f in fields]
+    return _known[kind]
+
+
 def given(data: Any) -> dict[str, Any]:
     """What an input holds, by Python name: absent fields are left out, nested inputs stay as they are."""
-    return {f.name: found for f in dataclasses.fields(data) if (found := getattr(data, f.name)) is not UNSET}
+    return {name: found for name, *_ in _described(type(data)) if (found := getattr(data, name)) is not UNSET}
 
 
 def faults(data: Any, path: Path = ("input",)) -> Iterator[InvalidInput]:
     """What breaks a rule in an input and the inputs within it, with paths in the names of the API."""
-    for f in dataclasses.fields(data):
-        found = getattr(data, f.name)
-        where = (*path, _camel(f.name))
+    for name, shown, rule, nullable in _described(type(data)):
+        found = getattr(data, name)
         if found is UNSET:
             continue
         if found is None:
-            if not f.metadata.get("nullable", True):
-                yield InvalidInput(f"{where[-1]} cannot be null; leave it out to keep it as it is.", where)
+            if not nullable:
+                yield InvalidInput(f"{shown} cannot be null; leave it out to keep it as it is.", (*path, shown))
         elif dataclasses.is_dataclass(found):
-            yield from faults(found, where)
-        elif f.metadata.get("rule") is not None:
-            yield from f.metadata["rule"].check(found, where)
+            yield from faults(found, (*path, shown))
+        elif rule is not None:
+            yield from rule.check(found, (*path, shown))
 
 
 def check(data: Any, path: Path = ("input",)) -> None:
