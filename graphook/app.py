@@ -28,7 +28,6 @@ from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import opened
-from graphook.sender import Sender
 from graphook.settings import Settings
 from models.attempt_feed import AttemptSource, Cursors
 from models.message import Accepted, Message, NewMessage
@@ -39,6 +38,7 @@ from schema.api import create_schema, schema, sdl
 from schema.context import Context, Services
 from workers.deliver import DELIVER, register_deliver
 from workers.engine import Engine
+from workers.running import start_workers
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         waker = Waker(broker)
         stack.push_async_callback(waker.close)
         if worker:
-            engine = await _start_engine(settings, bus, stack)
+            engine = await start_workers(settings, bus, stack, owns_database=settings.embedded)
             if settings.redis_url is None:
                 _consume(broker, engine, stack)
         yield Services(
@@ -126,21 +126,6 @@ def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:
         return accepted.outcomes
 
     return Batcher(flush, max_items=ACCEPT_ITEMS, max_weight=ACCEPT_BYTES, weigh=lambda message: len(message.body))
-
-
-async def _start_engine(settings: Settings, bus: Any, stack: AsyncExitStack) -> Engine:
-    sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
-    await sender.open()
-    stack.push_async_callback(sender.close)
-    engine = Engine(settings, sender, bus, owns_database=settings.embedded)
-    task = asyncio.create_task(engine.run())
-
-    async def stop() -> None:
-        await engine.stop()
-        await task
-
-    stack.push_async_callback(stop)
-    return engine
 
 
 def _consume(broker: dramatiq.Broker, engine: Engine, stack: AsyncExitStack) -> None:

@@ -15,6 +15,7 @@ from models.endpoint import Endpoint as EndpointRow
 from models.event_type import EventType as EventTypeRow
 from models.message import COLUMNS
 from models.message import Message as MessageRow
+from models.task import Task as TaskRow
 from models.where import Where
 from schema.context import Info
 from schema.node import Node
@@ -23,6 +24,7 @@ from schema.types.attempt import MessageAttempt
 from schema.types.endpoint import Endpoint
 from schema.types.event_type import EventType
 from schema.types.message import Message
+from schema.types.task import BackgroundTask
 
 MAX_NODES = 100
 
@@ -79,10 +81,18 @@ async def _attempt(caller: Caller, node_id: str) -> Node | None:
     return None if row is None else MessageAttempt.of(row)
 
 
+async def _task(caller: Caller, node_id: str) -> Node | None:
+    try:
+        return BackgroundTask.of(await TaskRow.load(caller, node_id))
+    except NotFound:
+        return None
+
+
 _FINDERS: dict[str, Callable[[Caller, str], Awaitable[Node | None]]] = {
     "app_": _application,
     "ep_": _endpoint,
     "evtype_": _event_type,
     "msg_": _message,
     "atmpt_": _attempt,
+    "qtask_": _task,
 }

@@ -9,6 +9,7 @@ import resolvers.attempt
 import resolvers.endpoint
 import resolvers.event_type
 import resolvers.message
+import resolvers.replay
 from schema.fields import operation
 from schema.types.application import (
     ApplicationCreatePayload,
@@ -25,6 +26,7 @@ from schema.types.event_type import (
     EventTypeUpdatePayload,
 )
 from schema.types.message import MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.type(description="What can be changed. Expected failures are in the payloads, under `errors`.")
@@ -41,6 +43,9 @@ class Mutation:
     endpoint_update_headers: EndpointPayload | None = operation(resolvers.endpoint.update_headers)
     endpoint_patch_headers: EndpointPayload | None = operation(resolvers.endpoint.patch_headers)
     endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.endpoint.rotate_secret)
+    endpoint_recover: BackgroundTaskPayload | None = operation(resolvers.replay.recover)
+    endpoint_replay_missing: BackgroundTaskPayload | None = operation(resolvers.replay.replay_missing)
+    endpoint_bulk_replay: BackgroundTaskPayload | None = operation(resolvers.replay.bulk_replay)
 
     event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
     event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)

@@ -11,6 +11,7 @@ import resolvers.endpoint
 import resolvers.event_type
 import resolvers.message
 import resolvers.node
+import resolvers.task
 from schema.connection import Connection
 from schema.fields import operation
 from schema.node import Node
@@ -20,6 +21,7 @@ from schema.types.delivery import MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
 from schema.types.event_type import EventType
 from schema.types.message import Message
+from schema.types.task import BackgroundTask
 
 
 @strawberry.type(description="What can be read.")
@@ -43,3 +45,6 @@ class Query:
 
     message_attempt: MessageAttempt | None = operation(resolvers.attempt.get)
     message_attempts: Connection[MessageAttempt] = operation(resolvers.attempt.page)
+
+    background_task: BackgroundTask | None = operation(resolvers.task.get)
+    background_tasks: Connection[BackgroundTask] = operation(resolvers.task.page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,11 +13,11 @@ from graphook.broker import create_broker
 from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened
-from graphook.sender import Sender
 from graphook.settings import Settings
 from models.migrate import require_schema
 from workers.deliver import register_deliver
 from workers.engine import Engine
+from workers.running import start_workers
 
 
 class DeliveryEngine(Middleware):
@@ -44,20 +43,10 @@ class DeliveryEngine(Middleware):
         settings = self._settings
         await require_schema(settings.database_url)
         await self._stack.enter_async_context(opened(settings))
-        sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
-        await sender.open()
-        self._stack.push_async_callback(sender.close)
         bus = create_bus(settings.database_url, settings.redis_url)
         await bus.open(None)
         self._stack.push_async_callback(bus.close)
-        engine = self._engine = Engine(settings, sender, bus)
-        task = asyncio.create_task(engine.run())
-
-        async def stop() -> None:
-            await engine.stop()
-            await task
-
-        self._stack.push_async_callback(stop)
+        self._engine = await start_workers(settings, bus, self._stack, owns_database=False)
 
 
 def _on_loop(work: Any) -> None:

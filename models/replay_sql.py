@@ -1,0 +1,65 @@
+"""The statements that send what an endpoint missed or failed once more, a page of messages at a time."""
+
+from graphook.database import Statement
+
+# Per message that the endpoint has a delivery of, in a range of ids, how it stands over all its runs: endpoint, after, up to, limit.
+DELIVERED = Statement.same("""
+    SELECT d.message_id, d.succeeded, d.open, d.state, m.event_type, m.channels, m.tags, (
+        SELECT a.response_status_code FROM attempt a WHERE a.message_id = d.message_id AND a.endpoint_id = $1 ORDER BY a.id DESC LIMIT 1) AS code
+    FROM (SELECT message_id, max(CASE WHEN state = 3 THEN 1 ELSE 0 END) AS succeeded, max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open,
+                 max(CASE WHEN run = 0 THEN state ELSE 0 END) AS state
+          FROM delivery WHERE endpoint_id = $1 AND message_id > $2 AND message_id <= $3
+          GROUP BY message_id ORDER BY message_id LIMIT $4) d
+    JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
+
+# (message id, endpoint id) → manual runs of those whose content is still kept.
+ADD_RUNS = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, w.endpoint_id, (SELECT COALESCE(max(d.run), 0) + 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = w.endpoint_id),
+               m.org_id, m.app_id, 0, graphook_now()
+        FROM unnest($1::text[], $2::text[]) AS w(message_id, endpoint_id) JOIN message m ON m.id = w.message_id
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at)
+        ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, w.value ->> 1, (SELECT COALESCE(max(d.run), 0) + 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = w.value ->> 1),
+               m.org_id, m.app_id, 0, graphook_now()
+        FROM json_each(?1) w JOIN message m ON m.id = w.value ->> 0
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id)
+        ON CONFLICT DO NOTHING RETURNING message_id""",
+)
+
+# The application's messages in a range of ids that the endpoint listens to: app id, after, up to, limit, endpoint id. Each with whether the
+# endpoint has ever had a delivery of it.
+LISTENED = Statement(
+    postgresql="""
+        SELECT m.id AS message_id, EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id) AS known,
+               (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
+               AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(m.channels) c WHERE jsonb_exists(e.channels, c)))
+                 AS wanted
+        FROM message m JOIN endpoint e ON e.id = $5
+        WHERE m.app_id = $1 AND m.id > $2 AND m.id <= $3 ORDER BY m.id LIMIT $4""",
+    sqlite="""
+        SELECT m.id AS message_id, EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id) AS known,
+               (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.event_type))
+               AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.channels) mc ON mc.value = c.value))
+                 AS wanted
+        FROM message m JOIN endpoint e ON e.id = ?5
+        WHERE m.app_id = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id LIMIT ?4""",
+)
+# (message id, endpoint id) → scheduled deliveries of those whose content is still kept; unique, so safe to repeat.
+ADD_DELIVERIES = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, w.endpoint_id, 0, m.org_id, m.app_id, 0, graphook_now()
+        FROM unnest($1::text[], $2::text[]) AS w(message_id, endpoint_id) JOIN message m ON m.id = w.message_id
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at)
+        ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, w.value ->> 1, 0, m.org_id, m.app_id, 0, graphook_now()
+        FROM json_each(?1) w JOIN message m ON m.id = w.value ->> 0
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id)
+        ON CONFLICT DO NOTHING RETURNING message_id""",
+)

@@ -1,0 +1,186 @@
+"""A background task: long work that is done in steps, each one transaction, and taken over by another worker when one dies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import orjson
+from tortoise import Model, fields
+from tortoise.indexes import Index
+
+from graphook import database
+from graphook.auth import Caller
+from graphook.clock import now
+from graphook.database import Session, Statement
+from graphook.errors import NotFound
+from graphook.ids import new_id
+from models.fields import IdField, TimestampField, dump_json, json_field
+from models.page import Page, PageRequest, page_of
+
+# A task that was taken up this often without getting through a step is taken out of circulation.
+MAX_STARTS = 4
+
+
+class TaskStatus(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class TaskType(StrEnum):
+    """What a task does; the values are the contract's."""
+
+    ENDPOINT_REPLAY = "endpoint.replay"
+    ENDPOINT_RECOVER = "endpoint.recover"
+    ENDPOINT_BULK_REPLAY = "endpoint.bulk-replay"
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the task over; what this one was about to write is rolled back."""
+
+
+# The oldest task that nobody works on: worker, lease in µs.
+CLAIM = Statement(
+    postgresql="""
+        WITH next AS (
+            SELECT id FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
+            ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = $1, lease_until = graphook_now() + $2::bigint
+        WHERE id = (SELECT id FROM next) RETURNING id, org_id, app_id, type, arguments, state, claim, starts""",
+    sqlite="""
+        UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = ?1, lease_until = graphook_now() + ?2
+        WHERE id = (SELECT id FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
+                    ORDER BY id LIMIT 1) RETURNING id, org_id, app_id, type, arguments, state, claim, starts""",
+)
+# id, claim, state, progress, lease in µs
+ADVANCE = Statement.same("""
+    UPDATE task SET state = $3, progress = $4, starts = 0, lease_until = graphook_now() + $5, updated_at = graphook_now()
+    WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING id""")
+# id, claim, status, data
+END = Statement.same("""
+    UPDATE task SET status = $3, data = $4, progress = CASE WHEN $3 = 'finished' THEN 100 ELSE progress END, lease_until = NULL,
+           leased_by = NULL, updated_at = graphook_now()
+    WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING id""")
+# A process that owns the database alone takes back what its former life had leased.
+TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
+RELEASE = Statement.same("UPDATE task SET lease_until = NULL, starts = 0 WHERE id = $1 AND claim = $2 AND status = 'running'")
+
+
+class Task(Model):
+    id = IdField(primary_key=True)
+    org_id = IdField()
+    app_id = IdField(null=True)
+    type = fields.TextField()
+    status = fields.TextField()
+    arguments: dict[str, Any] = json_field()
+    # How far it has come: what the next step begins with.
+    state: dict[str, Any] = json_field()
+    # Percent.
+    progress = fields.FloatField(default=0.0)
+    data: dict[str, Any] = json_field()
+    claim = fields.IntField(default=0)
+    # How often it was taken up since its last step.
+    starts = fields.IntField(default=0)
+    leased_by = fields.TextField(null=True)
+    lease_until = TimestampField(null=True)
+    created_at = TimestampField()
+    updated_at = TimestampField()
+
+    class Meta:
+        table = "task"
+        indexes = (Index(fields=("org_id", "id")), Index(fields=("status", "id")))
+
+    @classmethod
+    async def start(cls, org_id: str, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Self:
+        """Begin a task: a worker takes it up within a second. `arguments` hold what JSON can hold."""
+        created_at = now()
+        return await cls.create(
+            id=new_id("qtask_", created_at),
+            org_id=org_id,
+            app_id=app_id,
+            type=kind.value,
+            status=TaskStatus.RUNNING.value,
+            arguments=dict(arguments),
+            state={},
+            data={},
+            created_at=created_at,
+            updated_at=created_at,
+        )
+
+    @classmethod
+    async def load(cls, caller: Caller, task_id: str, path: tuple[str, ...] = ("id",)) -> Self:
+        """The caller's task of that id. Raises `NotFound`, also for somebody else's."""
+        found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first()
+        if found is None:
+            raise NotFound(f"There is no background task {task_id!r}.", path)
+        return found
+
+    @classmethod
+    async def page(
+        cls, caller: Caller, request: PageRequest, *, status: TaskStatus | None, kind: TaskType | None, descending: bool
+    ) -> Page[Self]:
+        """The caller's tasks by id."""
+        chosen = {"status": status.value if status else None, "type": kind.value if kind else None}
+        wanted = {name: value for name, value in chosen.items() if value is not None}
+        return await page_of(cls.filter(org_id=caller.org_id, **_only(caller), **wanted), request, descending)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """A task leased to this process; `number` fences every step of it."""
+
+    id: str
+    org_id: str
+    app_id: str | None
+    type: TaskType
+    arguments: Mapping[str, Any]
+    state: Mapping[str, Any]
+    number: int
+    starts: int
+
+    async def advance(self, session: Session, state: Mapping[str, Any], progress: float, lease_us: int) -> None:
+        """Keep how far the task has come, inside the step's transaction. Raises `LeaseLost`."""
+        if not await session.fetch(ADVANCE, self.id, self.number, dump_json(dict(state)), progress, lease_us):
+            raise LeaseLost(self.id)
+
+    async def end(self, session: Session, status: TaskStatus, data: Mapping[str, Any]) -> None:
+        """Record the result, inside the last step's transaction. Raises `LeaseLost`."""
+        if not await session.fetch(END, self.id, self.number, status.value, dump_json(dict(data))):
+            raise LeaseLost(self.id)
+
+    async def release(self) -> None:
+        """Give the task back, to be taken up at once by whoever looks next."""
+        async with database.transaction() as session:
+            await session.fetch(RELEASE, self.id, self.number)
+
+
+async def claim_task(worker: str, lease_us: int) -> ClaimedTask | None:
+    """Lease the oldest task that nobody works on."""
+    async with database.transaction() as session:
+        rows = await session.fetch(CLAIM, worker, lease_us)
+    if not rows:
+        return None
+    row = rows[0]
+    return ClaimedTask(
+        id=row["id"],
+        org_id=row["org_id"],
+        app_id=row["app_id"],
+        type=TaskType(row["type"]),
+        arguments=orjson.loads(row["arguments"]),
+        state=orjson.loads(row["state"]),
+        number=row["claim"],
+        starts=row["starts"],
+    )
+
+
+async def take_back_tasks(but_of: str) -> None:
+    """Let every lease of another process run out now: for a process that owns the database alone."""
+    async with database.transaction() as session:
+        await session.fetch(TAKE_BACK, but_of)
+
+
+def _only(caller: Caller) -> dict[str, str]:
+    return {} if caller.app_id is None else {"app_id": caller.app_id}

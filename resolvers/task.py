@@ -1,0 +1,59 @@
+"""Operations on background tasks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import strawberry
+from strawberry import UNSET
+
+from graphook.auth import Scope
+from graphook.errors import NotFound
+from models.task import Task as Row
+from models.task import TaskStatus, TaskType
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.types.ordering import Ordering
+from schema.types.task import BackgroundTask
+
+
+async def get(info: Info, id: strawberry.ID) -> BackgroundTask | None:
+    """The background task of that id; null when there is none."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return BackgroundTask.of(await Row.load(info.context.caller, str(id)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    order: Ordering = Ordering.DESCENDING,
+    status: TaskStatus | None = None,
+    task: TaskType | None = None,
+) -> Connection[BackgroundTask]:
+    """The background tasks, newest first."""
+    info.context.caller.require(Scope.READ)
+    request = page_request("qtask_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    found = await Row.page(info.context.caller, request, status=status, kind=task, descending=order is Ordering.DESCENDING)
+    return connection(found, BackgroundTask.of)  # type: ignore[no-any-return]
+
+
+async def watch(info: Info, id: strawberry.ID) -> AsyncGenerator[BackgroundTask, None]:
+    """A background task as it gets on: now, and after every change. Completes when it is finished or failed."""
+    info.context.caller.require(Scope.READ)
+    shown: BackgroundTask | None = None
+    row = await Row.load(info.context.caller, str(id))
+    async for _ in info.context.services.attempts.changes(row.id):
+        task = BackgroundTask.of(await Row.load(info.context.caller, row.id))
+        if task != shown:
+            shown = task
+            yield task
+        if task.status is not TaskStatus.RUNNING:
+            return

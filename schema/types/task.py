@@ -1,0 +1,52 @@
+"""Background tasks in GraphQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from models.task import Task as Row
+from models.task import TaskStatus, TaskType
+from schema.errors import UserError
+from schema.fields import field
+from schema.node import Node
+from schema.scalars import JSON
+
+strawberry.enum(TaskStatus, name="BackgroundTaskStatus", description="How a background task stands (component BackgroundTaskStatus).")
+strawberry.enum(TaskType, name="BackgroundTaskType", description="What a background task does (component BackgroundTaskType).")
+
+
+@strawberry.type(
+    description="Long work that goes on by itself, whatever becomes of the process that began it (components BackgroundTaskOut, RecoverOut, ReplayOut)."
+)
+class BackgroundTask(Node):
+    task: TaskType = field("What it does.")
+    status: TaskStatus = field("How it stands.")
+    progress: float = field("How much is done, in percent.")
+    data: JSON = field("Its result once it is finished, such as messagesSent; the reason under `error` when it failed.")
+    app_id: strawberry.ID | None = field("The application it is about; null for the whole organisation.")
+    created_at: datetime = field("When it was begun.")
+    updated_at: datetime = field("When it last got on.")
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=strawberry.ID(row.id),
+            task=TaskType(row.type),
+            status=TaskStatus(row.status),
+            progress=row.progress,
+            data=JSON(row.data),
+            app_id=None if row.app_id is None else strawberry.ID(row.app_id),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@strawberry.type(description="What a mutation that begins a background task did.")
+class BackgroundTaskPayload:
+    background_task: BackgroundTask | None = field(
+        "The task, unless there are errors. It is durable: a worker takes it up at once.", default=None
+    )
+    errors: list[UserError] = field("Why nothing was begun.", default_factory=list)

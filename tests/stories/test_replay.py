@@ -1,0 +1,139 @@
+"""Stories of sending again: what failed, what was missed, and what is chosen, each as a background task that is watched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.receiver import Receiver
+from tests.tenant import Refused, Tenant
+
+HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+
+
+async def finished(tenant: Tenant, task: Any) -> Any:
+    """The task once it has ended, as its subscription tells it."""
+    async with tenant.subscribe("WatchBackgroundTask", id=task["id"]) as live:
+        last = None
+        while (event := await live.next()) is not None:
+            last = event
+    return last
+
+
+async def test_recover_sends_exactly_what_failed(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    delivered = await acme.message(app)
+    await acme.settled(app, delivered)
+    receiver.answers("/hook", *[500] * 6)
+    failed = [await acme.message(app) for _ in range(2)]
+    for message in failed:
+        await acme.settled(app, message, "FAIL")
+    gone = await acme.message(app, payload={"gone": True})
+    await acme.settled(app, gone)
+    before = len(receiver.requests)
+
+    task = await acme.do("EndpointRecover", appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO})
+    done = await finished(acme, task)
+
+    assert (task["task"], task["status"], task["appId"]) == ("ENDPOINT_RECOVER", "RUNNING", app["id"])
+    assert (done["status"], done["progress"], done["data"]) == ("FINISHED", 100.0, {"messagesSent": 2})
+    for message in failed:
+        last = (await acme.settled(app, message))[0]
+        assert (last["status"], last["triggerType"]) == ("SUCCESS", "MANUAL")
+    assert sorted(r.headers["webhook-id"] for r in receiver.requests[before:]) == sorted(m["id"] for m in failed)
+    again = await finished(acme, await acme.do("EndpointRecover", appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO}))
+    assert again["data"] == {"messagesSent": 0}
+
+
+async def test_replay_missing_delivers_what_came_before_the_endpoint(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.event_type("a")
+    early = [await acme.message(app, eventType=kind) for kind in ("a", "b", "a")]
+    endpoint = await acme.endpoint(app, receiver.url(), filterTypes=["a"])
+
+    done = await finished(
+        acme, await acme.do("EndpointReplayMissing", appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO})
+    )
+
+    assert done["data"] == {"messagesSent": 2}
+    for index in (0, 2):
+        assert (await acme.settled(app, early[index]))[0]["triggerType"] == "SCHEDULED"
+    assert await acme.destinations(app, early[1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("filters", "chosen"),
+    [
+        ({}, [0, 1, 2]),
+        ({"eventTypes": ["a"]}, [0]),
+        ({"channel": "x"}, [1]),
+        ({"tag": "t"}, [2]),
+        ({"status": "FAIL"}, [0]),
+        ({"status": "SUCCESS", "statusCodeClass": "CODE_2XX"}, [1, 2]),
+        ({"statusCodeClass": "CODE_5XX"}, [0]),
+    ],
+)
+async def test_bulk_replay_sends_what_the_filters_choose(
+    acme: Tenant, receiver: Receiver, filters: dict[str, Any], chosen: list[int]
+) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    receiver.answers("/hook", 500, 500, 500)
+    messages = []
+    for values in ({"eventType": "a"}, {"eventType": "b", "channels": ["x"]}, {"eventType": "c", "tags": ["t"]}):
+        messages.append(await acme.message(app, **values))
+        await acme.settled(app, messages[-1], "SUCCESS", "FAIL")
+
+    task = await acme.do("EndpointBulkReplay", appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO, **filters})
+    done = await finished(acme, task)
+
+    assert done["data"] == {"messagesSent": len(chosen)}
+    for index, message in enumerate(messages):
+        expected = 1 if index in chosen else 0
+        attempts = await acme.settled(app, message) if expected else await acme.attempts(app, message)
+        assert len([a for a in attempts if a["triggerType"] == "MANUAL"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "path"),
+    [
+        (timedelta(days=15), timedelta(0), ["input", "since"]),
+        (timedelta(hours=1), timedelta(hours=2), ["input", "since"]),
+        (timedelta(hours=-1), timedelta(hours=-1), ["input", "since"]),
+    ],
+)
+async def test_a_window_that_makes_no_sense_is_refused(acme: Tenant, since: timedelta, until: timedelta, path: list[str]) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    window = {"since": (datetime.now(UTC) - since).isoformat(), "until": (datetime.now(UTC) - until).isoformat()}
+
+    for name in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay"):
+        assert await acme.fault(name, appId=app["id"], endpointId=endpoint["id"], input=window) == ("BAD_USER_INPUT", path)
+    assert (await acme.run("BackgroundTasks"))["nodes"] == []
+
+
+async def test_background_tasks_are_listed_filtered_and_only_ours(acme: Tenant, rival: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    tasks = [
+        await acme.do(name, appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO}, idempotencyKey="once")
+        for name in ("EndpointRecover", "EndpointRecover", "EndpointReplayMissing")
+    ]
+    for task in tasks:
+        await finished(acme, task)
+
+    assert tasks[0]["id"] == tasks[1]["id"], "the key names the task that was begun"
+    assert [t["id"] for t in (await acme.run("BackgroundTasks"))["nodes"]] == [tasks[2]["id"], tasks[0]["id"]]
+    only = await acme.run("BackgroundTasks", task="ENDPOINT_REPLAY", status="FINISHED", order="ASCENDING")
+    assert [t["id"] for t in only["nodes"]] == [tasks[2]["id"]]
+    assert (await acme.run("BackgroundTask", id=tasks[0]["id"]))["status"] == "FINISHED"
+    assert (await acme.run("Node", id=tasks[0]["id"]))["id"] == tasks[0]["id"]
+    assert await rival.run("BackgroundTask", id=tasks[0]["id"]) is None
+    assert await rival.run("Node", id=tasks[0]["id"]) is None
+    assert (await rival.run("BackgroundTasks"))["nodes"] == []
+    with pytest.raises(Refused) as refused:
+        await finished(rival, tasks[0])
+    assert refused.value.code == "NOT_FOUND"

@@ -1,0 +1,156 @@
+"""Background tasks: steps that are never repeated or skipped, whoever dies, and an end in any case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from graphook import database
+from graphook.database import Session
+from graphook.errors import InvalidInput
+from graphook.live import LocalBus
+from models.organisation import Organisation
+from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
+from tests.waiting import until
+from workers.tasks import Step, TakeStep, TaskRunner
+
+pytestmark = pytest.mark.usefixtures("db")
+
+KIND = TaskType.ENDPOINT_RECOVER
+
+
+async def task(**arguments: Any) -> Task:
+    return await Task.start((await Organisation.found("a test")).id, KIND, arguments)
+
+
+async def count(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+    """Three steps, each of which says how far it came."""
+    reached = state.get("reached", 0) + 1
+    if reached == 3:
+        return Step({}, done=True, data={"counted": reached, "began": task.arguments})
+    return Step({"reached": reached}, progress=reached * 30.0, endpoint_ids=[f"ep_{reached}"])
+
+
+@asynccontextmanager
+async def runner(
+    step: TakeStep, *, owner: bool = False, woken: list[str] | None = None, lease_seconds: float = 30.0, name: str = "worker"
+) -> Any:
+    found = woken if woken is not None else []
+    running = TaskRunner(name, {KIND: step}, found.extend, LocalBus(), owns_database=owner, lease_seconds=lease_seconds)
+    work = asyncio.create_task(running.run())
+    try:
+        yield running
+    finally:
+        running.stop()
+        await work
+
+
+async def ended(of: Task) -> Task:
+    async def is_ended() -> bool:
+        await of.refresh_from_db()
+        return of.status != TaskStatus.RUNNING.value
+
+    await until(is_ended, lambda: f"the end of {of.id}, now {of.progress} %")
+    return of
+
+
+async def test_a_task_is_done_step_by_step_and_wakes_what_it_made_ready() -> None:
+    begun, woken = await task(a=1), list[str]()
+
+    async with runner(count, woken=woken):
+        done = await ended(begun)
+
+    assert (done.status, done.progress, done.data) == ("finished", 100.0, {"counted": 3, "began": {"a": 1}})
+    assert woken == ["ep_1", "ep_2"]
+
+
+async def test_a_task_goes_on_where_a_dead_worker_left_it() -> None:
+    begun = await task()
+    first = await claim_task("dead", 30_000_000)
+    assert first is not None
+    await Task.filter(id=begun.id).update(state={"reached": 2}, progress=60.0)
+    seen: list[int] = []
+
+    async def watched(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        seen.append(state["reached"])
+        return await count(session, of, state)
+
+    async with runner(watched, owner=True):
+        await ended(begun)
+
+    assert seen == [2]
+
+
+async def test_a_lease_is_respected_until_it_runs_out() -> None:
+    await task()
+
+    assert await claim_task("a", 30_000_000) is not None
+    assert await claim_task("b", 30_000_000) is None
+    await task()
+    assert await claim_task("a", 0) is not None
+    assert await claim_task("b", 30_000_000) is not None
+
+
+async def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
+    begun = await task()
+    slow = await claim_task("slow", 0)
+    assert slow is not None
+    assert await claim_task("quick", 30_000_000) is not None
+
+    async with database.transaction() as session:
+        with pytest.raises(LeaseLost):
+            await slow.advance(session, {"reached": 9}, 90.0, 30_000_000)
+        with pytest.raises(LeaseLost):
+            await slow.end(session, TaskStatus.FINISHED, {})
+    await begun.refresh_from_db()
+    assert (begun.status, begun.state, begun.progress) == ("running", {}, 0.0)
+
+
+async def test_an_expected_failure_ends_the_task_with_its_reason() -> None:
+    async def refuse(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        raise InvalidInput("The endpoint is gone.")
+
+    begun = await task()
+    async with runner(refuse):
+        done = await ended(begun)
+
+    assert (done.status, done.data) == ("failed", {"error": "The endpoint is gone."})
+
+
+async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
+    tries: list[int] = []
+
+    async def broken(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        tries.append(of.number)
+        raise RuntimeError("a fault of ours")
+
+    begun = await task()
+    async with runner(broken, lease_seconds=0.0):
+        done = await ended(begun)
+
+    assert (done.status, len(tries)) == ("failed", 3)
+    assert "interrupted" in done.data["error"]
+
+
+async def test_a_stopping_worker_gives_its_task_back_after_the_present_step() -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def gated(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        began.set()
+        await go_on.wait()
+        return await count(session, of, state)
+
+    begun = await task()
+    async with runner(gated) as running:
+        await began.wait()
+        running.stop()
+        go_on.set()
+    await begun.refresh_from_db()
+
+    assert (begun.status, begun.state) == ("running", {"reached": 1})
+    assert begun.lease_until is None
+    assert await claim_task("next", 30_000_000) is not None

@@ -1,0 +1,81 @@
+"""Steps of the tasks that send again: recover what failed, replay what was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from graphook.database import Row, Session, Statement
+from graphook.ids import id_time
+from models import replay_sql as sql
+from models.attempt import MessageStatus
+from models.delivery import State
+from models.task import ClaimedTask
+from workers.tasks import Step
+
+PAGE = 500
+
+
+async def recover(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+    """Send each message of the window once more that failed and never succeeded. One that is still on its way is left alone."""
+    rows = await _delivered(session, task, state)
+    return await _send(session, task, state, rows, [row for row in rows if _status(row) is MessageStatus.FAIL], sql.ADD_RUNS)
+
+
+async def bulk_replay(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+    """Send each message of the window once more that the filters choose, whatever became of it."""
+    rows = await _delivered(session, task, state)
+    return await _send(session, task, state, rows, [row for row in rows if _is_chosen(row, task.arguments)], sql.ADD_RUNS)
+
+
+async def replay_missing(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+    """Deliver each message of the window that the endpoint listens to and never had."""
+    after = state.get("after", task.arguments["from"])
+    rows = await session.fetch(sql.LISTENED, task.app_id, after, task.arguments["to"], PAGE, task.arguments["endpoint_id"])
+    return await _send(session, task, state, rows, [row for row in rows if row["wanted"] and not row["known"]], sql.ADD_DELIVERIES)
+
+
+async def _delivered(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Sequence[Row]:
+    after = state.get("after", task.arguments["from"])
+    return await session.fetch(sql.DELIVERED, task.arguments["endpoint_id"], after, task.arguments["to"], PAGE)
+
+
+def _status(row: Row) -> MessageStatus:
+    if row["succeeded"]:
+        return MessageStatus.SUCCESS
+    if row["open"]:
+        return MessageStatus.SENDING
+    return MessageStatus.CANCELED if row["state"] == State.CANCELED else MessageStatus.FAIL
+
+
+def _is_chosen(row: Row, filters: Mapping[str, Any]) -> bool:
+    channels, tags = orjson.loads(row["channels"] or "[]"), orjson.loads(row["tags"] or "[]")
+    low = filters["status_code_class"]
+    return (
+        (filters["event_types"] is None or row["event_type"] in filters["event_types"])
+        and (filters["channel"] is None or filters["channel"] in channels)
+        and (filters["tag"] is None or filters["tag"] in tags)
+        and (filters["status"] is None or _status(row) == filters["status"])
+        and (low is None or (row["code"] is not None and low <= row["code"] < low + 100))
+    )
+
+
+async def _send(
+    session: Session, task: ClaimedTask, state: Mapping[str, Any], rows: Sequence[Row], chosen: Sequence[Row], add: Statement
+) -> Step:
+    endpoint_id = task.arguments["endpoint_id"]
+    added = await session.fetch_rows(add, [(row["message_id"], endpoint_id) for row in chosen])
+    sent = state.get("sent", 0) + len(added)
+    if len(rows) < PAGE:
+        return Step({}, 100.0, done=True, data={"messagesSent": sent}, endpoint_ids=[endpoint_id] if sent else [])
+    after = rows[-1]["message_id"]
+    return Step({"after": after, "sent": sent}, _progress(task, after), endpoint_ids=[endpoint_id])
+
+
+def _progress(task: ClaimedTask, reached: str) -> float:
+    """How much of the window lies behind, in percent."""
+    begin, end = id_time(task.arguments["from"]), id_time(task.arguments["to"])
+    share = (id_time(reached) - begin) / (end - begin) if end > begin else 1.0
+    return round(100 * min(max(share, 0.0), 0.99), 1)

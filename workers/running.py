@@ -1,0 +1,38 @@
+"""Starts what works in the background of a process, the delivery engine and the runner of tasks, and stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from graphook.live import Bus
+from graphook.sender import Sender
+from graphook.settings import Settings
+from models.task import TaskType
+from workers.engine import Engine
+from workers.replay import bulk_replay, recover, replay_missing
+from workers.tasks import TakeStep, TaskRunner
+
+STEPS: dict[TaskType, TakeStep] = {
+    TaskType.ENDPOINT_RECOVER: recover,
+    TaskType.ENDPOINT_REPLAY: replay_missing,
+    TaskType.ENDPOINT_BULK_REPLAY: bulk_replay,
+}
+
+
+async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool) -> Engine:
+    """The engine at work, with the runner beside it; `stack` stops both and the sender after them."""
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
+    await sender.open()
+    stack.push_async_callback(sender.close)
+    engine = Engine(settings, sender, bus, owns_database=owns_database)
+    runner = TaskRunner(engine.name, STEPS, engine.wake, bus, owns_database=owns_database)
+    working = [asyncio.create_task(engine.run()), asyncio.create_task(runner.run())]
+
+    async def stop() -> None:
+        runner.stop()
+        await engine.stop()
+        await asyncio.gather(*working)
+
+    stack.push_async_callback(stop)
+    return engine

@@ -1,0 +1,133 @@
+"""Runs background tasks: takes one up, does its steps one transaction at a time, and leaves it to another worker when this one dies.
+
+A kind of task is a step function. It gets the session of the step's transaction, the task and how far it has come, does a page of work and says
+how far it has come then. The work and the position are committed together, so a crash repeats nothing and skips nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphook import database
+from graphook.database import Session
+from graphook.errors import GraphookError, Unavailable
+from graphook.live import Bus
+from models.task import MAX_STARTS, ClaimedTask, LeaseLost, TaskStatus, TaskType, claim_task, take_back_tasks
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+LEASE_SECONDS = 30.0
+AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step did: how far the task has come, in percent too, its result once it is done, and the endpoints that have something to send."""
+
+    state: Mapping[str, Any]
+    progress: float = 0.0
+    done: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
+    endpoint_ids: Iterable[str] = ()
+
+
+TakeStep = Callable[[Session, ClaimedTask, Mapping[str, Any]], Awaitable[Step]]
+
+
+class TaskRunner:
+    """One per process: works on a few tasks at a time until it is stopped."""
+
+    def __init__(
+        self,
+        worker: str,
+        steps: Mapping[TaskType, TakeStep],
+        wake: Callable[[Iterable[str]], None],
+        bus: Bus,
+        *,
+        owns_database: bool = False,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._worker = worker
+        self._steps = steps
+        self._wake = wake
+        self._bus = bus
+        self._owns_database = owns_database
+        self._lease_us = round(lease_seconds * 1_000_000)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        if self._owns_database:
+            await self._through_outages(lambda: take_back_tasks(self._worker))
+        await asyncio.gather(*(self._work() for _ in range(AT_ONCE)))
+
+    def stop(self) -> None:
+        """Take up nothing more; a task at work is given back after its present step."""
+        self._stopping.set()
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us))
+            if task is not None:
+                await self._through_outages(lambda task=task: self._do(task))  # type: ignore[misc]
+                continue
+            try:
+                async with asyncio.timeout(LOOK_EVERY * random.uniform(0.8, 1.2)):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+
+    async def _do(self, task: ClaimedTask) -> None:
+        """Take the task's steps until it is done, lost to another worker, or given back."""
+        state = task.state
+        try:
+            if task.starts >= MAX_STARTS:
+                await self._fail(task, "It was interrupted too often without getting anywhere.")
+                return
+            while not self._stopping.is_set():
+                step = await self._step(task, state)
+                self._wake(step.endpoint_ids)
+                self._bus.publish([task.id])
+                if step.done:
+                    return
+                state = step.state
+            await task.release()
+        except LeaseLost:
+            log.warning("background task %s was taken over by another worker", task.id)
+        except Unavailable:
+            raise
+        except GraphookError as error:
+            await self._fail(task, error.message)
+        except Exception:
+            # Left leased: taken up again when the lease runs out, and ended if this goes on.
+            log.exception("background task %s stumbled", task.id)
+
+    async def _step(self, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        async with database.transaction() as session:
+            step = await self._steps[task.type](session, task, state)
+            if step.done:
+                await task.end(session, TaskStatus.FINISHED, step.data)
+            else:
+                await task.advance(session, step.state, step.progress, self._lease_us)
+        return step
+
+    async def _fail(self, task: ClaimedTask, why: str) -> None:
+        async with database.transaction() as session:
+            await task.end(session, TaskStatus.FAILED, {"error": why})
+        self._bus.publish([task.id])
+
+    async def _through_outages(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                if self._stopping.is_set():
+                    return None
+                log.warning("waiting for the database: %s", error)
+            await asyncio.sleep(random.uniform(0.5, 1.0))
