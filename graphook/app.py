@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -27,7 +28,7 @@ from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
-from graphook.process import opened
+from graphook.process import CannotStart, opened
 from graphook.settings import Settings
 from models.attempt_feed import AttemptSource, Cursors
 from models.message import Accepted, Message, NewMessage
@@ -167,6 +168,15 @@ async def check_start(settings: Settings) -> None:
         pass
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; 0 is a free port. Raises `CannotStart`."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
+        raise CannotStart(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port (make run PORT=…).") from error
+
+
 class _Server(uvicorn.Server):
     """Says where it listens once it does."""
 
@@ -183,6 +193,7 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
     """Serve until stopped, and print the addresses and the development token."""
     configure_logging(settings.log_level, settings.log_format)
+    listening = listen(settings.host, settings.port)
     asyncio.run(check_start(settings))
     tokens: list[str | None] = [None]
     app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
@@ -205,7 +216,7 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         timeout_graceful_shutdown=5,
         server_header=False,
     )
-    _Server(config, announce).run()
+    _Server(config, announce).run(sockets=[listening])
 
 
 def __getattr__(name: str) -> Starlette:

@@ -17,7 +17,7 @@ from graphook.auth import ALL_SCOPES
 from graphook.clock import format_rfc3339, now
 from graphook.errors import GraphookError
 from graphook.process import CannotStart, opened
-from graphook.settings import BadSettings, Settings, describe
+from graphook.settings import BadSettings, Settings, describe, describe_in_markdown
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
@@ -39,22 +39,64 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="graphook",
         description="Graphook sends webhooks: GraphQL in; signed, retried and recorded deliveries out.",
-        epilog="Settings come from GRAPHOOK_… environment variables; `graphook settings` lists them.",
+        epilog="""\
+Begin on this machine, with nothing else installed:
+  graphook serve
+
+With PostgreSQL, and Redis if there is one:
+  export GRAPHOOK_DATABASE_URL=postgresql://… GRAPHOOK_REDIS_URL=redis://… GRAPHOOK_SECRET_KEY=…
+  graphook migrate && graphook token create --name backend
+  graphook serve        and, as often as needed,        graphook work
+
+Settings are GRAPHOOK_… environment variables; `graphook settings` lists them. `graphook COMMAND --help` says more.""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"graphook {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = _command(commands, "serve", _serve, "run the API, GraphiQL and, on SQLite, the delivery engine", "graphook serve --port 8000")
+    serve = _command(
+        commands,
+        "serve",
+        _serve,
+        "run the API and GraphiQL and, on SQLite, all the rest",
+        "graphook serve --port 8000",
+        """
+On SQLite (the default) this one process is the whole service: it makes the file graphook-data/graphook.sqlite3 below the
+current folder, keeps its schema up to date and sends the deliveries. Without GRAPHOOK_SECRET_KEY, on a loopback address, it
+also makes a key and prints a token for development.
+
+On PostgreSQL it answers the API only; run `graphook migrate` before it and `graphook work` beside it.""",
+    )
     serve.add_argument("--host", help="address to listen on (GRAPHOOK_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on, 0 for a free one (GRAPHOOK_PORT, 8000)")
     choice = serve.add_mutually_exclusive_group()
-    choice.add_argument("--worker", action="store_true", default=None, help="run the delivery engine here on PostgreSQL too")
-    choice.add_argument("--no-worker", action="store_false", dest="worker", help="leave deliveries to `graphook work`")
+    choice.add_argument("--worker", action="store_true", default=None, help="send deliveries from this process too, as it does on SQLite")
+    choice.add_argument(
+        "--no-worker", action="store_false", dest="worker", help="leave deliveries to `graphook work`, as it does on PostgreSQL"
+    )
 
-    work = _command(commands, "work", _work, "run a delivery worker (PostgreSQL); the same as `dramatiq workers.main`", "graphook work")
-    work.add_argument("dramatiq", nargs="*", help="arguments for Dramatiq, after --, such as -- --processes 2")
+    work = _command(
+        commands,
+        "work",
+        _work,
+        "send the deliveries (PostgreSQL only)",
+        "graphook work\n  graphook work -- --processes 4",
+        """
+One process sends up to GRAPHOOK_WORKER_SLOTS deliveries at a time. Run as many as you need, on as many machines: they share
+the work through the database, and another takes over what one leaves behind. It is Dramatiq's worker with
+`--processes 1 --threads 2`; `dramatiq workers.main` works too.""",
+    )
+    work.add_argument("dramatiq", nargs="*", metavar="OPTION", help="more options for Dramatiq, after --")
 
-    _command(commands, "migrate", _migrate, "bring the database to the newest schema", "graphook migrate")
+    _command(
+        commands,
+        "migrate",
+        _migrate,
+        "bring the database to the newest schema",
+        "graphook migrate",
+        """
+Needed on PostgreSQL before the first start and before each new version; safe to repeat. On SQLite, `graphook serve` does it.""",
+    )
 
     token = _command(commands, "token", None, "make, list and revoke API tokens", "graphook token create --name backend")
     tokens = token.add_subparsers(required=True, metavar="ACTION")
@@ -64,34 +106,65 @@ def _parser() -> argparse.ArgumentParser:
         _token_create,
         "make a token; it is shown once",
         "graphook token create --name backend --scope send\n  graphook token create --name acme-portal --app acme --expires 7d",
+        """
+Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
+  read     look at everything but secrets
+  manage   create, change and delete applications, endpoints and event types; expunge content
+  send     send and resend messages
+  secrets  see and rotate the secrets that endpoints are signed with""",
     )
     create.add_argument("--name", required=True, help="what the token is for")
-    create.add_argument("--app", metavar="ID_OR_UID", help="limit the token to one application")
     create.add_argument(
-        "--scope", action="append", choices=[scope.value for scope in ALL_SCOPES], help="what it may do; all when not given"
+        "--app", metavar="ID_OR_UID", help="limit it to one application: it cannot send new messages, nor see other applications"
     )
     create.add_argument(
-        "--feature-flag", action="append", default=[], metavar="FLAG", help="event types behind this flag are visible to it"
+        "--scope",
+        action="append",
+        choices=[scope.value for scope in ALL_SCOPES],
+        help="what it may do; repeat for several, all when not given",
+    )
+    create.add_argument(
+        "--feature-flag",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="with --app: it sees the event types behind this flag; repeat for several",
     )
     create.add_argument(
         "--expires", type=_duration, metavar="TIME", help="how long it is valid, such as 12h or 30d; for ever when not given"
     )
     _command(tokens, "list", _token_list, "list the tokens, without their text", "graphook token list")
-    revoke = _command(tokens, "revoke", _token_revoke, "make a token useless at once", "graphook token revoke tok_2Zz…")
+    revoke = _command(
+        tokens,
+        "revoke",
+        _token_revoke,
+        "make a token useless, at once for requests and within half a minute for open streams",
+        "graphook token revoke tok_2Zz…",
+    )
     revoke.add_argument("id", help="the token's id, from `graphook token list`")
 
     _command(commands, "sdl", _sdl, "print the GraphQL schema", "graphook sdl > schema.graphql")
     settings = _command(commands, "settings", _settings, "list every setting with its default and meaning", "graphook settings")
     settings.add_argument("--markdown", action="store_true", help="as the table of the documentation")
-    _command(commands, "doctor", _doctor, "check the installation, the database and Redis, and say what to do", "graphook doctor")
+    _command(
+        commands,
+        "doctor",
+        _doctor,
+        "check the installation, the database and Redis, and say what to do",
+        "graphook doctor",
+        """
+Reads the same settings as the other commands and changes nothing. Exits with 1 when a check fails; a warning is no failure.""",
+    )
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, example: str) -> argparse.ArgumentParser:
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, example: str, more: str = ""
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
-        description=text[0].upper() + text[1:] + ".",
+        description=f"{text[0].upper()}{text[1:]}.\n{more}".rstrip(),
         epilog=f"Example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -206,19 +279,11 @@ def _sdl(_: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> int:
     if arguments.markdown:
-        sys.stdout.write(settings_markdown())
+        sys.stdout.write(describe_in_markdown())
     else:
         for name, default, text in describe():
             print(f"{name}\n    {text}\n    Default: {default or '(none)'}")
     return 0
-
-
-def settings_markdown() -> str:
-    """The reference page of the settings."""
-    rows = [f"| `{name}` | {f'`{default}`' if default else '–'} | {text} |" for name, default, text in describe()]
-    return "\n".join(
-        ("# Settings", "", "Lists are separated by commas.", "", "| variable | default | meaning |", "|---|---|---|", *rows, "")
-    )
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -164,3 +164,14 @@ def describe() -> list[tuple[str, str, str]]:
             default = ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in default)
         rows.append((PREFIX + name.upper(), "" if default in (None, "") else str(default), field.description or ""))
     return rows
+
+
+def describe_in_markdown() -> str:
+    """The reference page of the settings."""
+    rows = [f"| `{name}` | {f'`{default}`' if default else '–'} | {text} |" for name, default, text in describe()]
+    head = (
+        "# Settings",
+        "",
+        "Environment variables, read once at start. Lists are separated by commas. `graphook settings --markdown` wrote this page.",
+    )
+    return "\n".join((*head, "", "| variable | default | meaning |", "|---|---|---|", *rows, ""))
