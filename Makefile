@@ -1,6 +1,6 @@
 # Everything the project can do. `make help` lists it; every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types migrations-check test-sqlite test-postgresql format sdl assets interop clean
+.PHONY: help install demo run test lint types migration migrations-check test-sqlite test-postgresql format sdl assets interop clean
 # The checks are told in their order, and two installations at once would be in each other's way.
 .NOTPARALLEL:
 
@@ -44,6 +44,9 @@ lint: .venv/.development ## Check format, lint and import layers
 
 types: .venv/.development ## Check types
 	$(BIN)/mypy
+
+migration: .venv/.development ## Write the migration for what changed in the models (NAME=add_something)
+	@scripts/make-migration "$(NAME)"
 
 migrations-check: .venv/.development ## Check that the migrations lead to what the models say
 	$(BIN)/pytest tests/test_migrations.py
