@@ -27,9 +27,9 @@ class Process:
     reader: threading.Thread | None = None
 
     @classmethod
-    def start(cls, command: list[str], environment: Mapping[str, str]) -> Process:
+    def start(cls, command: list[str], environment: Mapping[str, str], folder: Path = ROOT) -> Process:
         popen = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}, cwd=ROOT
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}, cwd=folder
         )
         process = cls(popen)
         process.reader = threading.Thread(target=process._read, daemon=True)
