@@ -173,7 +173,9 @@ class _Writer:
         return "{" + ", ".join(entries) + "}"
 
     def _value(self, field: GraphQLField, parent: str) -> str:
-        definition: StrawberryField = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        definition: StrawberryField | None = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if definition is None:
+            raise _Unusual  # a field of introspection
         resolver = definition.base_resolver
         if definition.extensions or (resolver is not None and resolver.is_async):
             raise _Unusual

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from strawberry.types.graphql import OperationType
+
+from graphook.execution import Execution
+from graphql import get_introspection_query
 from schema.api import create_schema, schema
 
 
@@ -18,3 +22,13 @@ async def test_introspection_can_be_switched_off_and_names_are_not_suggested_the
     assert "introspection" in await message(closed, "{ __schema { queryType { name } } }")
     assert "Did you mean 'application'" in await message(schema, '{ aplication(id: "a") { id } }')
     assert "Did you mean" not in await message(closed, '{ aplication(id: "a") { id } }')
+
+
+async def test_the_standard_introspection_is_answered_whole() -> None:
+    query = get_introspection_query(input_value_deprecation=True)
+    at_once: Any = await Execution(schema).run(query, None, None, None, {OperationType.QUERY})
+    streamed: Any = await schema.execute(query)
+    for answer in (at_once, streamed):
+        assert answer.errors is None
+        (found,) = [kind for kind in answer.data["__schema"]["types"] if kind["name"] == "ApplicationIn"]
+        assert {field["name"]: field["defaultValue"] for field in found["inputFields"]}["metadata"] == "{  }"
