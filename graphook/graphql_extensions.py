@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -103,7 +104,7 @@ def _shown(error: GraphQLError) -> GraphQLError:
     if original is None or isinstance(original, GraphQLError):
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", _code(error))
-        return _copy(error, error.message, extensions)
+        return _refused_variable(error, extensions)
     return _copy(error, "Internal server error", fault_of_ours(original, error.path))
 
 
@@ -120,6 +121,25 @@ def _code(error: GraphQLError) -> str:
     if error.path or error.message.startswith(("Variable '", "Expected value of", "Enum ")):
         return "BAD_USER_INPUT"
     return "GRAPHQL_VALIDATION_FAILED"
+
+
+# How graphql-core begins when it refuses a variable; it keeps the path nowhere else.
+_VARIABLE = re.compile(
+    r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: "
+    r"(?:(Expected value of type '[^']*' (?:to include required|not to include unknown) field '(\w+)'), found: )?"
+)
+
+
+def _refused_variable(error: GraphQLError, extensions: dict[str, Any]) -> GraphQLError:
+    """The error with the path of the wrong value, which begins with the variable's name, and without the values beside it."""
+    found = _VARIABLE.match(error.message)
+    if found is None:
+        return _copy(error, error.message, extensions)
+    variable, place, fault, name = found.groups()
+    path = [variable, *re.findall(r"\w+", place or ""), *filter(None, [name])]
+    # What it found there may be a secret.
+    message = error.message if fault is None else f"{error.message[: found.end(3)]}."
+    return _copy(error, message, {"path": path, **extensions})
 
 
 def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
