@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import strawberry
 
@@ -29,7 +30,7 @@ from schema.types.task import BackgroundTask
 MAX_NODES = 100
 
 
-async def get(info: Info, id: strawberry.ID) -> Node | None:
+async def get(info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]) -> Node | None:
     """Anything by its id; null when there is none, or when it is somebody else's."""
     info.context.caller.require(Scope.READ)
     return await _find(info.context.caller, str(id))

@@ -31,7 +31,9 @@ class Edge(Generic[T]):
     cursor: str = field("The item's cursor.")
 
 
-@strawberry.type(description="A page of a list: a Relay connection, and the contract's list response (data, iterator, prevIterator, done).")
+@strawberry.type(
+    description="A page of a list: a Relay connection, and the contract's list response (components ListResponse_…_: data, iterator, prevIterator, done)."
+)
 class Connection(Generic[T]):
     nodes: list[T] = field("The items.")
     page_info: PageInfo = field("Where the page stands.")

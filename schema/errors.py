@@ -23,14 +23,14 @@ class ErrorCode(enum.Enum):
     FORBIDDEN = strawberry.enum_value("FORBIDDEN", description="The token lacks the scope.")
 
 
-@strawberry.interface(description="An expected failure of a mutation. Nothing was written for it.")
+@strawberry.interface(description="An expected failure of a mutation (component HttpErrorOut). Nothing was written for it.")
 class UserError:
     code: ErrorCode = field("What kind of failure it is.")
     message: str = field("One sentence for a person.")
     path: list[str] | None = field('Which argument it is about, such as ["input", "uid"].')
 
 
-@strawberry.type(description="A value breaks a rule.")
+@strawberry.type(description="A value breaks a rule (components HTTPValidationError and ValidationError).")
 class InvalidInput(UserError):
     pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any, TypeVar, cast
 
 import strawberry
@@ -13,6 +14,7 @@ from strawberry import UNSET
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import Path, Rule
 
+E = TypeVar("E", bound=Enum)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,12 +34,47 @@ def computed(description: str) -> Callable[[F], F]:
 
 def operation(resolver: Callable[..., Any]) -> Any:
     """A root field, described by its resolver's docstring."""
-    return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver))
+    return _with_arguments(strawberry.field(resolver=resolver, description=inspect.getdoc(resolver)))
 
 
 def subscription(resolver: Callable[..., Any]) -> Any:
     """A root subscription field, described by its resolver's docstring."""
-    return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
+    return _with_arguments(strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver)))
+
+
+# An argument that does not describe itself means the same in every operation.
+_ARGUMENTS = {
+    "app_id": "The application's id or uid.",
+    "endpoint_id": "The endpoint's id or uid.",
+    "message_id": "The message's id or event id.",
+    "id": "Its id, or your own id for it where it has one.",
+    "ids": "The ids, at most 100.",
+    "name": "The event type's name.",
+    "input": "What to write.",
+    "inputs": "What to write, 1 to 500 of them.",
+    "filter": "What to leave out.",
+    "order": "Whether to begin with the oldest or the newest; event types by name.",
+    "include_archived": "Whether archived ones are listed too.",
+    "get_if_exists": "Whether one that has this uid already is answered instead of a CONFLICT.",
+    "status": "Only those with this status.",
+    "task": "Only those of this kind.",
+    "expunge": "Whether to forget it instead of archiving it.",
+    "idempotency_key": "Repeating a request with the same key does nothing twice: 1 to 256 characters. The header Idempotency-Key also does.",
+}
+
+
+def _with_arguments(declared: Any) -> Any:
+    for argument in declared.arguments:
+        if argument.description is None:
+            argument.description = _ARGUMENTS[argument.python_name]
+    return declared
+
+
+def enumeration(kind: type[E], description: str, values: dict[E, str], *, name: str | None = None) -> None:
+    """Make an enum one of the schema, each of its values described; lower layers keep theirs free of GraphQL."""
+    strawberry.enum(kind, name=name, description=description)
+    for item in cast(Any, kind).__strawberry_definition__.values:
+        item.description = values[kind[item.name]]
 
 
 def value(description: str, rule: Rule | None = None, *, default: Any = UNSET, default_factory: Any = None, nullable: bool = True) -> Any:

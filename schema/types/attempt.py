@@ -12,7 +12,7 @@ from models.attempt import Attempt as Row
 from models.attempt import MessageStatus, TriggerType
 from schema.context import Info
 from schema.errors import UserError
-from schema.fields import computed, field, value
+from schema.fields import computed, enumeration, field, value
 from schema.node import Node
 from schema.scalars import URL
 from schema.types.endpoint import HttpHeader
@@ -20,9 +20,25 @@ from schema.types.endpoint import HttpHeader
 if TYPE_CHECKING:
     from schema.types.message import Message
 
-strawberry.enum(MessageStatus, description="How a message stands with an endpoint (component MessageStatus; CANCELED is an addition).")
-strawberry.enum(
-    TriggerType, name="MessageAttemptTriggerType", description="What made an attempt: the schedule, or somebody who asked for it."
+enumeration(
+    MessageStatus,
+    "How a message stands with an endpoint (component MessageStatus; CANCELED is an addition).",
+    {
+        MessageStatus.SUCCESS: "The endpoint took it (0 in the contract).",
+        MessageStatus.PENDING: "It waits for its first attempt (1).",
+        MessageStatus.FAIL: "The last retry failed, or no further one was made (2).",
+        MessageStatus.SENDING: "It is being sent, or a retry is due (3).",
+        MessageStatus.CANCELED: "It is not sent any more: its content was expunged, or the endpoint is gone (not in the contract).",
+    },
+)
+enumeration(
+    TriggerType,
+    "What made an attempt (component MessageAttemptTriggerType).",
+    {
+        TriggerType.SCHEDULED: "The message itself, or its retry schedule (0 in the contract).",
+        TriggerType.MANUAL: "Somebody who asked for it (1).",
+    },
+    name="MessageAttemptTriggerType",
 )
 
 
@@ -33,7 +49,7 @@ class MessageAttemptHeaders:
     response_headers: list[HttpHeader] | None = field("What came back; null when no response came.")
 
 
-@strawberry.type(description="One request to an endpoint and what came back (component MessageAttemptOut).")
+@strawberry.type(description="One request to an endpoint and what came back (components MessageAttemptOut and MessageAttemptEndpointOut).")
 class MessageAttempt(Node):
     endpoint_id: strawberry.ID = field("Where it was sent.")
     msg_id: strawberry.ID = field("The message.")
@@ -90,14 +106,29 @@ class MessageAttempt(Node):
         )
 
 
-@strawberry.enum(description="The first digit of an HTTP status; CODE_NONE for no response (component StatusCodeClass).")
 class StatusCodeClass(Enum):
+    """The hundreds of an HTTP status."""
+
     CODE_NONE = 0
     CODE_1XX = 100
     CODE_2XX = 200
     CODE_3XX = 300
     CODE_4XX = 400
     CODE_5XX = 500
+
+
+enumeration(
+    StatusCodeClass,
+    "The first digit of an HTTP status; CODE_NONE for no response (component StatusCodeClass).",
+    {
+        StatusCodeClass.CODE_NONE: "No response came.",
+        StatusCodeClass.CODE_1XX: "100 to 199.",
+        StatusCodeClass.CODE_2XX: "200 to 299: success.",
+        StatusCodeClass.CODE_3XX: "300 to 399; redirects are not followed.",
+        StatusCodeClass.CODE_4XX: "400 to 499.",
+        StatusCodeClass.CODE_5XX: "500 to 599.",
+    },
+)
 
 
 @strawberry.input(description="Which attempts to list.")

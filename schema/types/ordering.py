@@ -9,5 +9,5 @@ import strawberry
 
 @strawberry.enum(description="Whether a list begins with the oldest or the newest (component Ordering).")
 class Ordering(Enum):
-    ASCENDING = "ascending"
-    DESCENDING = "descending"
+    ASCENDING = strawberry.enum_value("ascending", description="The oldest first; event types from a to z.")
+    DESCENDING = strawberry.enum_value("descending", description="The newest first; event types from z to a.")

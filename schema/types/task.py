@@ -10,22 +10,39 @@ import strawberry
 from models.task import Task as Row
 from models.task import TaskStatus, TaskType
 from schema.errors import UserError
-from schema.fields import field
+from schema.fields import enumeration, field
 from schema.node import Node
 from schema.scalars import JSON
 
-strawberry.enum(TaskStatus, name="BackgroundTaskStatus", description="How a background task stands (component BackgroundTaskStatus).")
-strawberry.enum(TaskType, name="BackgroundTaskType", description="What a background task does (component BackgroundTaskType).")
+enumeration(
+    TaskStatus,
+    "How a background task stands (component BackgroundTaskStatus).",
+    {TaskStatus.RUNNING: "It waits for a worker or is at work.", TaskStatus.FINISHED: "It is done.", TaskStatus.FAILED: "It was given up."},
+    name="BackgroundTaskStatus",
+)
+enumeration(
+    TaskType,
+    "What a background task does (component BackgroundTaskType).",
+    {
+        TaskType.ENDPOINT_REPLAY: "Delivers what an endpoint was never sent (endpoint.replay in the contract).",
+        TaskType.ENDPOINT_RECOVER: "Sends once more what failed (endpoint.recover).",
+        TaskType.ENDPOINT_BULK_REPLAY: "Sends once more what a filter names (endpoint.bulk-replay).",
+    },
+    name="BackgroundTaskType",
+)
 
 
 @strawberry.type(
-    description="Long work that goes on by itself, whatever becomes of the process that began it (components BackgroundTaskOut, RecoverOut, ReplayOut)."
+    description="Long work that goes on by itself, whatever becomes of the process that began it (components BackgroundTaskOut, RecoverOut, "
+    "ReplayOut, ExportEventTypeOut, MessageBroadcastOut, AggregateEventTypesOut, AppUsageStatsOut)."
 )
 class BackgroundTask(Node):
     task: TaskType = field("What it does.")
     status: TaskStatus = field("How it stands.")
     progress: float = field("How much is done, in percent.")
-    data: JSON = field("Its result once it is finished, such as messagesSent; the reason under `error` when it failed.")
+    data: JSON = field(
+        "Its result once it is finished, such as messagesSent; the reason under `error` when it failed (component BackgroundTaskData)."
+    )
     app_id: strawberry.ID | None = field("The application it is about; null for the whole organisation.")
     created_at: datetime = field("When it was begun.")
     updated_at: datetime = field("When it last got on.")
