@@ -21,6 +21,7 @@ from resolvers import message as messages
 from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info, one_of
+from schema.fields import check
 from schema.types.attempt import (
     MessageAttempt,
     MessageAttemptEvent,
@@ -60,6 +61,8 @@ async def page(
     """
     info.context.caller.require(Scope.READ)
     one_of(("messageId",), messageId=message_id, endpointId=endpoint_id)
+    if filter is not None:
+        check(filter, ("filter",))
     request = page_request("atmpt_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
     app = await Application.load(info.context.caller, str(app_id))
     where = Where().equal("a.app_id", app.id)
@@ -98,6 +101,8 @@ async def watch(
 ) -> AsyncGenerator[MessageAttemptEvent, None]:
     """Attempts of the application as they are recorded. Resumed with `after`, nothing is missed and nothing comes twice."""
     info.context.caller.require(Scope.READ)
+    if filter is not None:
+        check(filter, ("filter",))
     app = await Application.load(info.context.caller, str(app_id))
     services = info.context.services
     position = None if after is None else services.cursors.read(after)

@@ -21,7 +21,7 @@ from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info, selects
 from schema.errors import user_errors
-from schema.fields import faults, given, refuse
+from schema.fields import check, faults, given, refuse
 from schema.types.attempt import MessageAttemptFilter
 from schema.types.message import (
     Message,
@@ -60,6 +60,8 @@ async def page(
 ) -> Connection[Message]:
     """The application's messages, newest first."""
     info.context.caller.require(Scope.READ)
+    if filter is not None:
+        check(filter, ("filter",))
     request = page_request("msg_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
     app = await Application.load(info.context.caller, str(app_id))
     where = Where().equal("app_id", app.id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import strawberry
 
+from graphook import rules
 from models.attempt import Attempt as Row
 from models.attempt import MessageStatus, TriggerType
 from schema.context import Info
@@ -136,9 +137,9 @@ class MessageAttemptFilter:
     status: MessageStatus | None = value("Only those with this status.", default=None)
     status_code_class: StatusCodeClass | None = value("Only those with such a response status.", default=None)
     endpoint_id: strawberry.ID | None = value("Only those to this endpoint (id or uid).", default=None)
-    channel: str | None = value("Only those of messages of this channel.", default=None)
-    tag: str | None = value("Only those of messages with this tag.", default=None)
-    event_types: list[str] | None = value("Only those of messages of these event types.", default=None)
+    channel: str | None = value("Only those of messages of this channel.", rules.CHANNEL, default=None)
+    tag: str | None = value("Only those of messages with this tag.", rules.TAG, default=None)
+    event_types: list[str] | None = value("Only those of messages of these event types.", rules.EVENT_TYPES, default=None)
     created_after: datetime | None = value("Only those that began after this.", default=None)
     created_before: datetime | None = value("Only those that began before this.", default=None)
 

@@ -65,9 +65,9 @@ class MessageIn:
 
 @strawberry.input(description="Which messages to list.")
 class MessageFilter:
-    channel: str | None = value("Only those of this channel.", default=None)
-    tag: str | None = value("Only those with this tag.", default=None)
-    event_types: list[str] | None = value("Only those of these event types.", default=None)
+    channel: str | None = value("Only those of this channel.", rules.CHANNEL, default=None)
+    tag: str | None = value("Only those with this tag.", rules.TAG, default=None)
+    event_types: list[str] | None = value("Only those of these event types.", rules.EVENT_TYPES, default=None)
     created_after: datetime | None = value("Only those accepted after this.", default=None)
     created_before: datetime | None = value("Only those accepted before this.", default=None)
 
