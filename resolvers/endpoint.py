@@ -78,7 +78,7 @@ async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempoten
     """Create an endpoint. It gets what is sent from now on."""
     _check(info, input)
     app = await Application.load(info.context.caller, str(app_id))
-    values, was_new = given(input), False
+    values, was_new = _values(input), False
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
     signing_secret, headers = values.pop("secret"), values.pop("headers")
 
@@ -97,7 +97,7 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
     """Replace all of an endpoint but its secret and headers, or create it when there is none of that id or uid."""
     _check(info, input)
     app = await Application.load(info.context.caller, str(app_id))
-    values = given(input)
+    values = _values(input)
     await _require_event_types(app, values)
     try:
         row = await Row.load(app, str(id), ("id",))
@@ -174,6 +174,12 @@ async def rotate_secret(
         return row.id
 
     return EndpointPayload(endpoint=Endpoint.of(await Row.load(app, await idempotency.once(key, rotate))))
+
+
+def _values(data: EndpointUpdate) -> dict[str, Any]:
+    """What to write of a whole endpoint. The contract lets its version be null, which means the default."""
+    values = given(data)
+    return values | {"version": 1} if values["version"] is None else values
 
 
 async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: strawberry.ID, name: str) -> Row:
