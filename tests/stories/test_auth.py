@@ -148,7 +148,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
         "MessageCreate": {"eventType": "a", "payload": {}},
-        **dict.fromkeys(("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay"), {"since": format_rfc3339(now())}),
+        **{key: {"since": format_rfc3339(now())} for key in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay")},
     }
     tried = 0
     for name, document in operations().items():
