@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import strawberry
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import MaskErrors, SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from graphook.database import is_outage
@@ -144,6 +146,13 @@ def _refused_variable(error: GraphQLError, extensions: dict[str, Any]) -> GraphQ
 
 def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
     return GraphQLError(message, nodes=error.nodes, source=error.source, positions=error.positions, path=error.path, extensions=extensions)
+
+
+class Schema(strawberry.Schema):
+    """A schema that does not log every error with its document: faults of ours are logged where they are masked, mistakes are the client's."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        return None
 
 
 EXTENSIONS: list[type[SchemaExtension]] = [ShownErrors, DocumentCache, TimeLimit]

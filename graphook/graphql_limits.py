@@ -25,6 +25,9 @@ from graphql import (
     visit,
 )
 
+# The parser takes half a second for a million characters, in which nobody else is served.
+MAX_CHARACTERS = 256 * 1024
+TOO_LONG = f"The document has more than {MAX_CHARACTERS} characters; send long values as variables."
 MAX_TOKENS = 5_000
 DEPTH = 12
 ALIASES = 50

@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from datetime import timedelta
 from typing import Any
 
 from cross_web import HTTPException
@@ -22,33 +21,31 @@ from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
-from strawberry.http import process_result
-from strawberry.http.streaming import SSETransport
+from strawberry.http import GraphQLRequestData, process_result
+from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.database import is_outage
-from graphook.errors import LimitExceeded, Unauthenticated, Unavailable
+from graphook.errors import Unauthenticated, Unavailable
 from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
-from graphook.negotiation import JSON, RESPONSE_JSON, single_answer, wants_a_stream, wants_event_stream
+from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
+from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
+from graphook.negotiation import JSON, RESPONSE_JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphql import GraphQLError
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
-INIT_WAIT = timedelta(seconds=10)
-MAX_OPERATIONS = 20
 RECHECK_SECONDS = 30.0
 BODY_SECONDS = 30.0
 
 # What a request error is answered with when the client speaks the new media type.
 REQUEST_ERROR_STATUS = 400
 
-_PLAIN_JSON = ("application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8")
 _MEMBERS: dict[str, tuple[type, str]] = {
     "query": (str, "a string"),
     "variables": (dict, "an object"),
@@ -85,71 +82,11 @@ class EventStream(SSETransport):
         return f": {comment}\n\n"
 
 
-class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
-    """graphql-transport-ws, strict about frames and lenient where the protocol is; a revoked token ends the socket."""
+class MultipartStream(MultipartSubscriptionTransport):
+    """Multipart that ends with the delimiter behind its last part, not with one more part that is empty."""
 
-    _recheck: asyncio.Task[None] | None = None
-
-    async def handle_message(self, message: Any) -> None:
-        if not isinstance(message, dict) or not isinstance(message.get("type"), str) or not _is_well_formed(message):
-            await self.handle_invalid_message("Invalid message received")
-            return
-        if message.get("payload", 0) is None:  # the protocol allows null for an absent payload
-            message = {name: value for name, value in message.items() if name != "payload"}
-        await super().handle_message(message)
-        if self.connection_acknowledged and self._recheck is None:
-            self._recheck = asyncio.create_task(self._close_when_revoked())
-
-    async def handle_connection_init(self, message: Any) -> None:
-        try:
-            await super().handle_connection_init(message)
-        except Exception:
-            log.exception("a token could not be looked up")
-            await self.websocket.close(code=1013, reason="Try again later")
-
-    async def handle_subscribe(self, message: Any) -> None:
-        if self.connection_acknowledged and message["id"] not in self.operations and len(self.operations) >= MAX_OPERATIONS:
-            error = GraphQLError(f"A connection has at most {MAX_OPERATIONS} operations at once.", extensions={"code": LimitExceeded.code})
-            await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
-            return
-        await super().handle_subscribe(message)
-
-    async def handle_ping(self, message: Any) -> None:
-        answer: Any = {"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})}
-        await self.send_message(answer)
-
-    async def shutdown(self) -> None:
-        if self._recheck is not None:
-            self._recheck.cancel()
-            await asyncio.wait((self._recheck,))
-        await super().shutdown()
-
-    @staticmethod
-    def _get_pre_execution_close_reason(error: Any) -> str | None:
-        # An operation's mistake is answered to that operation; the socket's others live on.
-        return None
-
-    async def _close_when_revoked(self) -> None:
-        view: Any = self.view
-        await view.revoked(self.context)
-        # First the operations: a client may take its time to answer the close.
-        for operation_id in list(self.operations):
-            await self.cleanup_operation(operation_id)
-        await self.websocket.close(code=4403, reason="Forbidden")
-
-
-def _is_well_formed(message: Mapping[str, Any]) -> bool:
-    if message["type"] not in ("subscribe", "complete"):
-        return True
-    if not isinstance(message.get("id"), str) or not message["id"]:
-        return False
-    payload = message.get("payload")
-    return message["type"] == "complete" or (
-        isinstance(payload, dict)
-        and isinstance(payload.get("query"), str)
-        and isinstance(payload.get("variables"), dict | None)
-        and isinstance(payload.get("operationName"), str | None)
-    )
+    def encode_complete(self) -> str:
+        return "--\r\n"
 
 
 class _SubResponse(Response):
@@ -171,8 +108,8 @@ class GraphQLView(GraphQL[Any, None]):
 
     graphql_transport_ws_handler_class = SocketHandler
     stream_transport_classes_by_protocol = {
-        **GraphQL.stream_transport_classes_by_protocol,
         subscriptions.GRAPHQL_SSE_PROTOCOL: EventStream,
+        subscriptions.MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartStream,
     }
 
     def __init__(
@@ -239,14 +176,16 @@ class GraphQLView(GraphQL[Any, None]):
             context.authorization = request.headers.get("authorization")
             if (
                 request.method == "POST"
-                and request.headers.get("content-type") in _PLAIN_JSON
+                and is_json(request.headers.get("content-type", ""))
                 and not wants_a_stream(request.headers.get("accept"))
             ):
                 return await self._answer_json(await request.body(), context, media_type)
             return await self.run(request, context=context)
         except HTTPException as error:
-            status = 415 if error.reason == "Unsupported content type" else error.status_code
+            status = error.status_code
             headers = {"Allow": "POST" if request.method == "GET" else "GET, POST"} if status == 405 else {}
+            if status in (408, 413):
+                headers["Connection"] = "close"  # else the rest of the body would be read, however much there is
             return _refusal(status, error.reason, "BAD_REQUEST" if status == 400 else f"HTTP_{status}", media_type, headers)
         except Unauthenticated as error:
             return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
@@ -261,17 +200,14 @@ class GraphQLView(GraphQL[Any, None]):
 
     async def _answer_json(self, body: bytes, context: Any, media_type: str) -> Response:
         """The answer to a JSON body, in one piece: what `run` comes to by way of adapters for every framework and transport."""
-        data = self.parse_json(body)
-        for name, (kind, shown) in _MEMBERS.items():
-            if data.get(name) is not None and not isinstance(data[name], kind):
-                raise HTTPException(400, f"{name} must be {shown} or null.")
+        data = _checked(self.parse_json(body))
         try:
             result = await self._execution.run(
                 data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED["POST"], data.get("extensions")
             )
         except _NOT_EXECUTED as error:
             raise _refused(error, "POST") from error
-        return self.create_response(process_result(result), _SubResponse(media_type))
+        return self.create_response(_answer_of(result), _SubResponse(media_type))
 
     def should_render_graphql_ide(self, request: Any) -> bool:
         return False  # a GET without a query is a bad request, not a page that is missing
@@ -294,11 +230,22 @@ class GraphQLView(GraphQL[Any, None]):
             raise HTTPException(400, "The request body must be a JSON object.")
         return value
 
-    async def parse_http_body(self, request: Any) -> Any:
-        data: Any = await super().parse_http_body(request)
-        if not isinstance(data.operation_name, str | None):
-            raise HTTPException(400, "operationName must be a string or null.")
-        return data
+    async def parse_http_body(self, request: Any) -> GraphQLRequestData:
+        transport = self._get_stream_transport_from_headers(request.headers)
+        if request.method == "GET":
+            data = self.parse_query_params(request.query_params)
+        elif is_json(request.content_type or ""):
+            data = self.parse_json(await request.get_body())
+        else:
+            raise HTTPException(415, "The request body must be application/json, in UTF-8.")
+        _checked(data)
+        return GraphQLRequestData(
+            query=data.get("query"),
+            variables=data.get("variables"),
+            operation_name=data.get("operationName"),
+            extensions=data.get("extensions"),
+            protocol=transport.protocol if transport else "http",
+        )
 
     async def execute_single(
         self, request: Any, request_adapter: Any, sub_response: Any, context: Any, root_value: None, request_data: Any
@@ -347,14 +294,14 @@ class GraphQLView(GraphQL[Any, None]):
     async def get_sub_response(self, request: Any) -> Response:
         return _SubResponse(single_answer(request.headers.get("accept")) or JSON)
 
+    async def process_result(self, request: Any, result: Any) -> Any:
+        return _answer_of(result)
+
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
         status, headers = 200, {}
-        errors = response_data.get("errors")
-        if errors and response_data.get("data") is None and all("path" not in error for error in errors):
-            del response_data["data"]  # a request error has no data entry at all
-            if sub_response.media_type == RESPONSE_JSON:
-                status = REQUEST_ERROR_STATUS
-        codes = {error.get("extensions", {}).get("code") for error in errors or ()}
+        if "data" not in response_data and sub_response.media_type == RESPONSE_JSON:
+            status = REQUEST_ERROR_STATUS
+        codes = {error.get("extensions", {}).get("code") for error in response_data.get("errors", ())}
         if Unavailable.code in codes:
             status, headers = 503, {"Retry-After": "1"}
         return Response(self.encode_json(response_data), status, headers=headers, media_type=f"{sub_response.media_type}; charset=utf-8")
@@ -377,6 +324,25 @@ class GraphQLView(GraphQL[Any, None]):
         except Unauthenticated as error:
             raise ConnectionRejectionError from error
         return {}
+
+
+def _checked(data: dict[str, Any]) -> dict[str, Any]:
+    """The members of a request, each of the kind it must have."""
+    for name, (kind, shown) in _MEMBERS.items():
+        if data.get(name) is not None and not isinstance(data[name], kind):
+            raise HTTPException(400, f"{name} must be {shown} or null.")
+    if len(data.get("query") or "") > MAX_CHARACTERS:
+        raise HTTPException(413, TOO_LONG)
+    return data
+
+
+def _answer_of(result: Any) -> Any:
+    """What a result looks like on the wire."""
+    answer: Any = process_result(result)
+    errors = answer.get("errors")
+    if errors and answer["data"] is None and all("path" not in error for error in errors):
+        del answer["data"]  # a request error has no data entry at all
+    return answer
 
 
 def _refused(error: Exception, method: str) -> HTTPException:

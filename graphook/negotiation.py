@@ -1,4 +1,4 @@
-"""Which media type a GraphQL answer has, from the Accept header."""
+"""Which media types a GraphQL request and its answer have, from the headers Content-Type and Accept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ RESPONSE_JSON = "application/graphql-response+json"
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 _STREAMS = (EVENT_STREAM, "multipart/mixed")
+
+
+def is_json(header: str) -> bool:
+    """Whether a Content-Type is that of JSON in UTF-8. Anything near it is not: a browser may send that without asking first."""
+    media_type, *parameters = (piece.strip().lower() for piece in header.split(";"))
+    charsets = (parameter.partition("=")[2].strip('"') for parameter in parameters if parameter.startswith("charset="))
+    return media_type == JSON and all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
 def accepted(header: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import strawberry
 from strawberry.extensions import DisableIntrospection
 from strawberry.schema.config import StrawberryConfig
 
 from graphook.compiled_inputs import CachedNames, compile_inputs
 from graphook.compiled_lists import CompiledListsExecutor
-from graphook.graphql_extensions import EXTENSIONS
+from graphook.graphql_extensions import EXTENSIONS, Schema
 from graphql import GraphQLDefaultInput, is_input_object_type
 from schema.errors import USER_ERRORS
 from schema.mutation import Mutation
@@ -17,9 +16,9 @@ from schema.scalars import SCALARS
 from schema.subscription import Subscription
 
 
-def create_schema(*, introspection: bool = True) -> strawberry.Schema:
+def create_schema(*, introspection: bool = True) -> Schema:
     """The executable schema. Without introspection it does not describe itself, nor suggest names in errors."""
-    found = strawberry.Schema(
+    found = Schema(
         Query,
         Mutation,
         Subscription,
@@ -33,7 +32,7 @@ def create_schema(*, introspection: bool = True) -> strawberry.Schema:
     return found
 
 
-def _show_object_defaults(found: strawberry.Schema) -> None:
+def _show_object_defaults(found: Schema) -> None:
     """Let introspection show defaults that are objects of a scalar, such as {} of a StringMap.
 
     graphql-core can where a default is declared in the newer of its two ways, which Strawberry does not know yet, and fails as a whole otherwise.

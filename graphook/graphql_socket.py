@@ -1,0 +1,101 @@
+"""GraphQL over WebSocket: the protocol graphql-transport-ws as Strawberry speaks it, with its departures mended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from starlette.websockets import WebSocketDisconnected as ClosedByUs
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+
+from graphook.errors import LimitExceeded
+from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
+from graphql import GraphQLError
+
+log = logging.getLogger(__name__)
+
+INIT_WAIT = timedelta(seconds=10)
+MAX_OPERATIONS = 20
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
+    """graphql-transport-ws, strict about frames and lenient where the protocol is; a revoked token ends the socket."""
+
+    _recheck: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Any) -> None:
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str) or not _is_well_formed(message):
+            await self.handle_invalid_message("Invalid message received")
+            return
+        if message.get("payload", 0) is None:  # the protocol allows null for an absent payload
+            message = {name: value for name, value in message.items() if name != "payload"}
+        await super().handle_message(message)
+        if self.connection_acknowledged and self._recheck is None:
+            self._recheck = asyncio.create_task(self._close_when_revoked())
+
+    async def handle_connection_init(self, message: Any) -> None:
+        try:
+            await super().handle_connection_init(message)
+        except Exception:
+            log.exception("a token could not be looked up")
+            await self.websocket.close(code=1013, reason="Try again later")
+
+    async def handle_subscribe(self, message: Any) -> None:
+        error = None
+        if self.connection_acknowledged and message["id"] not in self.operations:
+            if len(self.operations) >= MAX_OPERATIONS:
+                said = f"A connection has at most {MAX_OPERATIONS} operations at once."
+                error = GraphQLError(said, extensions={"code": LimitExceeded.code})
+            elif len(message["payload"]["query"]) > MAX_CHARACTERS:
+                error = GraphQLError(TOO_LONG, extensions={"code": "COST_LIMIT_EXCEEDED"})
+        if error is None:
+            await super().handle_subscribe(message)
+        else:
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})
+
+    async def handle_ping(self, message: Any) -> None:
+        answer: Any = {"type": "pong", **({"payload": message["payload"]} if "payload" in message else {})}
+        await self.send_message(answer)
+
+    async def send_message(self, message: Any) -> None:
+        # Whoever closed the socket no longer listens; what still runs is ended by `handle`, which sees the end too.
+        with suppress(WebSocketDisconnected, ClosedByUs):
+            await super().send_message(message)
+
+    async def shutdown(self) -> None:
+        if self._recheck is not None:
+            self._recheck.cancel()
+            await asyncio.wait((self._recheck,))
+        await super().shutdown()
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: Any) -> str | None:
+        # An operation's mistake is answered to that operation; the socket's others live on.
+        return None
+
+    async def _close_when_revoked(self) -> None:
+        view: Any = self.view
+        await view.revoked(self.context)
+        # First the operations: a client may take its time to answer the close.
+        for operation_id in list(self.operations):
+            await self.cleanup_operation(operation_id)
+        await self.websocket.close(code=4403, reason="Forbidden")
+
+
+def _is_well_formed(message: Mapping[str, Any]) -> bool:
+    if message["type"] not in ("subscribe", "complete"):
+        return True
+    if not isinstance(message.get("id"), str) or not message["id"]:
+        return False
+    payload = message.get("payload")
+    return message["type"] == "complete" or (
+        isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
