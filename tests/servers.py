@@ -84,7 +84,7 @@ def redis() -> Iterator[str]:
     if given:
         yield given
         return
-    binary = shutil.which("redis-server") or shutil.which("valkey-server") or _install("redis-server")
+    binary = shutil.which("redis-server") or shutil.which("valkey-server") or install("redis-server", "set GRAPHOOK_TEST_REDIS_URL")
 
     def ready(port: int) -> bool:
         with socket.socket() as probe:
@@ -140,9 +140,10 @@ def _postgresql_from_wheel(folder: Path) -> Path:
     return folder / package.name / "pginstall" / "bin"
 
 
-def _install(package: str) -> str:
+def install(package: str, otherwise: str) -> str:
+    """The path of the program of a Debian package, installed now. Raises `Missing`, which says how or what to do otherwise."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Missing(f"{package} is needed: install it (on Debian: sudo apt-get install {package}) or set GRAPHOOK_TEST_REDIS_URL")
+        raise Missing(f"{package} is needed: install it (on Debian: sudo apt-get install {package}) or {otherwise}")
     print(f"installing {package}", file=sys.__stderr__, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):

@@ -1,0 +1,178 @@
+"""The story of the first visit: GraphiQL's steps, run one after another in a real browser while a second window watches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
+
+from tests import servers
+from tests.deployment import Deployment, deployed
+from tests.receiver import Receiver
+from tests.waiting import until
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+TABS = ["CreateApplication", "CreateEventType", "CreateEndpoint", "WatchAttempts", "SendMessage", "ListAttempts", "ResendMessage"]
+# To install the browser takes longer than a test may.
+pytestmark = [pytest.mark.sqlite_only, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """The path of the system's Chromium."""
+    try:
+        return next(filter(None, map(shutil.which, BROWSERS)), None) or servers.install("chromium", "Google Chrome")
+    except servers.Missing as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def development(tmp_path: Path) -> Iterator[Deployment]:
+    """Graphook as `make run` starts it: without a secret key, and so with a token for the page."""
+    with deployed(f"sqlite://{tmp_path}/graphook.sqlite3", None, GRAPHOOK_SECRET_KEY="", GRAPHOOK_ALLOW_SUBNETS="") as running:
+        yield running
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[BrowserContext]:
+    """A browser of its own, which has seen nothing yet."""
+    async with async_playwright() as playwright:
+        # Playwright starts it without Chromium's sandbox, which does not work as root: it only ever opens our own page.
+        launched = await playwright.chromium.launch(executable_path=chromium)
+        yield await launched.new_context(viewport={"width": 1280, "height": 800})
+        await launched.close()
+
+
+class Window:
+    """One window of the page, as a person uses it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def open_tab(self, number: int) -> None:
+        await self.page.locator(".graphiql-tab-button").nth(number - 1).click()
+        # A moment after the document, GraphiQL learns which operation it would run.
+        learnt = "name => localStorage.getItem('graphook:graphiql:operationName') === name"
+        await self.page.wait_for_function(learnt, arg=TABS[number - 1])
+
+    async def write_variables(self, variables: Any) -> None:
+        await self.page.get_by_role("button", name="Variables").click()
+        await self.page.locator(".graphiql-editor-tool .CodeMirror:visible").click()
+        await self.page.keyboard.press("Control+A")
+        await self.page.keyboard.insert_text(json.dumps(variables))
+
+    async def variables(self) -> Any:
+        return json.loads(await self._text(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror"))
+
+    async def start(self) -> None:
+        await self.page.get_by_role("button", name="Execute query").click()
+
+    async def response(self) -> Any:
+        """What the response pane shows; None while that is nothing."""
+        text = await self._text(".graphiql-response .CodeMirror")
+        return json.loads(text) if text.strip() else None
+
+    async def run(self, number: int) -> Any:
+        """The root field of the response in a tab that is opened now."""
+        await self.open_tab(number)
+        assert await self.response() is None
+        return await self.run_here()
+
+    async def run_here(self) -> Any:
+        """The root field of the response in the open tab."""
+        await self.start()
+        return await self.shown(lambda field: True)
+
+    async def shown(self, wanted: Any) -> Any:
+        """The root field of the response, once it is there and is the one wanted."""
+        seen: Any = None
+
+        async def there() -> bool:
+            nonlocal seen
+            seen = await self.response()
+            return seen is not None and bool(seen.get("data")) and wanted(next(iter(seen["data"].values())))
+
+        await until(there, lambda: f"the response; it is {seen}")
+        return next(iter(seen["data"].values()))
+
+    async def _text(self, editor: str) -> str:
+        return str(await self.page.locator(editor).evaluate("element => element.CodeMirror.getValue()"))
+
+
+async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_live(
+    development: Deployment, browser: BrowserContext, receiver: Receiver
+) -> None:
+    urls: list[str] = []
+    said: list[str] = []
+
+    def listen(page: Page) -> None:
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("websocket", lambda socket: urls.append(socket.url))
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            said.append(message.text)
+
+    browser.on("page", listen)
+    browser.on("console", heard)
+    browser.on("request", lambda request: urls.append(request.url))
+
+    page = await browser.new_page()
+    window = Window(page)
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_text("mutation CreateApplication").wait_for(state="attached")
+    titles = await page.locator(".graphiql-tab-button").all_inner_texts()
+    assert titles == TABS
+
+    await page.get_by_role("button", name="Show Documentation Explorer").click()
+    await page.get_by_role("link", name="Mutation", exact=True).click()
+    await page.get_by_role("link", name="applicationCreate", exact=True).wait_for()
+
+    created = await window.run(1)
+    assert (created["application"]["uid"], created["created"], created["errors"]) == ("demo", True, [])
+    assert (await window.run(2))["eventType"]["name"] == "invoice.paid"
+
+    await window.open_tab(3)
+    variables = await window.variables()
+    variables["input"]["url"] = receiver.url()
+    await window.write_variables(variables)
+    endpoint = await window.run_here()
+    assert (endpoint["endpoint"]["url"], endpoint["errors"]) == (receiver.url(), [])
+
+    await page.get_by_role("button", name="Show First steps").click()
+    async with browser.expect_page() as opened:
+        await page.get_by_role("link", name="Open a second window").click()
+    watching = Window(await opened.value)
+    await watching.open_tab(4)
+    await watching.start()
+    await until(lambda: any(url.startswith("ws:") for url in urls), "the subscription to be opened")
+    await watching.page.get_by_role("button", name="Stop query").wait_for()
+
+    sent = await window.run(5)
+    assert (sent["message"]["eventId"], sent["errors"]) == ("invoice-1001-paid", [])
+    (webhook,) = await receiver.wait_for(1)
+    assert json.loads(webhook.body)["invoice"] == "1001"
+    assert webhook.headers["webhook-id"] == sent["message"]["id"]
+    live = await watching.shown(lambda event: True)
+    assert (live["attempt"]["msgId"], live["attempt"]["status"]) == (sent["message"]["id"], "SUCCESS")
+
+    listed = await window.run(6)
+    assert [node["id"] for node in listed["nodes"]] == [live["attempt"]["id"]]
+
+    assert await window.run(7) == {"accepted": True, "errors": []}
+    assert len(await receiver.wait_for(2)) == 2
+    again = await watching.shown(lambda event: event["cursor"] != live["cursor"])
+    assert again["attempt"]["status"] == "SUCCESS"
+    await window.open_tab(6)
+    await window.start()
+    listed = await window.shown(lambda connection: len(connection["nodes"]) == 2)
+    assert [node["triggerType"] for node in listed["nodes"]] == ["MANUAL", "SCHEDULED"]
+
+    assert {urlsplit(url).netloc for url in urls if not url.startswith("data:")} == {urlsplit(development.url).netloc}
+    assert said == []
