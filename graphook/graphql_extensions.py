@@ -26,6 +26,8 @@ from graphql import GraphQLError, GraphQLSyntaxError
 log = logging.getLogger(__name__)
 
 OPERATION_SECONDS = 10.0
+# graphql-core repeats a wrong value in full.
+MAX_MESSAGE = 1000
 
 
 class DocumentCache(SchemaExtension):
@@ -145,7 +147,8 @@ def _refused_variable(error: GraphQLError, extensions: dict[str, Any]) -> GraphQ
 
 
 def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
-    return GraphQLError(message, nodes=error.nodes, source=error.source, positions=error.positions, path=error.path, extensions=extensions)
+    shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
+    return GraphQLError(shown, nodes=error.nodes, source=error.source, positions=error.positions, path=error.path, extensions=extensions)
 
 
 class Schema(strawberry.Schema):

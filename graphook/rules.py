@@ -41,7 +41,7 @@ class Text:
     secret: bool = False
 
     def check(self, value: str, path: Path) -> Iterator[InvalidInput]:
-        shown = "" if self.secret else f" {_short(value)}"
+        shown = "" if self.secret else f" {short(value)}"
         name = path[-1] if path else "value"
         if (_UNSTORABLE if self.controls else _CONTROLS).search(value):
             yield InvalidInput(f"The value{shown} of {name} holds characters that cannot be stored.", path)
@@ -84,7 +84,7 @@ class Items:
         for index, item in enumerate(value):
             where = (*path, str(index))
             if item in seen:
-                yield InvalidInput(f"{path[-1]} holds {_short(item)} twice.", where)
+                yield InvalidInput(f"{path[-1]} holds {short(item)} twice.", where)
             seen.add(item)
             yield from self.item.check(item, where)
 
@@ -130,12 +130,34 @@ class TextMap:
         return f"at most {self.max_bytes} bytes as JSON"
 
 
-def _short(value: object) -> str:
+def is_storable(value: Any) -> bool:
+    """Whether every text and every name in a JSON value can be stored."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and _UNSTORABLE.search(item):
+            return False
+        if isinstance(item, dict):
+            waiting += (*item, *item.values())
+        elif isinstance(item, list):
+            waiting += item
+    return True
+
+
+def short(value: object) -> str:
+    """A value as an error shows it: at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 SLUG_PATTERN = r"^[a-zA-Z0-9\-_.]+$"
+_SLUG = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+
+
+def could_be_reference(text: str) -> bool:
+    """Whether anything can have this id, uid or name. What cannot is not looked up: PostgreSQL fails at a NUL instead of finding nothing."""
+    return _SLUG.fullmatch(text) is not None
+
 
 UID = Text(1, 256, SLUG_PATTERN, own_prefixes=False)
 EVENT_TYPE = Text(1, 256, SLUG_PATTERN)
@@ -154,5 +176,6 @@ METADATA = TextMap()
 MESSAGE_CHANNELS = Items(CHANNEL, 1, 5)
 ENDPOINT_CHANNELS = Items(CHANNEL, 1, 10)
 TAGS = Items(TAG, 1, 5)
+EVENT_TYPES = Items(EVENT_TYPE)
 FILTER_TYPES = Items(EVENT_TYPE, 1)
 EVENT_TYPES = Items(EVENT_TYPE)

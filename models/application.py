@@ -13,6 +13,7 @@ from graphook.auth import Caller
 from graphook.clock import now
 from graphook.errors import Conflict, NotFound
 from graphook.ids import new_id
+from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
 from models.page import Page, PageRequest, page_of
 
@@ -35,9 +36,11 @@ class Application(Model):
     @classmethod
     async def load(cls, caller: Caller, reference: str, path: tuple[str, ...] = ("appId",)) -> Self:
         """The caller's application of that id or uid. Raises `NotFound`, also for somebody else's."""
-        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=caller.org_id, deleted_at=None, **_only(caller)).first()
+        found = None
+        if could_be_reference(reference):
+            found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=caller.org_id, deleted_at=None, **_only(caller)).first()
         if found is None:
-            raise NotFound(f"There is no application {reference!r}.", path)
+            raise NotFound(f"There is no application {short(reference)}.", path)
         return found
 
     @classmethod

@@ -16,6 +16,7 @@ from graphook.clock import from_us
 from graphook.database import Dialect, Row, Statement
 from graphook.errors import NotFound
 from graphook.ids import is_id
+from graphook.rules import short
 from models.application import Application
 from models.page import Page, PageRequest
 from models.where import Where, page_where
@@ -121,9 +122,9 @@ class Attempt:
     async def load(cls, app: Application, message_id: str, attempt_id: str, path: tuple[str, ...] = ("id",)) -> Self:
         """The message's attempt of that id. Raises `NotFound`."""
         where = Where().equal("message_id", message_id).equal("id", attempt_id).equal("app_id", app.id)
-        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt")
+        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt") if is_id(attempt_id, "atmpt_") else []
         if not rows:
-            raise NotFound(f"There is no attempt {attempt_id!r} of this message.", path)
+            raise NotFound(f"There is no attempt {short(attempt_id)} of this message.", path)
         return cls.of(rows[0])
 
     @classmethod

@@ -16,6 +16,7 @@ from graphook.clock import from_us, now, to_us
 from graphook.database import Statement
 from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
+from graphook.rules import could_be_reference, short
 from graphook.secrets import keyring
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.application import Application
@@ -62,9 +63,11 @@ class Endpoint(Model):
     @classmethod
     async def load(cls, app: Application, reference: str, path: tuple[str, ...] = ("endpointId",)) -> Self:
         """The application's endpoint of that id or uid. Raises `NotFound`."""
-        found = await cls.filter(Q(id=reference) | Q(uid=reference), app_id=app.id, deleted_at=None).first()
+        found = None
+        if could_be_reference(reference):
+            found = await cls.filter(Q(id=reference) | Q(uid=reference), app_id=app.id, deleted_at=None).first()
         if found is None:
-            raise NotFound(f"There is no endpoint {reference!r} in this application.", path)
+            raise NotFound(f"There is no endpoint {short(reference)} in this application.", path)
         return found
 
     @classmethod

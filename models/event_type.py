@@ -14,6 +14,7 @@ from graphook.auth import Caller
 from graphook.clock import now
 from graphook.errors import Conflict, InvalidInput, NotFound
 from graphook.ids import new_id
+from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
 from models.page import Page, PageRequest, page_of
 
@@ -36,9 +37,9 @@ class EventType(Model):
     @classmethod
     async def load(cls, caller: Caller, name: str, path: tuple[str, ...] = ("name",)) -> Self:
         """The organisation's event type of that name, if the caller may see it. Raises `NotFound`."""
-        found = await cls.filter(org_id=caller.org_id, name=name).first()
+        found = await cls.filter(org_id=caller.org_id, name=name).first() if could_be_reference(name) else None
         if found is None or not found.is_visible_to(caller):
-            raise NotFound(f"There is no event type {name!r}.", path)
+            raise NotFound(f"There is no event type {short(name)}.", path)
         return found
 
     def is_visible_to(self, caller: Caller) -> bool:

@@ -14,6 +14,7 @@ from graphook.clock import from_us, now, to_us
 from graphook.database import Row, Session
 from graphook.errors import Conflict, NotFound
 from graphook.ids import new_id
+from graphook.rules import could_be_reference, short
 from models import idempotency
 from models import message_sql as sql
 from models.application import Application
@@ -101,9 +102,9 @@ class Message:
             where.equal("id", reference)
         else:
             where.raw("id = (SELECT message_id FROM message_key WHERE app_id = ? AND event_id = ?)", app.id, reference)
-        rows = await where.fetch(f"SELECT {COLUMNS} FROM message")
+        rows = await where.fetch(f"SELECT {COLUMNS} FROM message") if could_be_reference(reference) else []
         if not rows:
-            raise NotFound(f"There is no message {reference!r} in this application.", path)
+            raise NotFound(f"There is no message {short(reference)} in this application.", path)
         return cls.of(rows[0])
 
     @classmethod
@@ -146,7 +147,7 @@ class Message:
                 app = apps.get((message.org_id, message.app))
                 answer = keys.get(message.id, message.id)
                 if app is None:
-                    outcomes[index] = NotFound(f"There is no application {message.app!r}.", ("appId",))
+                    outcomes[index] = NotFound(f"There is no application {short(message.app)}.", ("appId",))
                 elif isinstance(answer, Conflict):
                     outcomes[index] = answer
                 elif answer != message.id:
@@ -163,7 +164,7 @@ class Message:
 
 async def _resolve(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, bool]]:
     """(organisation, reference) → application id, and whether it has too many endpoints to fan out inline."""
-    wanted = sorted({(message.org_id, message.app) for message in batch})
+    wanted = sorted({(message.org_id, message.app) for message in batch if could_be_reference(message.app)})
     rows = await session.fetch_rows(sql.RESOLVE_APPLICATIONS, wanted, INLINE_ENDPOINTS + 1)
     return {(row["org_id"], row["reference"]): (row["id"], row["endpoints"] > INLINE_ENDPOINTS) for row in rows}
 

@@ -125,7 +125,7 @@ async def create_batch(
             await _ensure_application(info, str(app_id), data)
             news.append((index, new))
         except GraphookError as failure:
-            results[index] = _refused(failure)
+            results[index] = _refused(failure, index)
     outcomes = await info.context.services.accept.submit_all([new for _, new in news])
     for (index, new), outcome in zip(news, outcomes, strict=True):
         if isinstance(outcome, GraphookError):
@@ -213,12 +213,12 @@ async def _shown(new: NewMessage, accepted: Accepted) -> MessageCreatePayload:
     return MessageCreatePayload(message=Message.of(row), created=not accepted.replayed)
 
 
-def _refused(failure: GraphookError, index: int | None = None) -> MessageCreatePayload:
+def _refused(failure: GraphookError, index: int) -> MessageCreatePayload:
     """The failure of one item of a batch, with paths that name the item."""
     errors = user_errors(failure)
     if errors is None:
         raise failure
     for error in errors:
-        if index is not None and error.path and error.path[0] == "input":
+        if error.path and error.path[0] == "input":
             error.path = ["inputs", str(index), *error.path[1:]]
     return MessageCreatePayload(errors=errors)

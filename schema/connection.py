@@ -10,6 +10,7 @@ from strawberry import UNSET
 
 from graphook.errors import InvalidInput
 from graphook.ids import is_id
+from graphook.rules import could_be_reference, short
 from models.page import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
 from schema.fields import computed, field
 
@@ -123,11 +124,11 @@ def page_request(
         cursor = relay.get(name)
         size = relay.get("last" if backwards else "first", DEFAULT_LIMIT)
     if cursor is not None and not _is_cursor(cursor, prefix):
-        raise InvalidInput(f"The cursor {cursor[:40]!r} was not made by this list.", (name,))
+        raise InvalidInput(f"The cursor {short(cursor)} was not made by this list.", (name,))
     return PageRequest(size, cursor, backwards)
 
 
 def _is_cursor(cursor: str, prefix: str | None) -> bool:
     if prefix is None:
-        return 0 < len(cursor) <= 256 and cursor.isascii() and cursor.isprintable()
+        return could_be_reference(cursor)
     return is_id(cursor, prefix)

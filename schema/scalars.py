@@ -8,7 +8,7 @@ from typing import Any, NewType
 import strawberry
 
 from graphook.clock import format_rfc3339, parse_rfc3339
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode, value_from_ast_untyped
+from graphql import GraphQLError, IntValueNode, StringValueNode, Undefined, ValueNode, value_from_ast_untyped
 
 JSON = NewType("JSON", object)
 StringMap = NewType("StringMap", dict[str, str])
@@ -29,7 +29,10 @@ def _string_map(value: Any) -> dict[str, str]:
 
 
 def _string_map_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> dict[str, str]:
-    return _string_map(value_from_ast_untyped(node, variables))
+    value = value_from_ast_untyped(node, variables)
+    if variables is None and isinstance(value, dict):  # validation, which does not know the variables yet
+        value = {name: item for name, item in value.items() if item is not Undefined}
+    return _string_map(value)
 
 
 def _json(value: Any) -> Any:
@@ -38,14 +41,16 @@ def _json(value: Any) -> Any:
 
 def _json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
     value = value_from_ast_untyped(node, variables)
-    _refuse_big_numbers(value)
+    _refuse_what_is_no_json(value, complete=variables is not None)
     return value
 
 
-def _refuse_big_numbers(value: Any) -> None:
+def _refuse_what_is_no_json(value: Any, *, complete: bool) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
+        if item is Undefined and complete:
+            raise _bad("A variable within JSON must be given.")
         if isinstance(item, int) and not -(2**63) <= item < 2**64:
             raise _bad("A number in JSON is beyond 64 bits; send it in rawPayload or as a string.")
         if isinstance(item, float) and (item != item or item in (float("inf"), float("-inf"))):

@@ -1,0 +1,55 @@
+"""Whether something is a JSON Schema, found without letting its author choose how long that takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+Fault = tuple[str, tuple[str, ...]]
+
+_TYPES = 7
+# Each takes the library up to a millisecond.
+_PARTS = 2000
+_VALUES = frozenset(("enum", "const", "default", "examples"))
+
+
+def fault(schema: dict[str, Any]) -> Fault | None:
+    """What makes this no JSON Schema of the draft that it names (Draft 7 when it names none), and where; None when it is one."""
+    found = _too_costly(schema)
+    if found is not None:
+        return found
+    draft = Draft202012Validator if "2020-12" in str(schema.get("$schema", "")) else Draft7Validator
+    try:
+        draft.check_schema(schema)
+    except SchemaError as error:
+        return error.message, tuple(str(step) for step in error.absolute_path)
+    except RecursionError:  # a pattern of nothing but parentheses
+        return "it is nested too deeply", ()
+    return None
+
+
+def _too_costly(schema: dict[str, Any]) -> Fault | None:
+    """What would hold the library up: too many parts, or a list of names holding something else, whose items it compares each with each."""
+    parts = 0
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(schema, ())]
+    while waiting:
+        value, path = waiting.pop()
+        parts += 1
+        if parts > _PARTS:
+            return f"it has more than {_PARTS} parts", ()
+        if isinstance(value, dict):
+            for name, item in value.items():
+                where = (*path, name)
+                names = [item] if name in ("type", "required") else []
+                names += item.values() if name in ("dependencies", "dependentRequired") and isinstance(item, dict) else []
+                if any(isinstance(found, list) and not all(isinstance(text, str) for text in found) for found in names):
+                    return f"{name} lists names, and nothing else", where
+                if name == "type" and isinstance(item, list) and len(item) > _TYPES:
+                    return f"type lists at most {_TYPES} types", where
+                if name not in _VALUES and isinstance(item, dict | list):
+                    waiting.append((item, where))
+        elif isinstance(value, list):
+            waiting += [(item, (*path, str(index))) for index, item in enumerate(value) if isinstance(item, dict | list | bool)]
+    return None

@@ -1,0 +1,102 @@
+"""For every named operation, arguments that are valid and complete: what tests begin from to make one of them wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from tests.tenant import Tenant
+
+Path = tuple[str | int, ...]
+
+NOBODY = "222222222222222222222222222"
+
+
+async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
+    """Operation → arguments, about an application, an endpoint, an event type and messages of the tenant made for this."""
+    app = await tenant.application(uid="an-application")
+    await tenant.event_type("a.b")
+    endpoint = await tenant.endpoint(app, "https://example.com/", uid="an-endpoint", disabled=True)
+    message = await tenant.message(app, eventType="a.b", eventId="an-event")
+    expunged = await tenant.message(app, eventType="a.b")
+    in_app = {"appId": app["id"]}
+    page: dict[str, Any] = {"first": 1, "after": None, "last": None, "before": None, "limit": None, "iterator": None}
+    application = {"name": "n", "uid": "an-application", "rateLimit": 1, "metadata": {"k": "v"}}
+    update = {
+        "url": "https://example.com/", "uid": "an-endpoint", "description": "d", "channels": ["c"], "filterTypes": ["a.b"], "rateLimit": 1,
+        "version": 1, "disabled": True, "metadata": {"k": "v"},
+    }  # fmt: skip
+    event_type = {"description": "d", "schemas": {"1": {"type": "object"}}, "featureFlag": "f", "archived": False}
+    new_message = {
+        "eventType": "a.b", "payload": {"k": ["v"]}, "rawPayload": None, "eventId": None, "channels": ["c"], "tags": ["t"],
+        "payloadRetentionPeriod": 5, "application": application,
+    }  # fmt: skip
+    message_filter = {
+        "channel": "c", "tag": "t", "eventTypes": ["a.b"], "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    attempt_filter = {"status": "SUCCESS", "statusCodeClass": "CODE_2XX", "endpointId": endpoint["id"], **message_filter}
+    of_message = {**in_app, "messageId": message["id"]}
+    of_endpoint = {**in_app, "endpointId": endpoint["id"]}
+    attempt = {**of_message, "id": f"atmpt_{NOBODY}"}
+    return {
+        "Application": {"id": app["id"]},
+        "Applications": {**page, "order": "ASCENDING"},
+        "ApplicationCreate": {"input": application, "getIfExists": True, "idempotencyKey": None},
+        "ApplicationUpdate": {"id": app["id"], "input": application},
+        "ApplicationPatch": {"id": app["id"], "input": application},
+        "ApplicationDelete": {"id": "unknown"},
+        "Endpoint": {**in_app, "id": endpoint["id"]},
+        "Endpoints": {**in_app, **page, "order": "ASCENDING"},
+        "EndpointSecret": of_endpoint,
+        "EndpointCreate": {
+            **in_app,
+            "input": {**update, "uid": None, "secret": f"whsec_{'A' * 32}", "headers": {"X-A": "b"}},
+            "idempotencyKey": None,
+        },
+        "EndpointUpdate": {**in_app, "id": endpoint["id"], "input": update},
+        "EndpointPatch": {**in_app, "id": endpoint["id"], "input": {**update, "secret": None}},
+        "EndpointDelete": {**in_app, "id": "unknown"},
+        "EndpointUpdateHeaders": {**of_endpoint, "input": {"headers": {"X-A": "b"}}},
+        "EndpointPatchHeaders": {**of_endpoint, "input": {"headers": [{"name": "X-A", "value": "b"}]}},
+        "EndpointRotateSecret": {
+            **of_endpoint,
+            "input": {"key": f"whsec_{'A' * 32}", "gracePeriodSeconds": 0},
+            "idempotencyKey": None,
+        },
+        "EventType": {"name": "a.b"},
+        "EventTypes": {**page, "order": "ASCENDING", "includeArchived": True},
+        "EventTypeCreate": {"input": {"name": "c.d", **event_type}, "idempotencyKey": "one"},
+        "EventTypeUpdate": {"name": "a.b", "input": event_type},
+        "EventTypePatch": {"name": "a.b", "input": event_type},
+        "EventTypeDelete": {"name": "unknown", "expunge": True},
+        "Message": {**in_app, "id": message["id"]},
+        "Messages": {**in_app, **page, "filter": message_filter},
+        "MessageCreate": {"appId": "an-application", "input": new_message, "idempotencyKey": None},
+        "MessageCreateBatch": {"appId": "an-application", "inputs": [new_message], "idempotencyKey": None},
+        "MessageExpungeContent": {**in_app, "messageId": expunged["id"]},
+        "MessageDestinations": {**of_message, **page},
+        "MessageAttempt": attempt,
+        "MessageAttempts": {**of_message, "endpointId": None, **page, "filter": attempt_filter},
+        "MessageAttemptExpungeContent": attempt,
+        "MessageAttemptResend": {**of_message, "endpointId": endpoint["id"], "idempotencyKey": None},
+        "Node": {"id": app["id"]},
+        "Nodes": {"ids": [app["id"], endpoint["id"]]},
+    }
+
+
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths of everything within a value."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def replaced(value: Any, path: Path, new: Any) -> Any:
+    """A copy of the value with something else, or something more, at a path."""
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = new
+    return changed

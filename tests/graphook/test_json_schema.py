@@ -1,0 +1,66 @@
+"""What counts as a JSON Schema, and that finding out takes no longer than its size warrants."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from graphook.json_schema import fault
+
+NEW = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"$ref": "#"},
+        {"type": "string", "pattern": "^(a+)+$"},
+        {"multipleOf": 1e-300},
+        {"type": ["string", "null"], "required": ["a"], "properties": {"type": {"type": "string"}}},
+        {"$schema": NEW, "dependentRequired": {"a": ["b"]}, "prefixItems": [True, {}]},
+        {"enum": [{"type": [1, 2]}, 1], "examples": [{"required": [1]}]},
+        {"enum": list(range(10_000))},
+    ],
+)
+def test_a_schema_is_taken(schema: dict[str, Any]) -> None:
+    assert fault(schema) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "where"),
+    [
+        ({"type": "text"}, ("type",)),
+        ({"properties": {"a": {"type": 1}}}, ("properties", "a", "type")),
+        ({"$schema": NEW, "properties": {"a": {"minimum": "1"}}}, ("properties", "a", "minimum")),
+        ({"pattern": "("}, ("pattern",)),
+        ({"required": ["a", "a"]}, ("required",)),
+        ({"dependencies": {"a": [1]}}, ("dependencies",)),
+    ],
+)
+def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:
+    found = fault(schema)
+
+    assert found is not None
+    assert found[1] == where
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": [{}, *range(40_000)]},
+        {"$schema": NEW, "type": [{}, *range(40_000)]},
+        {"type": ["string"] * 40_000},
+        {"dependencies": {"a": [{}, *range(40_000)]}},
+        {"allOf": [{}] * 80_000},
+        {"$schema": NEW, "allOf": [True] * 50_000},
+        {"pattern": "(" * 5000 + ")" * 5000},
+    ],
+)
+def test_a_schema_made_to_hold_up_its_reader_is_refused_at_once(schema: dict[str, Any]) -> None:
+    began = time.process_time()
+
+    assert fault(schema) is not None
+    assert time.process_time() - began < 1
