@@ -1,0 +1,287 @@
+"""The engine by itself on a real database, with a sender and a bus that tests hold in their hands."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from graphook import database
+from graphook.database import Statement
+from graphook.errors import Unavailable
+from graphook.live import LocalBus
+from graphook.sender import Outcome, Sender
+from graphook.settings import Settings
+from models import delivery
+from models.delivery import State
+from tests.models import make
+from tests.waiting import until
+from workers import engine as engine_module
+from workers.engine import Engine, _Held
+from workers.fanout import fan_out_page
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+class FakeSender:
+    """Answers every request with `status`, once `gate` is open; remembers who was asked, in order."""
+
+    def __init__(self, status: Callable[[str], int] = lambda url: 200) -> None:
+        self.status = status
+        self.urls: list[str] = []
+        self.out = 0
+        self.most_out = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Outcome:
+        self.urls.append(url)
+        self.out += 1
+        self.most_out = max(self.most_out, self.out)
+        try:
+            await self.gate.wait()
+            await asyncio.sleep(0)
+        finally:
+            self.out -= 1
+        return Outcome(status_code=self.status(url), body=b"said")
+
+
+@asynccontextmanager
+async def running(sender: FakeSender, **settings: Any) -> AsyncIterator[Engine]:
+    found = Engine(Settings.load(**{"retry_schedule": (100.0,), **settings}), cast(Sender, sender), LocalBus())
+    task = asyncio.create_task(found.run())
+    try:
+        yield found
+    finally:
+        sender.gate.set()
+        await found.stop()
+        await task
+
+
+async def rows(column: str, table: str, message_id: str | None = None) -> list[Any]:
+    where = "" if message_id is None else f"WHERE message_id = '{message_id}'"
+    async with database.read() as session:
+        return [row["found"] for row in await session.fetch_text(f"SELECT {column} AS found FROM {table} {where} ORDER BY message_id")]
+
+
+async def states() -> list[int]:
+    return await rows("state", "delivery")
+
+
+async def all_succeeded() -> bool:
+    return set(await states()) == {int(State.SUCCEEDED)}
+
+
+async def test_the_tick_finds_work_that_nobody_woke_it_for() -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    sender = FakeSender()
+
+    async with running(sender):
+        await make.message(app)
+        await until(all_succeeded, "the delivery to be found")
+
+    assert await rows("response_status_code", "attempt") == [200]
+
+
+async def test_a_backlog_of_one_endpoint_does_not_starve_the_others() -> None:
+    app, other = await make.application(), await make.application()
+    busy = await make.endpoint(app, url="http://127.0.0.1:1/busy")
+    quiet = await make.endpoint(other, url="http://127.0.0.1:1/quiet")
+    for _ in range(60):
+        await make.message(app)
+    await make.message(other)
+    sender = FakeSender()
+    sender.gate.clear()
+
+    async with running(sender, worker_slots=16, endpoint_slots=8) as engine:
+        engine.wake([busy.id, quiet.id])
+        await until(lambda: "http://127.0.0.1:1/quiet" in sender.urls, "the quiet one to be sent to while the busy one hangs")
+        assert sender.urls.count("http://127.0.0.1:1/busy") <= 8
+        sender.gate.set()
+        await until(all_succeeded, "everything to be sent")
+
+    assert sender.most_out <= 9
+
+
+async def test_no_more_is_sent_at_a_time_than_there_are_slots() -> None:
+    app = await make.application()
+    endpoints = [await make.endpoint(app) for _ in range(5)]
+    for _ in range(4):
+        await make.message(app)
+    sender = FakeSender()
+    sender.gate.clear()
+
+    async with running(sender, worker_slots=6, endpoint_slots=3) as engine:
+        engine.wake([endpoint.id for endpoint in endpoints])
+        await until(lambda: sender.out == 6, "every slot to be used")
+        sender.gate.set()
+        await until(all_succeeded, "everything to be sent")
+
+    assert (sender.most_out, len(sender.urls)) == (6, 20)
+
+
+async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    (claim,) = await make.claims(endpoint)
+    sender = FakeSender()
+    engine = Engine(Settings.load(), cast(Sender, sender), LocalBus())
+    engine._in_flight[endpoint.id] += 1
+
+    await engine._deliver(_Held(claim, time.monotonic() - engine_module.STALE_CLAIM - 1))
+
+    assert (sender.urls, await states()) == ([], [int(State.LEASED)])
+
+
+async def test_a_result_outlives_an_outage_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    settle, refusals = delivery.settle, 2
+
+    async def away_twice(results: Any) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise Unavailable("away")
+        await settle(results)
+
+    monkeypatch.setattr(delivery, "settle", away_twice)
+    sender = FakeSender()
+
+    async with running(sender):
+        await make.message(app)
+        await until(all_succeeded, "the result to be recorded")
+
+    assert (refusals, len(sender.urls), await rows("claim", "attempt")) == (0, 1, [1])
+
+
+async def test_a_fault_while_sending_leaves_the_lease_and_the_engine_goes_on() -> None:
+    app, other = await make.application(), await make.application()
+    await make.endpoint(app, url="http://127.0.0.1:1/poison")
+    await make.endpoint(other, url="http://127.0.0.1:1/good")
+
+    def status(url: str) -> int:
+        if url.endswith("poison"):
+            raise RuntimeError("a fault of ours")
+        return 200
+
+    first = await make.message(app)
+    async with running(FakeSender(status)):
+        second = await make.message(other)
+
+        async def sent() -> bool:
+            return await rows("state", "delivery", second) == [int(State.SUCCEEDED)]
+
+        await until(sent, "the other one to be sent")
+        assert await rows("state", "delivery", first) == [int(State.LEASED)]
+
+
+async def test_a_lease_that_ran_out_is_an_interrupted_attempt_and_the_third_one_is_quarantined() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    found = []
+
+    for _ in range(3):
+        assert len(await make.claims(endpoint, lease_us=-1)) == 1
+        await delivery.take_back(10)
+        found += await states()
+
+    assert found == [int(State.READY), int(State.READY), int(State.QUARANTINED)]
+    assert await rows("error_code", "attempt") == ["interrupted"] * 3
+    assert await rows("tries", "delivery") == [0], "an interruption uses up no retry"
+
+
+async def test_the_tick_takes_back_what_another_process_left_and_sends_it() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    await make.claims(endpoint, worker="dead", lease_us=-1)
+
+    async with running(FakeSender()):
+        await until(all_succeeded, "the delivery to be sent after all")
+
+    assert sorted(await rows("COALESCE(error_code, '')", "attempt")) == ["", "interrupted"]
+
+
+async def test_stop_waits_for_what_is_in_flight_and_claims_nothing_more() -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+    sender = FakeSender()
+    sender.gate.clear()
+
+    async with running(sender) as engine:
+        await until(lambda: sender.out == 1, "the request to be out")
+        stopping = asyncio.create_task(engine.stop())
+        await make.message(app)
+        await asyncio.sleep(0)
+        assert not stopping.done()
+        sender.gate.set()
+        await stopping
+
+    assert sorted(await states()) == [int(State.READY), int(State.SUCCEEDED)]
+
+
+async def test_a_rate_limited_lane_goes_on_by_itself() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app, rate_limit=10)
+    for _ in range(8):
+        await make.message(app)
+    sender = FakeSender()
+    began = time.monotonic()
+
+    async with running(sender) as engine:
+        engine.wake([endpoint.id])
+        await until(all_succeeded, "everything to be sent")
+
+    assert time.monotonic() - began >= 0.5, "two at once, the others at ten a second"
+
+
+async def test_a_410_disables_the_endpoint_and_what_waits_for_it_is_canceled() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    sender = FakeSender(lambda url: 410)
+
+    async with running(sender) as engine:
+        await until(lambda: len(sender.urls) == 1, "the first to be sent")
+
+        async def disabled() -> bool:
+            await endpoint.refresh_from_db()
+            return bool(endpoint.disabled)
+
+        await until(disabled, "the endpoint to be disabled")
+        async with database.transaction() as session:
+            await session.fetch(Statement.same("UPDATE delivery SET state = 0 WHERE state = 4 AND endpoint_id = $1"), endpoint.id)
+        engine.wake([endpoint.id])
+
+        async def canceled() -> bool:
+            return await states() == [int(State.CANCELED)]
+
+        await until(canceled, "the delivery to be canceled")
+
+    assert len(sender.urls) == 1
+
+
+async def test_a_message_to_many_endpoints_is_written_in_pages_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 2)
+    monkeypatch.setattr("workers.fanout.PAGE", 2)
+    app = await make.application()
+    endpoints = sorted([(await make.endpoint(app)).id for _ in range(5)])
+    await make.message(app)
+    assert await states() == []
+
+    pages = []
+    while (page := await fan_out_page()) is not None:
+        pages.append(page)
+
+    assert pages == [endpoints[:2], endpoints[2:4], endpoints[4:], []]
+    assert sorted(await rows("endpoint_id", "delivery")) == endpoints
+    assert await fan_out_page() is None
