@@ -1,0 +1,128 @@
+"""The corpus of bad inputs against the running service: each is refused at its place or accepted as it says, and a refusal writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from graphook import database
+from tests.arguments import of_every_operation, replaced
+from tests.conftest import mint
+from tests.deployment import Deployment
+from tests.operations import operations
+from tests.tenant import Tenant
+
+DATA = Path(__file__).parents[1] / "data"
+CORPUS = json.loads((DATA / "bad_inputs.json").read_text())
+HEADERS = json.loads((DATA / "header_cases.json").read_text())["cases"]
+TABLES = ("application", "endpoint", "event_type", "message", "delivery", "attempt", "idempotency")
+MARK = "the value goes here"
+
+
+async def count(deployment: Deployment) -> dict[str, int]:
+    """How many rows there are of each kind."""
+    await database.connect(deployment.database_url)
+    try:
+        async with database.read() as session:
+            return {table: (await session.fetch_text(f"SELECT count(*) AS n FROM {table}"))[0]["n"] for table in TABLES}
+    finally:
+        await database.disconnect()
+
+
+def written(case: dict[str, Any]) -> str:
+    """The value of a case as JSON text."""
+    if "parts" in case:
+        return "".join(part["s"] * part.get("n", 1) for part in case["parts"])
+    return str(case["text"]) if "text" in case else json.dumps(case["value"])
+
+
+async def answer(tenant: Tenant, operation: str, variables: dict[str, Any], value: str) -> httpx.Response:
+    """The response to an operation with a JSON text in the place of the mark."""
+    content = json.dumps({"query": operations()[operation], "variables": variables}).replace(json.dumps(MARK), value)
+    headers = {"Authorization": f"Bearer {tenant.token}", "Content-Type": "application/json"}
+    async with httpx.AsyncClient(timeout=30) as http:
+        return await http.post(tenant.url, content=content.encode(), headers=headers)
+
+
+def errors_of(response: httpx.Response) -> list[tuple[str, list[str]]]:
+    """Code and path of every error, of the payload or at the top level."""
+    found = response.json()
+    if found.get("errors"):
+        return [(error["extensions"]["code"], error["extensions"].get("path", [])) for error in found["errors"]]
+    root = next(iter(found["data"].values()))
+    return [(error["code"], error["path"]) for error in root.get("errors", ())]
+
+
+@pytest.mark.parametrize("case", CORPUS["cases"], ids=lambda case: f"{case['id']}-{case['name']}")
+async def test_a_bad_input_is_refused_at_its_place_and_nothing_is_written(
+    acme: Tenant, deployment: Deployment, case: dict[str, Any]
+) -> None:
+    given = (await of_every_operation(acme))[case["operation"]]
+    at, value = case["at"], written(case)
+    if case["operation"] == "ApplicationCreate":
+        given = replaced(given, ("getIfExists",), False)
+    if "parts" in case and case["operation"] == "MessageCreate":
+        given = replaced(given, ("input", "payload"), None)
+        at, value = ["input", "rawPayload"], json.dumps(value)
+    before = await count(deployment)
+
+    response = await answer(acme, case["operation"], replaced(given, tuple(at), MARK), value)
+
+    assert response.status_code == case.get("status", 200), response.text[:300]
+    if case.get("accepted"):
+        assert errors_of(response) == []
+        return
+    if "status" not in case:
+        assert errors_of(response) == [(case["code"], case["path"])]
+    assert await count(deployment) == before
+
+
+@pytest.mark.parametrize("case", HEADERS, ids=lambda case: case["id"])
+async def test_a_custom_header_of_the_corpus_is_taken_or_refused_at_its_name(acme: Tenant, case: dict[str, Any]) -> None:
+    app = await acme.application()
+    headers = {case["name"]: case["value"] * case.get("times", 1)}
+
+    payload = await acme.run("EndpointCreate", appId=app["id"], input={"url": "https://example.com/", "headers": headers})
+
+    paths = [error["path"] for error in payload["errors"]]
+    assert (paths == []) == case["accepted"]
+    assert case["accepted"] or ["input", "headers", case["name"]] in paths
+    assert len((await acme.run("Endpoints", appId=app["id"]))["nodes"]) == case["accepted"]
+
+
+@pytest.mark.parametrize("case", CORPUS["tokens"], ids=lambda case: f"{case['id']}-{case['name']}")
+async def test_what_is_no_token_of_ours_is_unauthenticated(deployment: Deployment, case: dict[str, Any]) -> None:
+    token = case["token"] * case.get("times", 1)
+    async with httpx.AsyncClient(timeout=30) as http:
+        response = await http.post(deployment.graphql, json={"query": "{ __typename }"}, headers={"Authorization": f"Bearer {token}"})
+
+    assert response.status_code in ((401,) if len(token) < 8192 else (400, 401, 431))
+
+
+async def test_a_token_in_the_url_is_not_looked_at(acme: Tenant) -> None:
+    async with httpx.AsyncClient() as http:
+        response = await http.post(f"{acme.url}?token={acme.token}", json={"query": "{ __typename }"})
+
+    assert response.status_code == 401
+
+
+async def test_a_token_of_an_application_is_none_of_the_organisation(acme: Tenant, deployment: Deployment) -> None:
+    app = await acme.application()
+    org_id = await _organisation(deployment, app["id"])
+    async with Tenant(deployment.graphql, await mint(deployment, org_id=org_id, kind="app", app_id=app["id"])) as portal:
+        code, _ = await portal.fault("ApplicationCreate", input={"name": "another"})
+
+    assert code == "FORBIDDEN"
+
+
+async def _organisation(deployment: Deployment, app_id: str) -> str:
+    await database.connect(deployment.database_url)
+    try:
+        async with database.read() as session:
+            return str((await session.fetch_text(f"SELECT org_id FROM application WHERE id = '{app_id}'"))[0]["org_id"])
+    finally:
+        await database.disconnect()
