@@ -17,6 +17,7 @@ from graphook.clock import now
 from graphook.database import Session, Statement
 from graphook.errors import NotFound
 from graphook.ids import new_id
+from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.page import Page, PageRequest, page_of
 
@@ -113,9 +114,9 @@ class Task(Model):
     @classmethod
     async def load(cls, caller: Caller, task_id: str, path: tuple[str, ...] = ("id",)) -> Self:
         """The caller's task of that id. Raises `NotFound`, also for somebody else's."""
-        found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first()
+        found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first() if could_be_reference(task_id) else None
         if found is None:
-            raise NotFound(f"There is no background task {task_id!r}.", path)
+            raise NotFound(f"There is no background task {short(task_id)}.", path)
         return found
 
     @classmethod

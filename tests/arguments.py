@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+from graphook.clock import now
 from tests.tenant import Tenant
 
 Path = tuple[str | int, ...]
@@ -38,6 +40,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     attempt_filter = {"status": "SUCCESS", "statusCodeClass": "CODE_2XX", "endpointId": endpoint["id"], **message_filter}
     of_message = {**in_app, "messageId": message["id"]}
     of_endpoint = {**in_app, "endpointId": endpoint["id"]}
+    period = {"since": (now() - timedelta(days=1)).isoformat(), "until": now().isoformat()}
     attempt = {**of_message, "id": f"atmpt_{NOBODY}"}
     return {
         "Application": {"id": app["id"]},
@@ -80,6 +83,22 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "MessageAttempts": {**of_message, "endpointId": None, **page, "filter": attempt_filter},
         "MessageAttemptExpungeContent": attempt,
         "MessageAttemptResend": {**of_message, "endpointId": endpoint["id"], "idempotencyKey": None},
+        "EndpointRecover": {**of_endpoint, "input": period, "idempotencyKey": None},
+        "EndpointReplayMissing": {**of_endpoint, "input": period, "idempotencyKey": None},
+        "EndpointBulkReplay": {
+            **of_endpoint,
+            "input": {
+                **period,
+                "eventTypes": ["a.b"],
+                "channel": "c",
+                "tag": "t",
+                "status": "SUCCESS",
+                "statusCodeClass": "CODE_2XX",
+            },
+            "idempotencyKey": None,
+        },
+        "BackgroundTask": {"id": f"qtask_{NOBODY}"},
+        "BackgroundTasks": {**page, "order": "ASCENDING", "status": None, "task": None},
         "Node": {"id": app["id"]},
         "Nodes": {"ids": [app["id"], endpoint["id"]]},
     }

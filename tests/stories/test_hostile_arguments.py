@@ -16,7 +16,7 @@ from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Refused, Tenant
 
-SUBSCRIPTIONS = {"WatchMessageAttempts", "MessageStatus"}
+SUBSCRIPTIONS = {"WatchMessageAttempts", "MessageStatus", "WatchBackgroundTask"}
 HOSTILE: list[Any] = [
     "a\x00b", "x" * 100_000, f"msg_{NOBODY}", "0001-01-01T00:00:00+14:00", 2**63, -1, None, {"\x00": "\x00"}, json.loads("[" * 99 + "]" * 99),
 ]  # fmt: skip
