@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
+    retention_days: int = Field(
+        90, ge=0, le=36_500, description="Days that messages, deliveries and attempts are kept once they are final; 0 for ever."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines to write.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 

@@ -65,10 +65,10 @@ LEASE = Statement(
 BODIES = Statement(
     postgresql="""
         SELECT m.id, m.event_type, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
-        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at""",
+        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at WHERE c.expires_at > graphook_now()""",
     sqlite="""
         SELECT m.id, m.event_type, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
-        JOIN message_content c ON c.message_id = m.id""",
+        JOIN message_content c ON c.message_id = m.id WHERE c.expires_at > graphook_now()""",
 )
 
 # (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it;

@@ -122,10 +122,11 @@ EXPUNGE_CONTENT = Statement(
     sqlite="DELETE FROM message_content WHERE message_id = ?1 AND expires_at = ?2",
 )
 
+# PostgreSQL drops expired content by the week, unreadable meanwhile; the default partition is never dropped.
 DELETE_EXPIRED_CONTENT = Statement(
     postgresql="""
-        DELETE FROM message_content WHERE (message_id, expires_at) IN (
-            SELECT message_id, expires_at FROM message_content WHERE expires_at <= graphook_now() ORDER BY expires_at LIMIT $1
+        DELETE FROM message_content_default WHERE (message_id, expires_at) IN (
+            SELECT message_id, expires_at FROM message_content_default WHERE expires_at <= graphook_now() ORDER BY expires_at LIMIT $1
             FOR UPDATE SKIP LOCKED) RETURNING message_id""",
     sqlite="""
         DELETE FROM message_content WHERE message_id IN (

@@ -51,6 +51,5 @@ async def migrate(database_url: str) -> list[str]:
         names = await _missing(executor)
         if names:
             await executor.migrate([MigrationTarget("models", "__latest__")])
-        async with database.transaction() as session:
-            await partitions.ensure(session)
+        await partitions.ensure()
     return names

@@ -1,12 +1,19 @@
-"""The partitions of PostgreSQL's time-ordered tables: one a week, made ahead of time; retention drops them whole.
+"""The partitions of PostgreSQL's time-ordered tables: one a week, made ahead of time and dropped whole when all in them is past.
 
 A week keeps their number near fourteen over the longest payload retention, which keeps planning cheap for statements that cannot be pruned.
+
+What no partition is there for, because nobody made any for weeks or a clock is wrong, goes to the table's default partition. Nothing is lost
+there, but PostgreSQL refuses a new partition whose rows the default one holds: they are moved into it as it is made.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from graphook import database
 from graphook.clock import now, to_us
 from graphook.database import Session
 from graphook.ids import start_id
@@ -15,28 +22,97 @@ WEEK = timedelta(days=7)
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 # Messages are written now; their content expires up to 90 days ahead.
 AHEAD = {"message": 3, "delivery": 3, "attempt": 3, "message_content": 15}
+_KEYS = {"message": "id", "delivery": "message_id", "attempt": "message_id", "message_content": "expires_at"}
+_NAME = re.compile(r"(message|delivery|attempt|message_content)_(\d{8})")
 
 
-async def ensure(session: Session, at: datetime | None = None) -> list[str]:
-    """Make the missing partitions from this week on; answers with their names. Does nothing on SQLite."""
-    if session.dialect == "sqlite":
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One week of a table, named for the Monday it begins with."""
+
+    table: str
+    start: datetime
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}_{self.start:%Y%m%d}"
+
+    @property
+    def end(self) -> datetime:
+        return self.start + WEEK
+
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """The lowest key in it and the lowest above it, as SQL literals."""
+        if self.table == "message_content":
+            return str(to_us(self.start)), str(to_us(self.end))
+        return f"'{start_id('msg_', self.start)}'", f"'{start_id('msg_', self.end)}'"
+
+    def sibling(self, table: str) -> Partition:
+        """The same week of another table."""
+        return Partition(table, self.start)
+
+
+def week_of(at: datetime) -> datetime:
+    """The Monday that the partition of a moment begins with."""
+    return _MONDAY + (at - _MONDAY) // WEEK * WEEK
+
+
+def wanted(at: datetime | None = None) -> list[Partition]:
+    """The partitions there should be, from this week on."""
+    first = week_of(at or now())
+    return sorted(Partition(table, first + n * WEEK) for table, weeks in AHEAD.items() for n in range(weeks))
+
+
+async def existing(session: Session) -> list[Partition]:
+    """The weekly partitions there are, oldest first in each table."""
+    rows = await session.fetch_text(
+        """
+        SELECT child.relname AS name FROM pg_inherits i JOIN pg_class child ON child.oid = i.inhrelid
+        WHERE i.inhparent = ANY(ARRAY['message', 'delivery', 'attempt', 'message_content']::regclass[])"""
+    )
+    found = [match for row in rows if (match := _NAME.fullmatch(row["name"])) is not None]
+    return sorted(Partition(match[1], datetime.strptime(match[2], "%Y%m%d").replace(tzinfo=UTC)) for match in found)
+
+
+async def strays(session: Session) -> Mapping[str, int]:
+    """How many rows each table's default partition holds, counted up to 1,000."""
+    return {
+        table: (await session.fetch_text(f"SELECT count(*) AS n FROM (SELECT 1 FROM {table}_default LIMIT 1000) s"))[0]["n"]
+        for table in AHEAD
+    }
+
+
+async def ensure(at: datetime | None = None) -> list[str]:
+    """Make the missing partitions from this week on, each in a transaction of its own; answers with their names. Does nothing on SQLite."""
+    if database.dialect() == "sqlite":
         return []
-    first = _MONDAY + ((at or now()) - _MONDAY) // WEEK * WEEK
-    wanted = {f"{table}_{first + n * WEEK:%Y%m%d}": (table, first + n * WEEK) for table, weeks in AHEAD.items() for n in range(weeks)}
-    rows = await session.fetch_text("SELECT relname FROM pg_class WHERE relname = ANY($1::text[])", list(wanted))
-    missing = sorted(set(wanted) - {row["relname"] for row in rows})
-    if missing:
-        # Two processes may notice at the same time; the second waits, then finds them made.
-        await session.fetch_text("SELECT pg_advisory_xact_lock(hashtext('graphook_partitions'))")
-        for name in missing:
-            table, start = wanted[name]
-            low, high = _bounds(table, start)
-            fill = " WITH (fillfactor = 70)" if table == "delivery" else ""
-            await session.fetch_text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ({low}) TO ({high}){fill}")
-    return missing
+    async with database.read() as session:
+        there = set(await existing(session))
+    made = []
+    for partition in wanted(at):
+        if partition not in there:
+            async with database.transaction() as session:
+                if await _make(session, partition):
+                    made.append(partition.name)
+    return made
 
 
-def _bounds(table: str, start: datetime) -> tuple[str, str]:
-    if table == "message_content":
-        return str(to_us(start)), str(to_us(start + WEEK))
-    return f"'{start_id('msg_', start)}'", f"'{start_id('msg_', start + WEEK)}'"
+async def _make(session: Session, partition: Partition) -> bool:
+    # Two processes may notice at the same time; the second waits, then finds it made.
+    await session.fetch_text("SELECT pg_advisory_xact_lock(hashtext('graphook_partitions'))")
+    if (await session.fetch_text("SELECT to_regclass($1) IS NOT NULL AS made", partition.name))[0]["made"]:
+        return False
+    table, name, (low, high) = partition.table, partition.name, partition.bounds
+    fill = " WITH (fillfactor = 70)" if table == "delivery" else ""
+    # Attaching locks the default partition alone, where creating a partition of the table would lock all of it.
+    await session.fetch_text(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
+    await session.fetch_text("SET LOCAL statement_timeout = '60s'")
+    await session.fetch_text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL){fill}")
+    await session.fetch_text(
+        f"""
+        WITH moved AS (DELETE FROM {table}_default WHERE {_KEYS[table]} >= {low} AND {_KEYS[table]} < {high} RETURNING *)
+        INSERT INTO {name} SELECT * FROM moved"""
+    )
+    await session.fetch_text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})")
+    return True

@@ -237,7 +237,7 @@ class Engine:
         found = await delivery.lanes(self._scan_after, SCAN)
         self._scan_after = found[-1] if len(found) == SCAN else ""
         self._add_lanes(lane for lane in found if lane not in self._blocked)
-        if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune() < SCAN:
+        if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
             self._pruned_at = time.monotonic()
 
     async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -1,20 +1,29 @@
-"""Forget what has expired: payloads past their retention and idempotency keys past their day."""
+"""Forget what is past its time: payloads past theirs, idempotency keys past their day, and messages with all that belongs to them."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from graphook import database
-from models import idempotency, partitions
+from graphook.clock import now
+from models import idempotency, partitions, retention
 from models import message_sql as sql
 
 BATCH = 1000
 
 
-async def prune() -> int:
-    """Delete one batch of each kind and keep partitions ahead of time; answers with how many rows went, a full batch meaning there may be more."""
-    async with database.transaction() as session:
-        await partitions.ensure(session)
+async def prune(retention_days: int) -> int:
+    """Keep partitions ahead of time, drop those that are past, and delete one batch of each kind of row; 0 days keeps messages for ever.
+
+    Answers with the most that went of one kind: a full batch means that there may be more.
+    """
+    at = now()
+    before = at - timedelta(days=retention_days) if retention_days else None
+    await partitions.ensure()
+    await retention.drop_partitions(before, at)
     async with database.transaction() as session:
         contents = await session.fetch(sql.DELETE_EXPIRED_CONTENT, BATCH)
     async with database.transaction() as session:
         keys = await session.fetch(idempotency.DELETE_ALL_EXPIRED, BATCH)
-    return max(len(contents), len(keys))
+    rows = 0 if before is None else await retention.delete_rows(before, BATCH)
+    return max(len(contents), len(keys), rows)

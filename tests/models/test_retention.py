@@ -1,0 +1,285 @@
+"""Retention: what is past goes, what is still to be sent stays, and the partitions are there before they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from graphook import database
+from graphook.clock import now
+from graphook.database import Statement
+from graphook.errors import Conflict
+from models import delivery, partitions, retention
+from models.application import Application
+from models.delivery import State
+from models.message import Message, NewMessage
+from models.partitions import AHEAD, Partition, week_of
+from tests.models import make
+from workers.prune import prune
+
+pytestmark = pytest.mark.usefixtures("db")
+
+OLD = timedelta(days=100)
+TABLES = ("message", "delivery", "attempt", "message_content", "message_key")
+
+
+async def count() -> dict[str, int]:
+    """The number of rows of each table."""
+    async with database.read() as session:
+        return {table: (await session.fetch(Statement.same(f"SELECT count(*) AS n FROM {table}")))[0]["n"] for table in TABLES}
+
+
+async def names(session: Any = None) -> set[str]:
+    async with database.read() as session:
+        return {partition.name for partition in await partitions.existing(session)}
+
+
+async def old_message(app: Application, age: timedelta = OLD, **values: Any) -> str:
+    """A message accepted that long ago, on PostgreSQL in partitions of its week."""
+    await partitions.ensure(now() - age)
+    return await make.message(app, created_at=now() - age, **values)
+
+
+async def deliver(app: Application, endpoint: Any) -> Sequence[delivery.Claim]:
+    """Everything ready for the endpoint, sent and settled; its content may have expired."""
+    claims = await make.claims(endpoint, each=100)
+    await delivery.settle([make.result(claim) for claim in claims])
+    return claims
+
+
+async def test_old_messages_go_with_all_that_belongs_to_them_and_new_ones_stay() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await old_message(app, event_id="again")
+    new = await make.message(app, event_id="other")
+    assert len(await deliver(app, endpoint)) == 2
+    assert await count() == dict.fromkeys(TABLES, 2)
+    with pytest.raises(Conflict):
+        raise (await Message.accept([NewMessage(app.org_id, app.id, "a.b", b"{}", event_id="again")])).outcomes[0]  # type: ignore[misc]
+
+    await prune(90)
+    await prune(90)  # on PostgreSQL the event id goes once the partition is gone
+
+    assert await count() == dict.fromkeys(TABLES, 1)
+    assert (await Message.load(app, new)).event_id == "other"
+    assert await make.message(app, event_id="again"), "the event id is free again"
+
+
+async def test_nothing_that_is_still_to_be_sent_is_dropped_however_old() -> None:
+    """A message is kept in each open state; once its last delivery is final, it goes."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await old_message(app, retention=timedelta(days=120))
+
+    await prune(90)
+    assert (await count())["message"] == 1, "ready"
+    (claim,) = await make.claims(endpoint)
+    await prune(90)
+    assert (await count())["message"] == 1, "leased"
+    await delivery.settle([make.result(claim, State.WAITING, delay=3_600_000_000, status=500)])
+    await prune(90)
+    assert (await count())["message"] == 1, "waiting"
+    await _make_due()
+    (claim,) = await make.claims(endpoint)
+    assert claim.body is not None
+    await delivery.settle([make.result(claim, State.FAILED, status=500)])
+    await delivery.resend(await Message.load(app, message_id), endpoint)
+    await prune(90)
+    assert (await count())["delivery"] == 2, "sent again by hand"
+    await deliver(app, endpoint)
+    await prune(90)
+
+    assert await count() == dict.fromkeys(TABLES, 0)
+
+
+async def _make_due() -> None:
+    async with database.transaction() as session:
+        await session.fetch(Statement.same("UPDATE delivery SET due_at = 0"))
+    await delivery.promote(10)
+
+
+async def test_a_message_whose_endpoints_are_still_paged_through_is_kept() -> None:
+    app = await make.application()
+    message_id = await old_message(app)
+    async with database.transaction() as session:
+        await session.fetch(
+            Statement.same("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')"), message_id, app.id
+        )
+
+    await prune(90)
+
+    assert (await count())["message"] == 1
+
+
+async def test_zero_days_keep_messages_for_ever() -> None:
+    app = await make.application()
+    await old_message(app)
+
+    await prune(0)
+
+    assert (await count())["message"] == 1
+
+
+async def test_a_payload_that_has_expired_is_neither_read_nor_sent() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await old_message(app, timedelta(days=10), retention=timedelta(days=9))
+
+    message = await Message.load(app, message_id)
+    assert await Message.contents([message]) == {}
+    assert [claim.body for claim in await make.claims(endpoint)] == [None]
+
+
+async def test_a_payload_goes_with_its_message_when_that_goes_first() -> None:
+    app = await make.application()
+    await old_message(app, timedelta(days=40), retention=timedelta(days=90))
+
+    await prune(20)
+    await prune(20)
+
+    assert await count() == dict.fromkeys(TABLES, 0)
+
+
+async def test_a_batch_is_bounded_and_says_that_there_is_more() -> None:
+    app = await make.application()
+    batch = [NewMessage(app.org_id, app.id, "a.b", b"{}", created_at=now() - OLD) for _ in range(25)]
+    await Message.accept(batch)  # on PostgreSQL no partition is there: they are in the default one
+
+    assert [await retention.delete_rows(now() - timedelta(days=90), 10) for _ in range(4)] == [10, 10, 5, 0]
+    assert (await count())["message"] == 0
+
+
+@pytest.mark.postgresql_only
+async def test_past_partitions_are_dropped_whole_and_expired_payloads_with_theirs() -> None:
+    app = await make.application()
+    await old_message(app)
+    week = week_of(now() - OLD)
+    old = {Partition(table, week).name for table in ("message", "delivery", "attempt", "message_content")}
+    assert old <= await names()
+
+    await prune(90)
+
+    assert not old & await names()
+    current = {Partition(table, week_of(now())).name for table in AHEAD}
+    assert current <= await names()
+
+
+@pytest.mark.postgresql_only
+async def test_a_partition_in_use_is_dropped_another_time(db: str) -> None:
+    app = await make.application()
+    await old_message(app)
+    name = Partition("message", week_of(now() - OLD)).name
+    reader = await asyncpg.connect(db)
+    try:
+        async with reader.transaction():
+            await reader.fetch(f"SELECT * FROM {name}")
+            await prune(90)
+            assert name in await names()
+        await prune(90)
+        assert name not in await names()
+    finally:
+        await reader.close()
+
+
+@pytest.mark.postgresql_only
+async def test_one_process_at_a_time_forgets(db: str) -> None:
+    app = await make.application()
+    await old_message(app)
+    other = await asyncpg.connect(db)
+    try:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(hashtext('graphook_retention'))")
+            await prune(90)
+            assert (await count())["message"] == 1
+        await prune(90)
+    finally:
+        await other.close()
+
+    assert (await count())["message"] == 0
+
+
+@pytest.mark.postgresql_only
+async def test_a_resend_never_slips_in_between_the_look_and_the_drop() -> None:
+    """While many resend old messages, prune runs: each delivery that was added is either kept or its resend failed."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await old_message(app, retention=timedelta(days=120))
+    await deliver(app, endpoint)
+    message = await Message.load(app, message_id)
+
+    results = await asyncio.gather(*(delivery.resend(message, endpoint) for _ in range(5)), prune(90), return_exceptions=True)
+
+    assert not any(isinstance(result, asyncpg.DeadlockDetectedError) for result in results), results
+    counted = await count()
+    if counted["message"]:
+        assert counted["delivery"] >= 2
+    else:
+        # They came after the message was gone: nothing is sent, and the next run clears them away once they are canceled.
+        assert all(claim.body is None for claim in await make.claims(endpoint, each=10))
+
+
+@pytest.mark.postgresql_only
+async def test_rows_in_the_default_partition_do_not_keep_their_partition_from_being_made() -> None:
+    """Messages of a week that nobody made partitions for: they are moved when it is made, and deliver as ever."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    ahead = now() + timedelta(weeks=30)
+    message_id = await make.message(app, created_at=ahead)
+    async with database.read() as session:
+        assert dict(await partitions.strays(session)) == {"message": 1, "delivery": 1, "attempt": 0, "message_content": 1}
+        ((before,),) = await session.fetch_text("SELECT xid::text FROM message")
+
+    made = await partitions.ensure(ahead)
+    content_week = week_of(ahead + timedelta(days=90))
+    assert f"message_{week_of(ahead):%Y%m%d}" in made
+    assert Partition("message_content", content_week).name in made
+
+    async with database.read() as session:
+        assert set((await partitions.strays(session)).values()) == {0}
+        ((after,),) = await session.fetch_text("SELECT xid::text FROM message")
+    assert after == before, "live cursors still find it in its place"
+    assert [claim.message_id for claim in await deliver(app, endpoint)] == [message_id]
+
+
+@pytest.mark.postgresql_only
+async def test_a_partition_has_the_indexes_and_options_of_its_table() -> None:
+    async with database.read() as session:
+        rows = await session.fetch_text(
+            """
+            SELECT parent.relname AS parent, count(*) FILTER (WHERE i.inhrelid IS NOT NULL) AS attached, count(*) AS indexes
+            FROM pg_inherits p JOIN pg_class parent ON parent.oid = p.inhparent AND parent.relkind = 'p'
+            JOIN pg_index x ON x.indrelid = p.inhrelid LEFT JOIN pg_inherits i ON i.inhrelid = x.indexrelid
+            GROUP BY parent.relname, p.inhrelid"""
+        )
+        expected = {"message": 4, "delivery": 5, "attempt": 5, "message_content": 1}
+        assert {(row["parent"], row["attached"], row["indexes"]) for row in rows} == {(t, n, n) for t, n in expected.items()}
+        ((found,),) = await session.fetch_text(
+            "SELECT reloptions FROM pg_class WHERE relname = $1", Partition("delivery", week_of(now())).name
+        )
+    options: list[str] = list(found)
+    assert options == ["fillfactor=70"]
+
+
+@pytest.mark.postgresql_only
+async def test_two_processes_may_make_partitions_at_once() -> None:
+    at = now() + timedelta(weeks=40)
+    made = await asyncio.gather(*(partitions.ensure(at) for _ in range(3)))
+    flat = [name for names in made for name in names]
+    assert len(flat) == len(set(flat)) == sum(AHEAD.values())
+
+
+async def test_expired_content_of_the_default_partition_goes_in_batches(db: str) -> None:
+    app = await make.application()
+    created = now() - timedelta(days=400)
+    await make.message(app, created_at=created, retention=timedelta(days=1))
+    assert (await count())["message_content"] == 1
+
+    await prune(0)
+
+    counted = await count()
+    assert (counted["message"], counted["message_content"]) == (1, 0)
