@@ -1,4 +1,4 @@
-"""The command line: `graphook serve`, `work`, `migrate`, `token`, `sdl`, `settings` and `doctor`."""
+"""The command line: `graphook serve`, `work`, `migrate`, `token`, `secrets`, `sdl`, `settings` and `doctor`."""
 
 from __future__ import annotations
 
@@ -143,6 +143,16 @@ Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
     )
     revoke.add_argument("id", help="the token's id, from `graphook token list`")
 
+    sealed = _command(commands, "secrets", None, "look after the secrets at rest", "graphook secrets rotate")
+    actions = sealed.add_subparsers(required=True, metavar="ACTION")
+    _command(
+        actions,
+        "rotate",
+        _secrets_rotate,
+        "seal every secret with the first key of GRAPHOOK_SECRET_KEY; may be broken off and repeated",
+        "GRAPHOOK_SECRET_KEY=new,old graphook secrets rotate",
+    )
+
     _command(commands, "sdl", _sdl, "print the GraphQL schema", "graphook sdl > schema.graphql")
     settings = _command(commands, "settings", _settings, "list every setting with its default and meaning", "graphook settings")
     settings.add_argument("--markdown", action="store_true", help="as the table of the documentation")
@@ -268,6 +278,25 @@ def _token_revoke(arguments: argparse.Namespace) -> int:
             return 0
 
     return asyncio.run(revoke())
+
+
+def _secrets_rotate(_: argparse.Namespace) -> int:
+    from models.resealing import Progress, reseal
+
+    async def rotate() -> Progress:
+        async with _prepared():
+            async for progress in reseal():
+                print(f"{progress.rows} rows, {progress.resealed} values sealed anew", flush=True)
+        return progress
+
+    progress = asyncio.run(rotate())
+    if progress.unreadable:
+        print(f"graphook: no key in GRAPHOOK_SECRET_KEY reads {', '.join(progress.unreadable)}; keep every older key", file=sys.stderr)
+        return 1
+    print(
+        "Done: the first key opens everything. Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first."
+    )
+    return 0
 
 
 def _sdl(_: argparse.Namespace) -> int:

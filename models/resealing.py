@@ -1,0 +1,81 @@
+"""Seal every stored secret with the first key of the ring, so that the older keys can be taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from graphook import database
+from graphook.database import Session, Statement
+from graphook.secrets import SecretUnreadable, keyring
+
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A table with sealed columns. A value is bound to its column and row: `<table>.<column>:<id>`."""
+
+    table: str
+    columns: tuple[str, ...]
+
+    def page(self) -> Statement:
+        """The next rows after an id, locked until the transaction ends."""
+        text = f"SELECT id, {', '.join(self.columns)} FROM {self.table} WHERE id > $1 ORDER BY id LIMIT $2"
+        return Statement(postgresql=f"{text} FOR UPDATE", sqlite=Statement.same(text).sqlite)
+
+    def write(self) -> Statement:
+        """Write all sealed columns of the row whose id comes last."""
+        assignments = ", ".join(f"{column} = ${number}" for number, column in enumerate(self.columns, 1))
+        return Statement.same(f"UPDATE {self.table} SET {assignments} WHERE id = ${len(self.columns) + 1}")
+
+
+# Every table that holds sealed values; a test looks for one that is missing.
+SEALED = (Sealed("endpoint", ("headers", "secret", "old_secrets")),)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far it is: rows seen and values sealed anew, and the places of values that no key of the ring reads."""
+
+    rows: int = 0
+    resealed: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+async def reseal() -> AsyncIterator[Progress]:
+    """Go through every sealed value, a transaction per batch; the same progress, brought up to date, after each.
+
+    Safe to repeat and to break off: what is sealed with the first key already is left as it is.
+    """
+    progress = Progress()
+    for sealed in SEALED:
+        after = ""
+        while True:
+            async with database.transaction() as session:
+                rows = await session.fetch(sealed.page(), after, BATCH)
+                for row in rows:
+                    values = {column: row[column] for column in sealed.columns}
+                    await _reseal_row(session, sealed, row["id"], values, progress)
+            progress.rows += len(rows)
+            yield progress
+            if len(rows) < BATCH:
+                break
+            after = rows[-1]["id"]
+
+
+async def _reseal_row(session: Session, sealed: Sealed, row_id: str, values: dict[str, str], progress: Progress) -> None:
+    ring = keyring()
+    changed = 0
+    for column, value in values.items():
+        if not ring.needs_rotation(value):
+            continue
+        context = f"{sealed.table}.{column}:{row_id}"
+        try:
+            values[column] = ring.encrypt(ring.decrypt(value, context), context)
+            changed += 1
+        except SecretUnreadable:
+            progress.unreadable.append(context)
+    if changed:
+        await session.fetch(sealed.write(), *values.values(), row_id)
+        progress.resealed += changed

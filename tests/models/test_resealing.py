@@ -1,0 +1,119 @@
+"""Rotating the keys of secrets at rest: everything stays readable, and the older keys are needed no more."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphook import database, secrets
+from graphook.database import Statement
+from graphook.secrets import KeyRing, SecretUnreadable
+from models import resealing
+from models.endpoint import Endpoint
+from models.resealing import Progress, reseal
+from tests.deployment import SECRET_KEY, Process, environment_of
+from tests.models import make
+
+pytestmark = pytest.mark.usefixtures("db")
+
+NEW_KEY = "the-next-key-for-tests-which-is-long-enough"
+
+
+async def finish() -> Progress:
+    async for progress in reseal():
+        last = progress
+    return last
+
+
+async def test_after_rotation_the_old_key_is_needed_no_more() -> None:
+    app = await make.application()
+    endpoints = [await make.endpoint(app) for _ in range(3)]
+    for endpoint in endpoints:
+        await endpoint.set_headers({"x-api-key": endpoint.id})
+    await endpoints[0].rotate_secret()
+    before = [endpoint.secret_text() for endpoint in endpoints]
+
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+    progress = await finish()
+    secrets.install(KeyRing([NEW_KEY]))
+
+    assert (progress.rows, progress.resealed, progress.unreadable) == (3, 9, [])
+    found = [await Endpoint.get(id=endpoint.id) for endpoint in endpoints]
+    assert [endpoint.secret_text() for endpoint in found] == before
+    assert [endpoint.header_map() for endpoint in found] == [{"x-api-key": endpoint.id} for endpoint in endpoints]
+    await found[0].rotate_secret()  # reads its old secrets
+
+
+async def test_rotating_again_changes_nothing() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+    await finish()
+    await endpoint.refresh_from_db()
+    sealed = endpoint.secret
+
+    progress = await finish()
+
+    await endpoint.refresh_from_db()
+    assert (progress.rows, progress.resealed, endpoint.secret) == (1, 0, sealed)
+
+
+async def test_rotation_that_is_broken_off_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resealing, "BATCH", 2)
+    app = await make.application()
+    for _ in range(5):
+        await make.endpoint(app)
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+
+    async for progress in reseal():
+        assert (progress.rows, progress.resealed) == (2, 6)
+        break
+
+    assert (await finish()).resealed == 9
+
+
+async def test_a_value_that_no_key_reads_is_named_and_left_alone() -> None:
+    app = await make.application()
+    broken, whole = await make.endpoint(app), await make.endpoint(app)
+    async with database.transaction() as session:
+        sql = Statement.same("UPDATE endpoint SET secret = $1 WHERE id = $2")
+        await session.fetch(sql, whole.secret, broken.id)  # a value of another row
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+
+    progress = await finish()
+
+    assert progress.unreadable == [f"endpoint.secret:{broken.id}"]
+    assert progress.resealed == 5
+    await broken.refresh_from_db()
+    assert broken.secret == whole.secret
+    with pytest.raises(SecretUnreadable):
+        broken.secret_text()
+
+
+async def test_the_command_tells_how_far_it_is_and_what_to_do_next(db: str) -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    command = [sys.executable, "-m", "graphook.cli", "secrets", "rotate"]
+    rotated = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY=f"{NEW_KEY},{SECRET_KEY}"))
+    assert await asyncio.to_thread(rotated.popen.wait, 60) == 0, rotated.output
+    rotated.stop()
+    assert rotated.lines[0] == "1 rows, 3 values sealed anew"
+    assert rotated.lines[1].startswith("Done")
+
+    refused = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY="quite-another-key-for-tests-that-opens-nothing"))
+    assert await asyncio.to_thread(refused.popen.wait, 60) == 1
+    refused.stop()
+    assert "keep every older key" in refused.output
+
+
+def test_every_place_where_something_is_sealed_is_known() -> None:
+    root = Path(__file__).parent.parent.parent
+    sealing = [path.name for path in sorted((root / "models").glob("*.py")) if re.search(r"keyring\(\)\.encrypt", path.read_text())]
+    assert sealing == [f"{sealed.table}.py" for sealed in resealing.SEALED]
+    for sealed in resealing.SEALED:
+        text = (root / "models" / f"{sealed.table}.py").read_text()
+        assert set(re.findall(r'_seal\([\w.]+, "(\w+)"', text)) == set(sealed.columns)
