@@ -317,8 +317,9 @@ def _settings(arguments: argparse.Namespace) -> int:
 
 def _doctor(_: argparse.Namespace) -> int:
     from graphook.doctor import examine
+    from models.schema_checks import schema_findings
 
-    return asyncio.run(examine())
+    return asyncio.run(examine(schema_findings))
 
 
 if __name__ == "__main__":

@@ -5,50 +5,60 @@ from __future__ import annotations
 import importlib.metadata
 import socket
 import sqlite3
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from graphook.findings import Finding
+from graphook.logs import redact
+from graphook.postgresql_checks import server_findings
 from graphook.settings import Settings
+from graphook.sqlite import PRAGMAS
 
 PACKAGES = ("graphook", "models", "resolvers", "schema", "workers")
-WARN_SKEW, FAIL_SKEW = 2.0, 30.0
+
+# The findings about the tables, which this layer knows nothing of.
+Schema = Callable[[Settings], AsyncIterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    state: Literal["ok", "warn", "fail"]
-    what: str
-    advice: str = ""
-
-
-async def examine() -> int:
+async def examine(schema: Schema) -> int:
     """Print every finding; 1 when something fails, else 0."""
-    settings = Settings.load()
     failed = False
-    async for finding in _findings(settings):
+    async for finding in findings(Settings.load(), schema):
         failed |= finding.state == "fail"
         print(f"{finding.state:4}  {finding.what}" + (f"\n      {finding.advice}" if finding.advice else ""))
     return int(failed)
 
 
-async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]:
+    """Every finding, in the order of what to look at first."""
     yield _package_names()
     yield _secret_key(settings)
+    reachable = settings.embedded and settings.sqlite_path.exists()
     if settings.embedded:
         for finding in _sqlite(settings):
             yield finding
     else:
-        async for finding in _postgresql(settings):
+        try:
+            connection = await asyncpg.connect(settings.database_url, timeout=5)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            advice = "Check GRAPHOOK_DATABASE_URL and that the server runs."
+            yield Finding("fail", redact(f"PostgreSQL cannot be reached: {error}"), advice)
+        else:
+            reachable = True
+            try:
+                async for finding in server_findings(connection, settings.database_pool_size):
+                    yield finding
+            finally:
+                await connection.close()
+    if reachable:
+        async for finding in schema(settings):
             yield finding
-    yield await _redis(settings)
+    async for finding in _redis(settings):
+        yield finding
     yield _dns()
 
 
@@ -82,7 +92,7 @@ def _sqlite(settings: Settings) -> list[Finding]:
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         check = connection.execute("PRAGMA quick_check").fetchone()[0]
     return [
-        Finding("ok", "SQLite journal is WAL; serving sets synchronous=FULL")
+        Finding("ok", f"SQLite journal is WAL; serving sets synchronous={PRAGMAS['synchronous']}")
         if mode == "wal"
         else Finding("fail", f"SQLite journal mode is {mode}", "Serve once with Graphook, which sets WAL."),
         Finding("ok", "SQLite quick_check passes")
@@ -91,49 +101,36 @@ def _sqlite(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _postgresql(settings: Settings) -> AsyncIterator[Finding]:
-    try:
-        connection = await asyncpg.connect(settings.database_url, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        yield Finding("fail", f"PostgreSQL cannot be reached: {error}", "Check GRAPHOOK_DATABASE_URL and that the server runs.")
-        return
-    try:
-        version = connection.get_server_version()
-        yield (
-            Finding("ok", f"PostgreSQL {version.major}.{version.minor}")
-            if version.major >= 15
-            else Finding("fail", f"PostgreSQL {version.major} is too old", "Use PostgreSQL 15 or later.")
-        )
-        for name in ("fsync", "synchronous_commit", "full_page_writes"):
-            value = await connection.fetchval("SELECT current_setting($1)", name)
-            yield (
-                Finding("fail", f"{name} is off: an accepted message may be lost in a crash", f"Set {name} = on in postgresql.conf.")
-                if value == "off"
-                else Finding("ok", f"{name} is {value}")
-            )
-        before = time.time()
-        theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
-        skew = abs(theirs - (before + time.time()) / 2)
-        state: Literal["ok", "warn", "fail"] = "fail" if skew > FAIL_SKEW else "warn" if skew > WARN_SKEW else "ok"
-        yield Finding(state, f"clocks differ by {skew:.2f} s", "" if state == "ok" else "Run a time service (NTP) on every machine.")
-    finally:
-        await connection.close()
-
-
-async def _redis(settings: Settings) -> Finding:
+async def _redis(settings: Settings) -> AsyncIterator[Finding]:
     if settings.redis_url is None:
         text = "no Redis: everything is in one process" if settings.embedded else "no Redis: workers look for work once a second"
-        return Finding("ok", text)
+        yield Finding("ok", text)
+        return
     client = Redis.from_url(settings.redis_url, socket_timeout=3, socket_connect_timeout=3)
     try:
-        version = (await client.info("server"))["redis_version"]
+        info = {**await client.info("server"), **await client.info("memory")}
     except (RedisError, OSError) as error:
-        return Finding("warn", f"Redis cannot be reached: {error}", "Deliveries go on without it, up to a second later.")
+        yield Finding("warn", redact(f"Redis cannot be reached: {error}"), "Deliveries go on without it, up to a second later.")
+        return
     finally:
         await client.aclose()
-    if int(str(version).split(".")[0]) < 7:
-        return Finding("warn", f"Redis {version}", "Redis 7 is what Graphook is tested with.")
-    return Finding("ok", f"Redis {version}")
+    for finding in redis_findings(info):
+        yield finding
+
+
+def redis_findings(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the answers to INFO server and INFO memory say."""
+    version = str(info["redis_version"])
+    if int(version.split(".")[0]) < 7:
+        yield Finding("warn", f"Redis {version}", "Redis 7 is what Graphook is tested with.")
+    else:
+        yield Finding("ok", f"Redis {version}")
+    policy, limit = info.get("maxmemory_policy", "noeviction"), int(info.get("maxmemory", 0))
+    if policy != "noeviction":
+        advice = "Set maxmemory-policy noeviction: an evicted wake-up makes deliveries up to a second later, and nothing says so."
+        yield Finding("warn", f"Redis evicts ({policy}, maxmemory {limit})", advice)
+    else:
+        yield Finding("ok", "Redis evicts nothing")
 
 
 def _dns() -> Finding:

@@ -1,0 +1,59 @@
+"""Checks of the tables: migrations that are missing, and partitions that are not there before they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from graphook import database
+from graphook.clock import now
+from graphook.errors import Unavailable
+from graphook.findings import Finding
+from graphook.settings import Settings
+from models import partitions
+from models.migrate import pending
+from models.partitions import Partition
+
+
+async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Every finding about the tables of a database that can be reached."""
+    try:
+        missing = await pending(settings.database_url)
+    except Unavailable as error:
+        yield Finding("fail", f"the schema cannot be read: {error}", "Check the rights of the database's user.")
+        return
+    yield migration_finding(missing)
+    if settings.embedded or missing:
+        return
+    await database.connect(settings.database_url)
+    try:
+        async with database.read() as session:
+            there, strays = await partitions.existing(session), await partitions.strays(session)
+    finally:
+        await database.disconnect()
+    for finding in partition_findings(there, strays):
+        yield finding
+
+
+def migration_finding(missing: Sequence[str]) -> Finding:
+    """Whether the schema is the newest."""
+    if missing:
+        return Finding("fail", f"the database lacks the migrations {', '.join(missing)}", "Run `graphook migrate`.")
+    return Finding("ok", "the schema is the newest")
+
+
+def partition_findings(there: Sequence[Partition], strays: Mapping[str, int]) -> Iterator[Finding]:
+    """Whether this week and the next have their partitions, and what fell outside of all."""
+    soon = now() + timedelta(weeks=1)
+    lacking = sorted(p.name for p in set(partitions.wanted()) - set(there) if p.start <= soon)
+    if lacking:
+        yield Finding("warn", f"there are no partitions {', '.join(lacking)}", "A worker makes them every minute: see that one runs.")
+    else:
+        yield Finding("ok", "the partitions of this week and the next are there")
+    astray = {table: count for table, count in strays.items() if count}
+    if astray:
+        listed = ", ".join(f"{table} ({'1000 or more' if count >= 1000 else count} rows)" for table, count in astray.items())
+        advice = "Nothing is lost: rows move when their partition is made. See that a worker runs and that the clocks are right."
+        yield Finding("warn", f"default partitions hold rows: {listed}", advice)
+    else:
+        yield Finding("ok", "the default partitions are empty")

@@ -1,0 +1,196 @@
+"""Every finding of the doctor, seen in a healthy installation and in a sick one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from graphook import postgresql_checks as checks
+from graphook.clock import now
+from graphook.doctor import findings, redis_findings
+from graphook.findings import Finding
+from graphook.settings import Settings
+from models import partitions
+from models.partitions import Partition, week_of
+from models.schema_checks import migration_finding, partition_findings, schema_findings
+from tests.conftest import Backend
+from tests.deployment import SECRET_KEY
+from tests.models import make
+
+HEALTHY = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+
+
+def states(found: Iterable[Finding]) -> list[str]:
+    return [finding.state for finding in found]
+
+
+async def diagnose(**settings: object) -> dict[str, Finding]:
+    """What is found, by what it says."""
+    return {finding.what: finding async for finding in findings(Settings.load(secret_key=(SECRET_KEY,), **settings), schema_findings)}
+
+
+def unhealthy(found: dict[str, Finding]) -> list[str]:
+    # Whether names resolve is the machine's affair.
+    return [what for what, finding in found.items() if finding.state != "ok" and "names do not resolve" not in what]
+
+
+async def test_a_fresh_installation_is_healthy(db: str, backend: Backend) -> None:
+    found = await diagnose(database_url=db, redis_url=backend.redis_url)
+
+    # The test server is not durable, and says so.
+    assert {what.split(" ")[0] for what in unhealthy(found)} <= {"fsync", "full_page_writes"}
+    assert "the schema is the newest" in found
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_each_durability_setting_that_is_off_fails(name: str) -> None:
+    assert states(checks.durability_findings(HEALTHY)) == ["ok", "ok", "ok"]
+    (failed,) = [finding for finding in checks.durability_findings({**HEALTHY, name: "off"}) if finding.state != "ok"]
+    assert failed.state == "fail"
+    assert failed.what.startswith(f"{name} is off: ")
+    assert f"Set {name} = on" in failed.advice
+
+
+@pytest.mark.postgresql_only
+async def test_commits_that_do_not_wait_for_the_disk_are_found_in_a_real_database(db: str, backend: Backend) -> None:
+    name = db.rpartition("/")[2]
+    assert "synchronous_commit is on" in await diagnose(database_url=db)
+
+    await backend.admin(f"ALTER DATABASE {name} SET synchronous_commit = off")
+
+    found = await diagnose(database_url=db)
+    assert any(what.startswith("synchronous_commit is off") and finding.state == "fail" for what, finding in found.items())
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.1, "ok"), (-1.9, "ok"), (2.1, "warn"), (-2.1, "warn"), (31.0, "fail"), (-31.0, "fail")])
+def test_clocks_that_differ_are_found(seconds: float, state: str) -> None:
+    assert checks.skew_finding(seconds).state == state
+
+
+@pytest.mark.parametrize(("available", "state"), [(97, "ok"), (24, "ok"), (23, "warn"), (12, "warn"), (11, "fail")])
+def test_a_pool_that_does_not_fit_the_server_is_found(available: int, state: str) -> None:
+    assert checks.pool_finding(10, available).state == state
+
+
+def test_an_old_server_is_found() -> None:
+    assert checks.version_finding(15, 1).state == "ok"
+    assert checks.version_finding(14, 9).state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "said"),
+    [
+        ("prepared", 0.0, "COMMIT PREPARED 'x'"),
+        ("writing", 11.0, "Keep writing transactions short"),
+        ("reading", 601.0, "vacuum"),
+        ("writing", 9.0, None),
+        ("reading", 599.0, None),
+    ],
+)
+def test_transactions_that_others_wait_for_are_found(kind: str, seconds: float, said: str | None) -> None:
+    (found,) = checks.transaction_findings([{"kind": kind, "who": "'x'", "seconds": seconds}])
+    assert found.state == ("ok" if said is None else "warn")
+    assert said is None or said in f"{found.what} {found.advice}"
+
+
+@pytest.mark.postgresql_only
+async def test_a_long_writing_transaction_is_found_in_a_real_database(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LONG_WRITING", -1.0)
+    writer = await asyncpg.connect(db)
+    try:
+        async with writer.transaction():
+            pid = await writer.fetchval("SELECT pg_backend_pid() FROM pg_current_xact_id()")
+            found = await diagnose(database_url=db)
+            assert any(what.startswith(f"process {pid} writes in one transaction") for what in found)
+        found = await diagnose(database_url=db)
+        assert not any(what.startswith(f"process {pid} ") for what in found)
+    finally:
+        await writer.close()
+
+
+def test_redis_that_evicts_or_is_old_is_found() -> None:
+    assert states(redis_findings({"redis_version": "7.4.1", "maxmemory_policy": "noeviction", "maxmemory": 0})) == ["ok", "ok"]
+    assert states(redis_findings({"redis_version": "6.2.0", "maxmemory_policy": "allkeys-lru", "maxmemory": 1})) == ["warn", "warn"]
+
+
+async def test_redis_that_cannot_be_reached_is_found(db: str) -> None:
+    found = await diagnose(database_url=db, redis_url="redis://:hidden@127.0.0.1:1/0")
+    (what,) = [what for what in found if what.startswith("Redis cannot be reached")]
+    assert found[what].state == "warn"
+    assert "hidden" not in what
+
+
+async def test_a_database_that_cannot_be_reached_is_found() -> None:
+    found = await diagnose(database_url="postgresql://someone:hidden@127.0.0.1:1/none")
+    assert any(what.startswith("PostgreSQL cannot be reached") and finding.state == "fail" for what, finding in found.items())
+    assert not any("hidden" in what for what in found)
+
+
+async def test_a_schema_that_lacks_migrations_is_found(empty: str) -> None:
+    found = await diagnose(database_url=empty)
+    (what,) = [what for what in found if what.startswith("the database lacks the migrations 0001_initial")]
+    assert (found[what].state, found[what].advice) == ("fail", "Run `graphook migrate`.")
+    assert migration_finding([]).state == "ok"
+
+
+@pytest.fixture
+async def empty(backend: Backend, tmp_path: Path) -> AsyncIterator[str]:
+    """A database without tables."""
+    if backend.admin_url is None:
+        sqlite3.connect(tmp_path / "empty.sqlite3").close()
+        yield f"sqlite://{tmp_path}/empty.sqlite3"
+        return
+    url = await backend.fresh_database()
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
+    yield url
+    await backend.drop(url)
+
+
+@pytest.mark.sqlite_only
+async def test_a_sqlite_file_without_a_write_ahead_log_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "g.sqlite3"
+    missing = await diagnose(database_url=f"sqlite://{path}")
+    assert any(what.startswith("there is no database") and finding.state == "warn" for what, finding in missing.items())
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    found = await diagnose(database_url=f"sqlite://{path}")
+    assert found["SQLite journal mode is delete"].state == "fail"
+
+
+@pytest.mark.postgresql_only
+async def test_partitions_that_are_missing_or_passed_by_are_found_in_a_real_database(db: str) -> None:
+    app = await make.application()
+    gone = Partition("attempt", week_of(now()) + timedelta(weeks=1)).name
+    connection = await asyncpg.connect(db)
+    try:
+        await connection.execute(f"DROP TABLE {gone}")
+    finally:
+        await connection.close()
+    await make.message(app, created_at=now() + timedelta(weeks=20))
+
+    found = await diagnose(database_url=db)
+
+    assert found[f"there are no partitions {gone}"].state == "warn"
+    (astray,) = [what for what in found if what.startswith("default partitions hold rows")]
+    assert "message (1 rows)" in astray
+
+
+def test_partitions_that_are_all_there_are_well() -> None:
+    assert states(partition_findings(partitions.wanted(), {"message": 0})) == ["ok", "ok"]
+    assert states(partition_findings([], {"message": 1000})) == ["warn", "warn"]
+
+
+async def test_a_missing_secret_key_is_found() -> None:
+    url = "postgresql://127.0.0.1:1/none"
+    found = [finding async for finding in findings(Settings.load(database_url=url), schema_findings)]
+    assert "fail" in [finding.state for finding in found if finding.what == "no secret key"]
