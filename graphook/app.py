@@ -12,11 +12,13 @@ from typing import Any
 import dramatiq
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from graphook import database
+from graphook import __version__, database, metrics, tracing
+from graphook.access import Access
 from graphook.auth import Caller
 from graphook.batch import Batcher
 from graphook.broker import Waker, create_broker
@@ -40,6 +42,7 @@ from schema.context import Context, Services
 from workers.deliver import DELIVER, register_deliver
 from workers.engine import Engine
 from workers.running import start_workers
+from workers.sample import sampled
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
             Route("/readyz", ready),
         ],
         lifespan=lifespan,
+        middleware=[Middleware(Access, every=settings.access_log)],
     )
     return app
 
@@ -87,6 +91,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
     if settings.embedded:
         await migrate(settings.database_url)
     async with AsyncExitStack() as stack:
+        stack.enter_context(tracing.traced(settings.tracing))
         await stack.enter_async_context(opened(settings, exclusive=True))
         bus = create_bus(settings.database_url, settings.redis_url)
         attempts = Feed(AttemptSource())
@@ -100,6 +105,10 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             engine = await start_workers(settings, bus, stack, owns_database=settings.embedded)
             if settings.redis_url is None:
                 _consume(broker, engine, stack)
+        metrics.watch(subscribers=lambda: attempts.subscribers)
+        await stack.enter_async_context(sampled(settings, backlog=worker))
+        log.info("the API is ready", extra={"version": __version__, "engine": worker})
+        stack.callback(log.info, "the API stops")
         yield Services(
             settings=settings,
             policy=settings.ssrf_policy(),
@@ -122,7 +131,9 @@ def _authenticator() -> Authenticate:
 
 def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:
     async def flush(batch: Sequence[NewMessage]) -> Sequence[Accepted | Exception]:
-        accepted = await Message.accept(batch)
+        with metrics.accepting(len(batch)), tracing.batch("accept", (message.traceparent for message in batch), len(batch)):
+            accepted = await Message.accept(batch)
+        metrics.accepted(sum(isinstance(outcome, Accepted) and not outcome.replayed for outcome in accepted.outcomes))
         waker.wake(DELIVER, accepted.endpoint_ids)
         return accepted.outcomes
 

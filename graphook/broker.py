@@ -14,6 +14,8 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
 
+from graphook import metrics
+
 log = logging.getLogger(__name__)
 
 QUEUE = "graphook"
@@ -89,6 +91,7 @@ class Waker:
                     )
             self._failing = False
         except Exception as error:
+            metrics.wake_failed()
             # The database has the deliveries; say once that wake-ups are not getting through.
             if not self._failing:
                 log.warning("wake-ups do not get through, workers look once a second: %s", error)

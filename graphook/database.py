@@ -118,6 +118,15 @@ def _client() -> Any:
     return Tortoise.get_connection("default")
 
 
+def connections() -> tuple[int, int]:
+    """How many connections of the pool are in use, and how many idle. Thread-safe; (0, 0) without a pool."""
+    pool = getattr(_client(), "_pool", None)
+    if not isinstance(pool, asyncpg.Pool):
+        return 0, 0
+    idle = pool.get_idle_size()
+    return pool.get_size() - idle, idle
+
+
 def dialect() -> Dialect:
     """The dialect of the connected database."""
     return "sqlite" if _client().capabilities.dialect == "sqlite" else "postgresql"

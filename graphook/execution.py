@@ -6,8 +6,9 @@ extensions do is done here in a row; streams and sockets go through Strawberry, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from inspect import isawaitable
+from time import perf_counter
 from typing import Any
 
 from strawberry import Schema
@@ -18,8 +19,9 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from graphook.documents import Rules, documents
-from graphook.graphql_extensions import TimeLimit, limited, shown
+from graphook import metrics, tracing
+from graphook.documents import Document, Rules, documents
+from graphook.graphql_extensions import TimeLimit, limited, outcome, shown
 from graphql import GraphQLError, execute, specified_rules
 
 
@@ -44,12 +46,13 @@ class Execution:
         extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
         """The result of an operation, its errors as a client may know them. Raises as Strawberry's `execute` does for what is not executed."""
+        began = perf_counter()
         if not query:
             raise MissingQueryError
         try:
             document = documents.get(self._core, query)
         except GraphQLError as error:
-            return ExecutionResult(data=None, errors=shown([error]))
+            return _refused("none", [error], began)
         operation = document.operation(operation_name)
         if operation is None:
             raise CannotGetOperationTypeError(operation_name)
@@ -58,7 +61,23 @@ class Execution:
             raise InvalidOperationTypeError(kind)
         refusals = document.refusals(self._core, self._rules, variables, operation_name)
         if refusals:
-            return ExecutionResult(data=None, errors=shown(refusals))
+            return _refused(kind.value, refusals, began)
+        name = operation.name.value if operation.name else None
+        with tracing.operation(kind.value, name, getattr(context, "headers", {})) as span:
+            found = await self._execute(document, variables, operation_name, context, extensions)
+            code = outcome(found.errors)
+            tracing.ended(span, code)
+        metrics.operation_ended(kind.value, code, perf_counter() - began)
+        return found
+
+    async def _execute(
+        self,
+        document: Document,
+        variables: dict[str, Any] | None,
+        operation_name: str | None,
+        context: Any,
+        extensions: dict[str, Any] | None,
+    ) -> ExecutionResult:
         try:
             async with limited(self._seconds):
                 result: Any = execute(
@@ -76,3 +95,9 @@ class Execution:
         except GraphQLError as error:
             return ExecutionResult(data=None, errors=shown([error]))
         return ExecutionResult(data=result.data, errors=shown(result.errors) if result.errors else None)
+
+
+def _refused(kind: str, errors: Sequence[GraphQLError], began: float) -> ExecutionResult:
+    told = shown(errors)
+    metrics.operation_ended(kind, outcome(told), perf_counter() - began)
+    return ExecutionResult(data=None, errors=told)

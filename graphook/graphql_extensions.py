@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import strawberry
@@ -17,6 +17,8 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
+from graphook import metrics, tracing
+from graphook.access import request_id
 from graphook.database import is_outage
 from graphook.documents import MAX_ERRORS, Document, documents
 from graphook.errors import GraphookError, Unavailable
@@ -79,6 +81,44 @@ async def limited(seconds: float) -> AsyncIterator[None]:
         raise GraphQLError(f"The operation took more than {seconds:g} seconds.", extensions={"code": "TIMEOUT"}) from error
 
 
+class Observed(SchemaExtension):
+    """Measures queries and mutations, and traces those that run where tracing is on. Outermost: it sees what the client is told."""
+
+    def on_operation(self) -> Iterator[None]:
+        began = perf_counter()
+        yield
+        kind = self._kind()
+        if kind is not None:
+            metrics.operation_ended(kind, outcome(self._errors()), perf_counter() - began)
+
+    def on_execute(self) -> Iterator[None]:
+        kind = self._kind()
+        if kind is None:
+            yield
+            return
+        context = self.execution_context
+        with tracing.operation(kind, context.operation_name, getattr(context.context, "headers", {})) as span:
+            yield
+            tracing.ended(span, outcome(self._errors()))
+
+    def _kind(self) -> str | None:
+        # A subscription runs in many steps, in whichever task asks for the next: no time is its duration, and no span the current one of all.
+        try:
+            kind = self.execution_context.operation_type
+        except (CannotGetOperationTypeError, RuntimeError):
+            return None
+        return None if kind is OperationType.SUBSCRIPTION else kind.value
+
+    def _errors(self) -> Sequence[GraphQLError]:
+        context = self.execution_context
+        return getattr(context.result, "errors", None) or context.pre_execution_errors or ()
+
+
+def outcome(errors: Sequence[GraphQLError] | None) -> str:
+    """The code of the first error, OK when there is none."""
+    return str((errors[0].extensions or {}).get("code", "UNKNOWN")) if errors else "OK"
+
+
 _NOT_RUNNABLE = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
 
 
@@ -114,9 +154,9 @@ def _shown(error: GraphQLError) -> GraphQLError:
 
 def fault_of_ours(fault: BaseException, where: object) -> dict[str, Any]:
     """Log a fault with its traceback; the `extensions` of the error that stands for it, by which it is found in the log."""
-    request_id = secrets.token_hex(8)
-    log.error("request %s broke at %s", request_id, where, exc_info=fault)
-    return {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
+    name = request_id()
+    log.error("request %s broke at %s", name, where, exc_info=fault, extra={"request_id": name})
+    return {"code": "INTERNAL_SERVER_ERROR", "requestId": name}
 
 
 def _code(error: GraphQLError) -> str:
@@ -158,4 +198,4 @@ class Schema(strawberry.Schema):
         return None
 
 
-EXTENSIONS: list[type[SchemaExtension]] = [ShownErrors, DocumentCache, TimeLimit]
+EXTENSIONS: list[type[SchemaExtension]] = [Observed, ShownErrors, DocumentCache, TimeLimit]

@@ -60,7 +60,7 @@ MakeContext = Callable[[Any, Mapping[str, str]], Any]
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After",
+    "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
 }
 _PREFLIGHT = _CORS | {
     "Access-Control-Allow-Methods": "GET, POST",

@@ -67,6 +67,16 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         90, ge=0, le=36_500, description="Days that messages, deliveries and attempts are kept once they are final; 0 for ever."
     )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address that the metrics are shown on; anyone who reaches it may read them.")
+    tracing: bool = Field(
+        False,
+        description="Export OpenTelemetry traces as OTLP over HTTP, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra `otel`.",
+    )
+    trace_receivers: bool = Field(False, description="Send receivers the traceparent of an attempt, where tracing is on.")
+    access_log: bool = Field(False, description="Log every request, not only those answered with 500 and above.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines to write.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 

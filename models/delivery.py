@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from models.endpoint import Endpoint
 from models.message import Message
 from models.page import Page, PageRequest
 from models.where import Where, page_where
+
+log = logging.getLogger(__name__)
 
 # The third time a process dies while sending a delivery, the delivery is taken out of circulation.
 MAX_INTERRUPTS = 3
@@ -65,6 +68,7 @@ class Claim:
     tries: int
     event_type: str
     body: bytes | None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,8 @@ async def take_back(limit: int) -> tuple[list[str], set[str], int]:
         results = [_interrupted(row) for row in rows]
         await session.write_rows(INSERT, [_attempt(result) for result in results])
         await session.write_rows(sql.SETTLE, [_settlement(result) for result in results])
+    for result in results:
+        _tell_taken_back(result)
     ready = sorted({r.claim.endpoint.id for r in results if r.state is State.READY})
     return ready, {r.claim.app_id for r in results}, len(rows)
 
@@ -323,6 +329,7 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:
         tries=row["tries"],
         event_type=content["event_type"] if content is not None else "",
         body=bytes(content["body"]) if content is not None else None,
+        traceparent=content["traceparent"] if content is not None else None,
     )
 
 
@@ -359,6 +366,14 @@ def _settlement(result: Result) -> tuple[Any, ...]:
         claim.message_id, claim.endpoint.id, claim.run, claim.number, int(result.state), result.delay or 0, int(result.counted), interrupted,
         result.reason,
     )  # fmt: skip
+
+
+def _tell_taken_back(result: Result) -> None:
+    claim = result.claim
+    extra = {"message_id": claim.message_id, "endpoint_id": claim.endpoint.id, "run": claim.run, "state": result.state.name.lower()}
+    log.warning(
+        "the lease of message %s for endpoint %s ran out; it is %s", claim.message_id, claim.endpoint.id, extra["state"], extra=extra
+    )
 
 
 def _interrupted(row: Row) -> Result:

@@ -64,10 +64,10 @@ LEASE = Statement(
 )
 BODIES = Statement(
     postgresql="""
-        SELECT m.id, m.event_type, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
+        SELECT m.id, m.event_type, m.traceparent, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
         JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at WHERE c.expires_at > graphook_now()""",
     sqlite="""
-        SELECT m.id, m.event_type, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
+        SELECT m.id, m.event_type, m.traceparent, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
         JOIN message_content c ON c.message_id = m.id WHERE c.expires_at > graphook_now()""",
 )
 

@@ -43,6 +43,8 @@ class NewMessage:
     key: IdempotencyKey | None = None
     created_at: datetime = field(default_factory=now)
     id: str = ""
+    # The W3C trace context of the request it came with, when that is traced.
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         self.id = self.id or new_id("msg_", self.created_at)
@@ -198,7 +200,12 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
     for _, message, app_id, many_endpoints in sorted(accepted, key=lambda entry: entry[1].id):
         created_at, expires_at = to_us(message.created_at), to_us(message.created_at + message.retention)
         channels, tags = _json(message.channels), _json(message.tags)
-        messages.append((message.id, message.org_id, app_id, message.event_type, message.event_id, channels, tags, created_at, expires_at))
+        messages.append(
+            (
+                message.id, message.org_id, app_id, message.event_type, message.event_id, channels, tags, created_at, expires_at,
+                message.traceparent,
+            )
+        )  # fmt: skip
         contents.append((message.id, expires_at, message.body))
         if many_endpoints:
             paged.append((message.id, app_id))

@@ -26,16 +26,17 @@ TAKE_EVENT_IDS = Statement(
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
 
-# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
+# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
 INSERT_MESSAGES = Statement(
     postgresql="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
-        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])
-          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)""",
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
+        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at, traceparent
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
+                    $10::text[])
+          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)""",
     sqlite="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
 )
 
 # (message_id, expires_at, body)

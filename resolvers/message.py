@@ -9,7 +9,7 @@ from typing import Annotated
 import strawberry
 from strawberry import UNSET
 
-from graphook import strict_json
+from graphook import strict_json, tracing
 from graphook.auth import Scope
 from graphook.errors import GraphookError, InvalidInput, InvalidInputs, NotFound
 from graphook.ids import end_id, start_id
@@ -182,6 +182,7 @@ def _new(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
         channels=data.channels,
         tags=data.tags,
         retention=timedelta(days=data.payload_retention_period),
+        traceparent=tracing.current(),
     )
 
 

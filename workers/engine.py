@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from graphook import metrics
 from graphook.batch import Batcher
 from graphook.errors import Unavailable
 from graphook.ids import new_id
@@ -29,7 +30,7 @@ from models import delivery
 from models.delivery import Claim, Result, State
 from workers.fanout import fan_out_page
 from workers.prune import prune
-from workers.send import GONE, attempt
+from workers.send import GONE, attempt, failure
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class Engine:
         if self._owns_database:
             await self._through_outages(delivery.take_back_all, self.name)
         tick = asyncio.create_task(self._tick_forever())
-        log.info("delivery engine %s is ready", self.name)
+        metrics.watch(in_flight=lambda: len(self._sends))
+        log.info("delivery engine %s is ready", self.name, extra={"engine": self.name})
         try:
             while not self._stopping:
                 if not await self._through_outages(self._claim_once):
@@ -102,6 +104,7 @@ class Engine:
         while self._sends:
             await asyncio.wait(self._sends)
         await self._settle.drain()
+        log.info("delivery engine %s has stopped", self.name, extra={"engine": self.name})
 
     # Claiming
 
@@ -135,6 +138,7 @@ class Engine:
         except BaseException:
             self._add_lanes(wanted)
             raise
+        metrics.claimed(len(claimed.claims), time.monotonic() - since)
         for claim in claimed.claims:
             self._in_flight[claim.endpoint.id] += 1
             task = asyncio.create_task(self._deliver(_Held(claim, since)))
@@ -199,21 +203,24 @@ class Engine:
                 await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
+        began = time.monotonic()
         await delivery.settle(results)
+        metrics.settled(((r.state.name.lower(), failure(r), r.duration_ms) for r in results), time.monotonic() - began)
         self._bus.publish({result.claim.app_id for result in results})
         gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
         exhausted = {r.claim.endpoint.id for r in results if r.state is State.FAILED and not r.claim.run}
         if gone and self._settings.disable_on_gone:
-            self._tell_disabled(await delivery.disable(gone, failing_for_us=None), "it answered 410 Gone")
+            self._tell_disabled(await delivery.disable(gone, failing_for_us=None), "gone", "it answered 410 Gone")
         if exhausted and self._settings.disable_after_hours:
             window = round(self._settings.disable_after_hours * 3600 * 1_000_000)
-            self._tell_disabled(await delivery.disable(exhausted, failing_for_us=window), "every attempt failed for too long")
+            self._tell_disabled(await delivery.disable(exhausted, failing_for_us=window), "failing", "every attempt failed for too long")
         return [None] * len(results)
 
     @staticmethod
-    def _tell_disabled(endpoint_ids: Iterable[str], why: str) -> None:
+    def _tell_disabled(endpoint_ids: Iterable[str], reason: str, why: str) -> None:
         for endpoint_id in endpoint_ids:
-            log.warning("endpoint %s is disabled: %s", endpoint_id, why)
+            metrics.endpoint_disabled(reason)
+            log.warning("endpoint %s is disabled: %s", endpoint_id, why, extra={"endpoint_id": endpoint_id, "reason": reason})
 
     # The tick
 
@@ -229,7 +236,8 @@ class Engine:
             self._add_lanes(lanes)
             if count < SCAN:
                 break
-        lanes, apps, _ = await delivery.take_back(SCAN)
+        lanes, apps, count = await delivery.take_back(SCAN)
+        metrics.leases_taken_back(count)
         self._add_lanes(lanes)
         self._bus.publish(apps)
         while (page := await fan_out_page()) is not None:

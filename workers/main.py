@@ -9,6 +9,7 @@ import dramatiq
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications
 
+from graphook import tracing
 from graphook.broker import create_broker
 from graphook.live import create_bus
 from graphook.logs import configure_logging
@@ -18,6 +19,7 @@ from models.migrate import require_schema
 from workers.deliver import register_deliver
 from workers.engine import Engine
 from workers.running import start_workers
+from workers.sample import sampled
 
 
 class DeliveryEngine(Middleware):
@@ -42,11 +44,13 @@ class DeliveryEngine(Middleware):
     async def _start(self) -> None:
         settings = self._settings
         await require_schema(settings.database_url)
+        self._stack.enter_context(tracing.traced(settings.tracing))
         await self._stack.enter_async_context(opened(settings))
         bus = create_bus(settings.database_url, settings.redis_url)
         await bus.open(None)
         self._stack.push_async_callback(bus.close)
         self._engine = await start_workers(settings, bus, self._stack, owns_database=False)
+        await self._stack.enter_async_context(sampled(settings, backlog=True))
 
 
 def _on_loop(work: Any) -> None:

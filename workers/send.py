@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from graphook import tracing
 from graphook.clock import from_us, now_us
 from graphook.headers import is_sensitive
 from graphook.retry import is_success, next_delay
@@ -24,8 +25,22 @@ async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings)
     custom = open_headers(claim.endpoint.id, claim.endpoint.headers)
     signed = signed_headers(keys, claim.message_id, started_at // 1_000_000, body, style=settings.signature_headers)
     headers = [("Content-Type", "application/json"), ("User-Agent", settings.user_agent), *signed, *custom.items()]
-    outcome = await sender.send(claim.endpoint.url, headers, body)
-    return judge(claim, outcome, started_at, headers, settings)
+    with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
+        if span is not None and settings.trace_receivers and (traceparent := tracing.current()) is not None:
+            headers.append(("traceparent", traceparent))
+        outcome = await sender.send(claim.endpoint.url, headers, body)
+        result = judge(claim, outcome, started_at, headers, settings)
+        if span is not None:
+            span.set_attribute("http.response.status_code", outcome.status_code)
+            tracing.ended(span, failure(result) or "OK")
+    return result
+
+
+def failure(result: Result) -> str:
+    """Why an attempt failed, in one of a few words; empty when it did not."""
+    if result.state is State.SUCCEEDED:
+        return ""
+    return result.error_code or f"http_{result.status_code // 100}xx"
 
 
 def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings) -> Result:

@@ -5,5 +5,5 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0002_deliveries")]
+    dependencies = [("models", "0003_tasks")]
     operations = [ops.RunSQL("CREATE INDEX message_key_by_message ON message_key (message_id)")]
