@@ -1,10 +1,11 @@
 # Everything the project can do. `make help` lists it; every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types migration migrations-check test-sqlite test-postgresql format sdl assets interop clean
+.PHONY: help install demo run test lint types migration migrations-check test-sqlite test-postgresql chaos format sdl assets interop clean
 # The checks are told in their order, and two installations at once would be in each other's way.
 .NOTPARALLEL:
 
 PORT ?= 8000
+SCALE ?= 0.02
 BIN := .venv/bin
 # uv works in .venv, from the lock file only, whose hashes it checks.
 # Inexact: what only development needs stays when `make run` looks after what running needs.
@@ -56,6 +57,9 @@ test-sqlite: .venv/.development ## Run the suite on SQLite and the in-process br
 
 test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redis, started for the run
 	$(BIN)/pytest --backend postgresql
+
+chaos: .venv/.development ## Break everything on purpose and count what is lost (SCALE=1 for the full counts, ROWS="R1 I4" for some)
+	$(BIN)/python -m tests.chaos --scale $(SCALE) $(if $(ROWS),$(ROWS),--write)
 
 format: .venv/.development ## Format the code and mend what lint can
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -1,0 +1,162 @@
+"""A customer's server that writes down each request before it answers, and can misbehave in every way the suite needs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.chaos.ledger import Ledger
+
+DRIP_EVERY = 0.2
+BOMB = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to do with a request: an ordinary answer after some seconds, or something hostile."""
+
+    status: int = 200
+    after: float = 0.0
+    kind: Literal["plain", "hang", "reset", "cut", "drip", "huge", "bomb"] = "plain"
+
+
+# (endpoint name, message id, how many requests for this pair came before) → what to do.
+Plan = Callable[[str, str, int], Answer]
+
+
+@dataclass
+class LedgerReceiver:
+    """Listens on a free port of this machine; an endpoint's name is its path."""
+
+    ledger: Ledger
+    plan: Plan = lambda name, message, earlier: Answer()
+    secrets: dict[str, str] = field(default_factory=dict)
+    # Endpoint name → requests being answered now, and the most there ever were.
+    open: dict[str, int] = field(default_factory=dict)
+    most_open: dict[str, int] = field(default_factory=dict)
+    # When each (message id, endpoint name) came first, by the monotonic clock.
+    first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    arrivals: dict[str, list[float]] = field(default_factory=dict)
+    # Receives without writing down: for showing that the comparison notices.
+    forgetful: bool = False
+    port: int = 0
+    _earlier: dict[tuple[str, str], int] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *lines = head.split("\r\n")[:-2]
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                if not await self._answer(first.split(" ")[1].lstrip("/"), headers, body, writer):
+                    return
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the sender closed its connection
+        finally:
+            writer.close()
+
+    async def _answer(self, name: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Write down and answer one request; whether the connection can be used again."""
+        message = headers.get("webhook-id", "")
+        now = time.monotonic()
+        self.first_seen.setdefault((message, name), now)
+        self.arrivals.setdefault(name, []).append(now)
+        earlier = self._earlier.get((message, name), 0)
+        self._earlier[message, name] = earlier + 1
+        self.open[name] = self.open.get(name, 0) + 1
+        self.most_open[name] = max(self.most_open.get(name, 0), self.open[name])
+        try:
+            answer = self.plan(name, message, earlier)
+            if not self.forgetful:
+                sha256 = hashlib.sha256(body).hexdigest()
+                verified = self._verify(name, headers, body)
+                # What is never answered in full counts as not taken, whatever its status.
+                status = answer.status if answer.kind == "plain" else 0
+                await self.ledger.append(message=message, endpoint=name, status=status, verified=verified, sha256=sha256)
+            if answer.after:
+                await asyncio.sleep(answer.after)
+            return await _misbehave(answer, writer)
+        finally:
+            self.open[name] -= 1
+
+    def _verify(self, name: str, headers: dict[str, str], body: bytes) -> bool:
+        """By an independent library; the time of signing is not judged here, for clocks that are set wrong on purpose."""
+        hook = Webhook(self.secrets[name])
+        try:
+            stamp = int(headers["webhook-timestamp"])
+            from datetime import UTC, datetime
+
+            made = hook.sign(headers["webhook-id"], datetime.fromtimestamp(stamp, UTC), body.decode())
+        except (KeyError, ValueError, WebhookVerificationError):
+            return False
+        return made in headers.get("webhook-signature", "").split(" ")
+
+
+async def _misbehave(answer: Answer, writer: asyncio.StreamWriter) -> bool:
+    match answer.kind:
+        case "plain":
+            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n\r\nok" % answer.status)
+            await writer.drain()
+            return True
+        case "hang":
+            await asyncio.sleep(3600)
+        case "reset":
+            writer.transport.abort()
+        case "cut":
+            writer.write(b"HTTP/1.1 200 Said\r\nContent-Length: 100\r\n\r\nhalf")
+            await writer.drain()
+        case "drip":
+            writer.write(b"HTTP/1.1 500 Said\r\nContent-Length: 100000\r\n\r\n")
+            while True:
+                writer.write(b".")
+                await writer.drain()
+                await asyncio.sleep(DRIP_EVERY)
+        case "huge":
+            writer.write(b"HTTP/1.1 500 Said\r\nContent-Length: 1000000000\r\n\r\n")
+            with suppress(OSError):
+                for _ in range(1000):
+                    writer.write(b"x" * 1_000_000)
+                    await writer.drain()
+        case "bomb":
+            bomb = _bomb()
+            writer.write(b"HTTP/1.1 500 Said\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
+            await writer.drain()
+    return False
+
+
+def _bomb() -> bytes:
+    if not _made:
+        _made.append(gzip.compress(b"\0" * BOMB, 9))
+    return _made[0]
+
+
+_made: list[bytes] = []

@@ -1,0 +1,5 @@
+"""The modules that hold the rows, in the order of the table."""
+
+from tests.chaos import crashes, outages, recording
+
+MODULES = (crashes, outages, recording)
