@@ -43,6 +43,13 @@ _COLUMNS = (
     "id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, response_status_code, response, response_headers, "
     "request_headers, sensitive_headers, error_code, started_at, duration_ms, next_attempt_at"
 )
+# What the claim's own process reports in the end takes the place of "interrupted", whatever became of the delivery meanwhile; its place in
+# the order of commits is new, so that those who follow hear of it.
+_TOLD = "status response_status_code response_headers request_headers sensitive_headers error_code started_at duration_ms".split()
+_CORRECT = f"""
+        ON CONFLICT (message_id, endpoint_id, run, claim) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _TOLD)},
+          response = CASE WHEN attempt.expunged THEN attempt.response ELSE excluded.response END, {{}}
+        WHERE attempt.error_code = 'interrupted' AND excluded.error_code IS DISTINCT FROM 'interrupted'"""
 # The columns in order, with the delay until the next attempt in µs (or null) for the last one.
 INSERT = Statement(
     postgresql=f"""
@@ -53,10 +60,11 @@ INSERT = Statement(
                     $11::int[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::int[], $19::bigint[])
           AS a(id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, code, response, response_headers,
                request_headers, sensitive, error_code, started_at, duration_ms, delay)
-        ON CONFLICT DO NOTHING""",
+        {_CORRECT.format("xid = excluded.xid")}""",
     sqlite=f"""
         INSERT INTO attempt ({_COLUMNS})
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, graphook_now() + ?) ON CONFLICT DO NOTHING""",
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, graphook_now() + ?)
+        {_CORRECT.format("seq = excluded.seq")}""",
 )
 EXPUNGE = Statement(
     postgresql="UPDATE attempt SET response = ''::bytea, expunged = true WHERE message_id = $1 AND id = $2",

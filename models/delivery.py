@@ -136,7 +136,10 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Cla
 
 
 async def settle(results: Sequence[Result]) -> None:
-    """Record a batch of results in one transaction: attempts, delivery states and endpoint health. Safe to repeat."""
+    """Record a batch of results in one transaction: attempts, delivery states and endpoint health. Safe to repeat.
+
+    A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the receiver answered.
+    """
     ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
     async with database.transaction() as session:
         await session.write_rows(INSERT, [_attempt(result) for result in ordered])

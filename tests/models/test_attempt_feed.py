@@ -115,6 +115,25 @@ async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> 
         await stream.aclose()
 
 
+async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_follow(db: str) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    source = AttemptSource()
+    start = await source.head(app.id)
+    (stale,) = await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+    (interrupted,) = (await source.read(app.id, start, 10)).events
+
+    await delivery.settle([make.result(stale)])
+
+    (corrected,) = (await source.read(app.id, interrupted.position, 10)).events
+    assert (corrected.item.id, corrected.item.error_code) == (interrupted.item.id, None)
+    await make.message(app)
+    await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    assert len((await source.read(app.id, corrected.position, 10)).events) == 1
+
+
 async def test_a_cursor_survives_writing_and_reading(db: str) -> None:
     cursors = await Cursors.of_database(7)
 

@@ -83,6 +83,27 @@ async def test_a_failure_of_a_superseded_claim_changes_nothing_and_a_success_sti
     await delivery.settle([make.result(current, State.WAITING, delay=0, status=500)])
     ((row),) = await rows(message_id)
     assert row["state"] == State.SUCCEEDED, "it was taken: no failure may undo that"
+    # The first thing that a stale claim says is what became of its request; nothing it says later is.
+    assert [(a.status, a.error_code, a.response_status_code) for a in await attempts(app.id)] == [(2, None, 500), (2, None, 500)]
+
+
+async def test_a_success_that_comes_after_its_claim_was_taken_back_takes_the_place_of_the_interrupted_attempt() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (stale,) = await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+    (interrupted,) = await attempts(app.id)
+    assert interrupted.error_code == "interrupted"
+
+    await delivery.settle([make.result(stale)])
+
+    ((row),) = await rows(message_id)
+    assert row["state"] == State.SUCCEEDED
+    (attempt,) = await attempts(app.id)
+    assert (attempt.id, attempt.status, attempt.error_code, attempt.response) == (interrupted.id, 0, None, "said")
+    await delivery.take_back(10)
+    assert await attempts(app.id) == [attempt]
 
 
 async def test_a_lease_that_runs_out_is_an_interrupted_attempt_and_uses_up_no_retry() -> None:
