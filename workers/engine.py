@@ -71,6 +71,7 @@ class Engine:
         self._sends: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._stopping = False
+        self._ended = asyncio.Event()
         self._scan_after = ""
         self._pruned_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,11 +97,14 @@ class Engine:
         finally:
             tick.cancel()
             await asyncio.gather(tick, return_exceptions=True)
+            self._ended.set()
 
     async def stop(self) -> None:
         """Claim nothing more; return when what is in flight is recorded."""
         self._stopping = True
         self._awake.set()
+        if self._loop is not None:  # a claim that is being made is still sent
+            await self._ended.wait()
         while self._sends:
             await asyncio.wait(self._sends)
         await self._settle.drain()
