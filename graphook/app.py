@@ -33,6 +33,7 @@ from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened
 from graphook.settings import Settings
 from models.attempt_feed import AttemptSource, Cursors
+from models.backlog import Backlog
 from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 # A batch of creates: messages, and bytes of payload.
 ACCEPT_ITEMS, ACCEPT_BYTES = 500, 4 * 1024 * 1024
+# Bytes of payload that may wait to be written.
+ACCEPT_QUEUE_BYTES = 64 * 1024 * 1024
 
 
 def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Callable[[str | None], None] | None = None) -> Starlette:
@@ -112,7 +115,8 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         yield Services(
             settings=settings,
             policy=settings.ssrf_policy(),
-            accept=_accept_batcher(waker),
+            accept=_accept_batcher(waker, settings.accept_queue),
+            backlog=Backlog(settings.backlog_limit),
             wake=waker.wake,
             attempts=attempts,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
@@ -129,7 +133,7 @@ def _authenticator() -> Authenticate:
     return authenticate
 
 
-def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:
+def _accept_batcher(waker: Waker, queue: int) -> Batcher[NewMessage, Accepted]:
     async def flush(batch: Sequence[NewMessage]) -> Sequence[Accepted | Exception]:
         with metrics.accepting(len(batch)), tracing.batch("accept", (message.traceparent for message in batch), len(batch)):
             accepted = await Message.accept(batch)
@@ -137,7 +141,14 @@ def _accept_batcher(waker: Waker) -> Batcher[NewMessage, Accepted]:
         waker.wake(DELIVER, accepted.endpoint_ids)
         return accepted.outcomes
 
-    return Batcher(flush, max_items=ACCEPT_ITEMS, max_weight=ACCEPT_BYTES, weigh=lambda message: len(message.body))
+    return Batcher(
+        flush,
+        max_items=ACCEPT_ITEMS,
+        max_weight=ACCEPT_BYTES,
+        weigh=lambda message: len(message.body),
+        max_waiting=queue,
+        max_waiting_weight=ACCEPT_QUEUE_BYTES,
+    )
 
 
 def _consume(broker: dramatiq.Broker, engine: Engine, stack: AsyncExitStack) -> None:

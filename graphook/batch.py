@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from graphook.errors import Unavailable
+from graphook.errors import Overloaded, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,6 +27,8 @@ class _Waiting(Generic[Item, Result]):
 class Batcher(Generic[Item, Result]):
     """Collects items and hands them to `flush`, at most `concurrency` flushes at a time. There is no timer.
 
+    While `max_waiting` items (0: any number) or `max_waiting_weight` wait, more are refused with `Overloaded`, several together or not at all.
+
     A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
     item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once.
     """
@@ -39,21 +41,28 @@ class Batcher(Generic[Item, Result]):
         max_weight: int = 0,
         weigh: Callable[[Item], int] = lambda item: 0,
         concurrency: int = 2,
+        max_waiting: int = 0,
+        max_waiting_weight: int = 0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._max_weight = max_weight
         self._weigh = weigh
         self._concurrency = concurrency
+        self._max_waiting = max_waiting
+        self._max_waiting_weight = max_waiting_weight
+        self._waiting_weight = 0
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: Item) -> Result:
-        """The item's result, once its batch is committed. Raises what the flush answered for it."""
+        """The item's result, once its batch is committed. Raises what the flush answered for it, or `Overloaded`."""
+        self._refuse_too_many(1)
         return await self._enqueue(item)
 
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
-        """The results or exceptions of several items, in order."""
+        """The results or exceptions of several items, in order. Raises `Overloaded`."""
+        self._refuse_too_many(len(items))
         return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
 
     async def drain(self) -> None:
@@ -61,10 +70,18 @@ class Batcher(Generic[Item, Result]):
         while self._running:
             await asyncio.wait(self._running)
 
+    def _refuse_too_many(self, count: int) -> None:
+        if self._max_waiting and len(self._queue) + count > max(self._max_waiting, count):
+            raise Overloaded(f"{len(self._queue)} others wait to be written.")
+        if self._max_waiting_weight and self._waiting_weight > self._max_waiting_weight:
+            raise Overloaded(f"{self._waiting_weight} bytes of others wait to be written.")
+
     def _enqueue(self, item: Item) -> asyncio.Future[Result]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
-        self._queue.append(_Waiting(item, self._weigh(item), answer))
+        waiting = _Waiting(item, self._weigh(item), answer)
+        self._queue.append(waiting)
+        self._waiting_weight += waiting.weight
         if len(self._running) < self._concurrency:
             # The task starts on the loop's next turn: whatever is submitted in this one goes with it.
             self._start()
@@ -89,6 +106,7 @@ class Batcher(Generic[Item, Result]):
                 break
             waiting = self._queue.popleft()
             weight += waiting.weight
+            self._waiting_weight -= waiting.weight
             batch.append(waiting)
         if batch:
             await self._settle(batch)

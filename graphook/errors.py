@@ -8,6 +8,7 @@
     ├── Forbidden         FORBIDDEN          the token lacks the scope
     ├── LimitExceeded     LIMIT_EXCEEDED     a documented limit is reached
     ├── Unauthenticated   UNAUTHENTICATED    no token, or one that is unknown, expired or revoked
+    ├── Overloaded        OVERLOADED         too much is waiting (or BACKLOG_FULL: of the caller's own); nothing was accepted
     └── Unavailable       UNAVAILABLE        the database cannot be reached; safe to repeat with the same key
 
 Everything else is a fault of ours: it is logged with a request id and answered as INTERNAL_SERVER_ERROR.
@@ -81,3 +82,14 @@ class Unavailable(GraphookError):
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Overloaded(GraphookError):
+    """More than the service will hold; nothing was accepted. OVERLOADED is everybody's, BACKLOG_FULL the caller's own."""
+
+    code = "OVERLOADED"
+    BACKLOG_FULL = "BACKLOG_FULL"
+
+
+# Code → the HTTP status of an answer that failed for it, and the seconds of its `Retry-After`.
+TRY_AGAIN = {Unavailable.code: (503, 1), Overloaded.code: (503, 1), Overloaded.BACKLOG_FULL: (429, 5)}

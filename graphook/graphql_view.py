@@ -29,7 +29,7 @@ from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.database import is_outage
-from graphook.errors import Unauthenticated, Unavailable
+from graphook.errors import TRY_AGAIN, Unauthenticated, Unavailable
 from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
@@ -302,8 +302,9 @@ class GraphQLView(GraphQL[Any, None]):
         if "data" not in response_data and sub_response.media_type == RESPONSE_JSON:
             status = REQUEST_ERROR_STATUS
         codes = {error.get("extensions", {}).get("code") for error in response_data.get("errors", ())}
-        if Unavailable.code in codes:
-            status, headers = 503, {"Retry-After": "1"}
+        for code, (refused, seconds) in TRY_AGAIN.items():
+            if code in codes:
+                status, headers = refused, {"Retry-After": str(seconds)}
         return Response(self.encode_json(response_data), status, headers=headers, media_type=f"{sub_response.media_type}; charset=utf-8")
 
     # WebSocket

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
     worker_slots: int = Field(256, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
     endpoint_slots: int = Field(32, ge=1, le=1000, description="Deliveries that a process sends to one endpoint at the same time.")
+    accept_queue: int = Field(5000, ge=1, description="Messages that may wait to be written in a process; more are refused with 503.")
+    backlog_limit: int = Field(
+        1_000_000, ge=1, description="Deliveries that an organisation may have ready and unsent; its messages are refused with 429 beyond."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")

@@ -20,6 +20,7 @@ from graphook.ssrf import Policy
 from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
 from models.attempt_feed import Cursors
+from models.backlog import Backlog
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
@@ -41,6 +42,7 @@ class Services:
     settings: Settings
     policy: Policy
     accept: Batcher[NewMessage, Accepted]
+    backlog: Backlog
     wake: Wake
     attempts: Feed[Attempt]
     cursors: Cursors

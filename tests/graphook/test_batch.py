@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from graphook.batch import Batcher
-from graphook.errors import Conflict, Unavailable
+from graphook.errors import Conflict, Overloaded, Unavailable
 
 
 async def test_what_arrives_during_a_flush_goes_with_the_next_one() -> None:
@@ -102,3 +102,25 @@ async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:
     with pytest.raises(asyncio.CancelledError):
         await one
     await batcher.drain()
+
+
+async def test_more_than_may_wait_is_refused_at_once_and_several_together_or_not_at_all() -> None:
+    gate = asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        await gate.wait()
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=1, concurrency=1, max_waiting=3, weigh=lambda n: n, max_waiting_weight=100)
+    waiting = [asyncio.ensure_future(batcher.submit(n)) for n in (1, 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await batcher.submit_all([3, 4])
+    waiting.append(asyncio.ensure_future(batcher.submit(200)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await batcher.submit(5)
+    gate.set()
+
+    assert await asyncio.gather(*waiting) == [1, 2, 200]
+    assert await batcher.submit_all([6, 7, 8, 9]) == [6, 7, 8, 9], "what is more than may wait, alone, is taken all the same"

@@ -1,0 +1,49 @@
+"""How much an organisation has ready and unsent, so that a flood is refused before it is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from graphook import database
+from graphook.database import Statement
+from graphook.errors import Overloaded
+
+# Per endpoint one probe into the index of what is ready; counting ends at the limit.
+READY = Statement.same("""
+    SELECT count(*) AS ready FROM (
+        SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0 WHERE e.org_id = $1 LIMIT $2) counted""")
+COUNT_EVERY = 2.0
+
+
+class Backlog:
+    """Refuses messages of organisations that have `limit` deliveries or more ready and unsent; counts each one's every two seconds at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # Organisation id → when it was counted last, and whether its backlog was full.
+        self._known: dict[str, tuple[float, bool]] = {}
+        self._counting: dict[str, asyncio.Task[bool]] = {}
+
+    async def check(self, org_id: str) -> None:
+        """Raises `Overloaded` (BACKLOG_FULL) when the organisation must wait."""
+        counted_at, full = self._known.get(org_id, (float("-inf"), False))
+        if time.monotonic() - counted_at > COUNT_EVERY:
+            task = self._counting.get(org_id)
+            if task is None:
+                task = self._counting[org_id] = asyncio.create_task(self._count(org_id))
+                task.add_done_callback(lambda _: self._counting.pop(org_id, None))
+            full = await asyncio.shield(task)
+        if full:
+            raise Overloaded(
+                f"{self._limit} deliveries or more of this organisation are ready and unsent; send again when some are done.",
+                code=Overloaded.BACKLOG_FULL,
+            )
+
+    async def _count(self, org_id: str) -> bool:
+        async with database.read() as session:
+            full = int((await session.fetch(READY, org_id, self._limit))[0]["ready"]) >= self._limit
+        if len(self._known) > 10_000:
+            self._known.clear()
+        self._known[org_id] = (time.monotonic(), full)
+        return full
