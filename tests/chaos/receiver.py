@@ -47,6 +47,8 @@ class LedgerReceiver:
     arrivals: dict[str, list[float]] = field(default_factory=dict)
     # Receives without writing down: for showing that the comparison notices.
     forgetful: bool = False
+    # Whether a connection may be used again. Where one breaks that was, a sender may repeat the request without a further attempt.
+    reusable: bool = True
     port: int = 0
     _earlier: dict[tuple[str, str], int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -104,7 +106,7 @@ class LedgerReceiver:
                 await self.ledger.append(message=message, endpoint=name, status=status, verified=verified, sha256=sha256)
             if answer.after:
                 await asyncio.sleep(answer.after)
-            return await _misbehave(answer, writer)
+            return await _misbehave(answer, writer, self.reusable)
         finally:
             self.open[name] -= 1
 
@@ -121,12 +123,13 @@ class LedgerReceiver:
         return made in headers.get("webhook-signature", "").split(" ")
 
 
-async def _misbehave(answer: Answer, writer: asyncio.StreamWriter) -> bool:
+async def _misbehave(answer: Answer, writer: asyncio.StreamWriter, reusable: bool) -> bool:
     match answer.kind:
         case "plain":
-            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n\r\nok" % answer.status)
+            connection = b"" if reusable else b"Connection: close\r\n"
+            writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n%s\r\nok" % (answer.status, connection))
             await writer.drain()
-            return True
+            return reusable
         case "hang":
             await asyncio.sleep(3600)
         case "reset":

@@ -33,7 +33,7 @@ def table(results: Sequence[Result], scale: float, seconds: float) -> str:
         "| Row | What is tried | Result | What was seen |",
         "|---|---|---|---|",
     ]
-    for row in ROWS.values():
+    for row in sorted(ROWS.values(), key=lambda row: (row.id[0] != "R", int(row.id[1:]))):
         result = by_id.get(row.id)
         outcome, detail = (result.outcome, result.detail) if result else ("not run", "left out of this run")
         lines.append(f"| {row.id} | {row.claim} | {outcome} | {_cell(detail)} |")

@@ -19,6 +19,8 @@ from tests.deployment import Process, environment_of
 from tests.servers import free_port
 
 WORKER = "tests.chaos.launcher"
+# Long, because a machine under test is a busy one.
+STARTS_WITHIN = 120.0
 
 
 def family(pid: int) -> list[int]:
@@ -48,7 +50,7 @@ class Member:
         """Return once it serves."""
         await self.launch(**more)
         assert self.process is not None
-        await asyncio.to_thread(self.process.wait_for, self.says)
+        await asyncio.to_thread(self.process.wait_for, self.says, STARTS_WITHIN)
 
     async def launch(self, **more: str) -> None:
         """Start it without waiting."""

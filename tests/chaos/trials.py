@@ -1,5 +1,5 @@
 """The modules that hold the rows, in the order of the table."""
 
-from tests.chaos import crashes, outages, recording
+from tests.chaos import crashes, isolation, load, outages, recording
 
-MODULES = (crashes, outages, recording)
+MODULES = (crashes, outages, recording, isolation, load)
