@@ -47,9 +47,9 @@ def main() -> int:
             result = asyncio.run(run_row(ROWS[name], field))
             results.append(result)
             print(f"    {result.outcome} after {result.seconds:.0f} s: {result.detail}", flush=True)
+            if arguments.write:
+                report.write(results, arguments.scale, time.monotonic() - begin)
     print(report.summary(results, time.monotonic() - begin))
-    if arguments.write:
-        report.write(results, arguments.scale, time.monotonic() - begin)
     return 1 if any(result.outcome == "failed" for result in results) else 0
 
 
