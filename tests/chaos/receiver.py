@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from typing import Literal, Self
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -115,8 +117,6 @@ class LedgerReceiver:
         hook = Webhook(self.secrets[name])
         try:
             stamp = int(headers["webhook-timestamp"])
-            from datetime import UTC, datetime
-
             made = hook.sign(headers["webhook-id"], datetime.fromtimestamp(stamp, UTC), body.decode())
         except (KeyError, ValueError, WebhookVerificationError):
             return False
@@ -150,16 +150,13 @@ async def _misbehave(answer: Answer, writer: asyncio.StreamWriter, reusable: boo
                     writer.write(b"x" * 1_000_000)
                     await writer.drain()
         case "bomb":
-            bomb = _bomb()
-            writer.write(b"HTTP/1.1 500 Said\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
+            packed = bomb()
+            writer.write(b"HTTP/1.1 500 Said\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
             await writer.drain()
     return False
 
 
-def _bomb() -> bytes:
-    if not _made:
-        _made.append(gzip.compress(b"\0" * BOMB, 9))
-    return _made[0]
-
-
-_made: list[bytes] = []
+@cache
+def bomb() -> bytes:
+    """64 MiB of zeros, packed; takes a moment the first time."""
+    return gzip.compress(b"\0" * BOMB, 9)

@@ -6,11 +6,11 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.chaos.rows import ROWS, Result
+from tests.chaos.rows import ROWS, Result, Row
 
 GUARANTEES = Path(__file__).parents[2] / "docs" / "reference" / "guarantees.md"
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
@@ -23,29 +23,36 @@ def summary(results: Sequence[Result], seconds: float) -> str:
     return "\n".join(["", *lines, "", ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f" in {seconds:.0f} s"])
 
 
-def table(results: Sequence[Result], scale: float, seconds: float) -> str:
-    """The Markdown between the markers. A row that was not tried in this run says so."""
-    by_id = {result.row.id: result for result in results}
-    machine = f"{os.cpu_count()} cores ({platform.system()} {platform.machine()}, Python {platform.python_version()})"
+def write(results: Sequence[Result], scale: float) -> None:
+    """Put the results into the table of the documentation; rows that were not tried now keep what the table says of them."""
+    text = GUARANTEES.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    earlier, _, after = rest.partition(END)
+    GUARANTEES.write_text(f"{before}{BEGIN}\n{_table(results, scale, earlier)}\n{END}{after}", encoding="utf-8")
+
+
+def _table(results: Sequence[Result], scale: float, earlier: str) -> str:
+    kept = {line.split("|")[1].strip(): line for line in earlier.splitlines() if line.startswith("| ")}
+    tried = {result.row.id: result for result in results}
+    run = f"{datetime.now(UTC):%Y-%m-%d}, {_commit()}, SCALE={scale:g}"
     lines = [
-        f"Run on {datetime.now(UTC):%Y-%m-%d} at commit {_commit()} with SCALE={scale:g}, in {seconds / 60:.0f} minutes, on {machine}.",
+        f"On {os.cpu_count()} cores ({platform.system()} {platform.machine()}, Python {platform.python_version()}).",
         "",
-        "| Row | What is tried | Result | What was seen |",
-        "|---|---|---|---|",
+        "| Row | What is tried | Result | What was seen | Run |",
+        "|---|---|---|---|---|",
     ]
-    for row in sorted(ROWS.values(), key=lambda row: (row.id[0] != "R", int(row.id[1:]))):
-        result = by_id.get(row.id)
-        outcome, detail = (result.outcome, result.detail) if result else ("not run", "left out of this run")
-        lines.append(f"| {row.id} | {row.claim} | {outcome} | {_cell(detail)} |")
+    for row in in_order(ROWS.values()):
+        result = tried.get(row.id)
+        if result is not None:
+            lines.append(f"| {row.id} | {row.claim} | {result.outcome} | {_cell(result.detail)} | {run} |")
+        else:
+            lines.append(kept.get(row.id, f"| {row.id} | {row.claim} | not run | left out so far | |"))
     return "\n".join(lines)
 
 
-def write(results: Sequence[Result], scale: float, seconds: float) -> None:
-    """Put the table into the documentation."""
-    text = GUARANTEES.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    GUARANTEES.write_text(f"{before}{BEGIN}\n{table(results, scale, seconds)}\n{END}{after}", encoding="utf-8")
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """R1 to R18, then I1 to I8."""
+    return sorted(rows, key=lambda row: (row.id[0] != "R", int(row.id[1:])))
 
 
 def _cell(text: str) -> str:

@@ -1,0 +1,49 @@
+"""Stories of too much: what cannot be held is refused before it is accepted, and says when to come back."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.conftest import Backend, mint
+from tests.deployment import deployed
+from tests.operations import operations
+from tests.receiver import Receiver
+from tests.tenant import Refused, Tenant
+from tests.waiting import until
+
+
+async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_refused_is_kept(
+    backend: Backend, receiver: Receiver
+) -> None:
+    gate = receiver.hold("/hook")
+    settings = {"GRAPHOOK_BACKLOG_LIMIT": "3", "GRAPHOOK_ENDPOINT_SLOTS": "1", "GRAPHOOK_REQUEST_TIMEOUT": "30"}
+    with deployed(await backend.fresh_database(), backend.fresh_redis(), **settings) as running:
+        async with Tenant(running.graphql, await mint(running)) as acme, Tenant(running.graphql, await mint(running)) as rival:
+            app = await acme.application()
+            await acme.endpoint(app, receiver.url())
+            accepted: list[str] = []
+
+            async def refused() -> bool:
+                try:
+                    accepted.append((await acme.message(app))["id"])
+                except Refused as refusal:
+                    assert (refusal.status, refusal.code) == (429, "BACKLOG_FULL")
+                    return True
+                return False
+
+            await until(refused, "the backlog to be full")
+            variables = {"appId": app["id"], "inputs": [{"eventType": "a.b", "payload": {}}] * 2}
+            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}) as client:
+                answer = await client.post(running.graphql, json={"query": operations()["MessageCreateBatch"], "variables": variables})
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+            await rival.message(await rival.application())
+
+            gate.set()
+
+            async def accepted_again() -> bool:
+                return not await refused()
+
+            await until(accepted_again, "messages to be accepted again")
+            got = await receiver.wait_for(len(accepted))
+
+    assert {request.headers["webhook-id"] for request in got} == set(accepted)
