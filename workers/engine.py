@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 LANES_PER_CLAIM = 64
 PER_LANE = 10
+# The last part of the slots is for endpoints with nothing in flight, one delivery each: those that hang cannot take everything.
+RESERVE = 0.25
 SCAN = 1000
 TICK = 1.0
 PRUNE_EVERY = 60.0
@@ -158,11 +160,13 @@ class Engine:
     def _choose_lanes(self) -> dict[str, int]:
         """The next lanes in turn with how many of each to claim, within the free slots and each endpoint's own."""
         free = self._settings.worker_slots - len(self._sends)
+        reserve = int(RESERVE * self._settings.worker_slots)
         wanted: dict[str, int] = {}
         while self._lanes and free > 0 and len(wanted) < LANES_PER_CLAIM:
             lane = next(iter(self._lanes))
             del self._lanes[lane]
-            room = min(PER_LANE, free, self._settings.endpoint_slots - self._in_flight[lane])
+            in_flight = self._in_flight[lane]
+            room = min(PER_LANE, free, self._settings.endpoint_slots - in_flight, max(free - reserve, 1 - in_flight))
             if room <= 0:
                 self._blocked.add(lane)
                 continue
