@@ -39,6 +39,7 @@ class Comparison:
     receipts: int
     attempts: int
     interrupted: int
+    late: int
     unexplained: int
 
     @property
@@ -50,7 +51,8 @@ class Comparison:
     def __str__(self) -> str:
         return (
             f"{self.pairs} deliveries: lost {self.lost}, duplicates {self.duplicates}, unrecorded {self.unrecorded}, "
-            f"phantom {self.phantom}, bad signatures {self.bad_signature}, corrupt {self.corrupt}, interrupted {self.interrupted}"
+            f"phantom {self.phantom}, bad signatures {self.bad_signature}, corrupt {self.corrupt}; {self.interrupted} interrupted, "
+            f"{self.late} timed out"
         )
 
 
@@ -92,6 +94,7 @@ def _compare(
     recorded = Counter((message, names[endpoint]) for message, endpoint, *_ in attempts)
     successes = Counter((message, names[endpoint]) for message, endpoint, status, *_ in attempts if status == 0)
     interrupted = Counter((message, names[endpoint]) for message, endpoint, *_, error in attempts if error == "interrupted")
+    late = Counter((message, names[endpoint]) for message, endpoint, *_, error in attempts if error == "timeout")
     unbacked = sum((message, names[endpoint]) not in successes for message, endpoint in deliveries)
     again = {pair: count - 1 for pair, count in taken.items() if count > 1}
     return Comparison(
@@ -105,6 +108,7 @@ def _compare(
         receipts=len(receipts),
         attempts=len(attempts),
         interrupted=sum(interrupted.values()),
-        # A pair that was taken twice must show why: an attempt that was interrupted, or several that are recorded as taken.
-        unexplained=sum(not interrupted[pair] and successes[pair] < taken[pair] for pair in again),
+        late=sum(late.values()),
+        # A pair that was taken twice must show why: an attempt that was interrupted or timed out, or several that are recorded as taken.
+        unexplained=sum(not interrupted[pair] and not late[pair] and successes[pair] < taken[pair] for pair in again),
     )

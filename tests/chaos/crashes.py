@@ -28,7 +28,7 @@ def nothing_lost(found: Comparison) -> None:
     """No message lost, every request recorded, and every duplicate shown as an interrupted attempt of the same delivery."""
     assert not found.faults, found
     assert found.unexplained == 0, f"{found.unexplained} duplicates that no attempt explains; {found}"
-    assert found.duplicates <= found.interrupted, found
+    assert found.duplicates <= found.interrupted + found.late, found
 
 
 @row("R1", "Workers killed with -9 while they send: nothing is lost, and each delivery that was in flight shows an interrupted attempt.")
@@ -228,7 +228,7 @@ async def killed_embedded(field: Field) -> str:
 )
 async def rolling_restart(field: Field) -> str:
     rounds, messages = field.count(10, 2), field.count(20_000, 600)
-    async with field.trial(apis=2, workers=2, plan=lambda *_: UNHURRIED) as trial:
+    async with field.trial(apis=2, workers=2, plan=lambda *_: UNHURRIED, GRAPHOOK_REQUEST_TIMEOUT="10") as trial:
         publishing = asyncio.create_task(trial.publisher.publish(messages, batch=5))
         for number in range(rounds):
             for member in (trial.system.workers[number % 2], trial.system.apis[number % 2]):

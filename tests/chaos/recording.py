@@ -38,7 +38,7 @@ async def wrong_clocks(field: Field) -> str:
             took = time.monotonic() - begin
             pairs = [sorted(a for a in trial.receiver.arrivals["e0"])]
         nothing_lost(found)
-        assert found.duplicates == found.interrupted == 0, found
+        assert found.interrupted == 0, found
         assert found.receipts == 2 * messages, found
         assert max(pairs[0]) - min(pairs[0]) >= 1.6, "a retry came early"
         assert took < 30, f"it took {took:.0f} s"
@@ -167,9 +167,8 @@ async def exact_records(field: Field) -> str:
         trial.receiver.reusable = False
         await trial.publisher.publish(messages, batch=20)
         found = await trial.settled()
-        late = await trial.number("SELECT count(*) FROM attempt WHERE error_code = 'timeout'")
     assert not found.faults, found
     # An answer that comes too late on a busy machine is a timeout for the sender and taken for the receiver.
-    assert found.duplicates <= late, f"{late} timeouts; {found}"
+    assert found.duplicates <= found.late, found
     assert found.attempts == found.receipts, f"{found.attempts} attempts, {found.receipts} requests; {found}"
     return f"{found.attempts} attempts for {found.receipts} requests; {found}"
