@@ -88,8 +88,7 @@ class Overloaded(GraphookError):
     """More than the service will hold; nothing was accepted. OVERLOADED is everybody's, BACKLOG_FULL the caller's own."""
 
     code = "OVERLOADED"
-    BACKLOG_FULL = "BACKLOG_FULL"
 
 
 # Code → the HTTP status of an answer that failed for it, and the seconds of its `Retry-After`.
-TRY_AGAIN = {Unavailable.code: (503, 1), Overloaded.code: (503, 1), Overloaded.BACKLOG_FULL: (429, 5)}
+TRY_AGAIN = {Unavailable.code: (503, 1), Overloaded.code: (503, 1), "BACKLOG_FULL": (429, 5)}

@@ -37,7 +37,7 @@ class Backlog:
         if full:
             raise Overloaded(
                 f"{self._limit} deliveries or more of this organisation are ready and unsent; send again when some are done.",
-                code=Overloaded.BACKLOG_FULL,
+                code="BACKLOG_FULL",
             )
 
     async def _count(self, org_id: str) -> bool:

@@ -137,7 +137,9 @@ def postgresql() -> Iterator[PostgreSQL]:
 @contextmanager
 def redis() -> Iterator[Server]:
     """A fresh Redis that keeps nothing over a restart."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server") or servers._install("redis-server")
+    binary = (
+        shutil.which("redis-server") or shutil.which("valkey-server") or servers.install("redis-server", "put redis-server on the PATH")
+    )
     with servers._folder("graphook-chaos-redis-", None) as folder:
         port = servers.free_port()
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
