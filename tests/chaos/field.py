@@ -94,8 +94,8 @@ class Field:
     _has_template: bool = False
 
     def count(self, full: int, least: int) -> int:
-        """A count of the scorecard, scaled."""
-        return max(least, round(full * self.scale))
+        """A count of the scorecard, scaled; half of the least in the short form, whose scale is 0."""
+        return max(least, round(full * self.scale)) if self.scale else max(1, least // 2)
 
     @property
     def redis_url(self) -> str:

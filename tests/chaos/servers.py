@@ -56,6 +56,8 @@ class Server:
         for pid in _children(self.guard.pid):
             os.kill(pid, with_signal)
         self.guard.wait(30)
+        assert self.guard.stdin is not None
+        self.guard.stdin.close()
 
     def close(self) -> None:
         if self.guard is not None:
