@@ -112,11 +112,13 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         await stack.enter_async_context(sampled(settings, backlog=worker))
         log.info("the API is ready", extra={"version": __version__, "engine": worker})
         stack.callback(log.info, "the API stops")
+        backlog = Backlog(settings.backlog_limit)
+        stack.push_async_callback(backlog.counted)
         yield Services(
             settings=settings,
             policy=settings.ssrf_policy(),
             accept=_accept_batcher(waker, settings.accept_queue),
-            backlog=Backlog(settings.backlog_limit),
+            backlog=backlog,
             wake=waker.wake,
             attempts=attempts,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),

@@ -7,7 +7,7 @@ import time
 
 from graphook import database
 from graphook.database import Statement
-from graphook.errors import Overloaded
+from graphook.errors import Overloaded, Unavailable
 
 # Per endpoint one probe into the index of what is ready; counting ends at the limit.
 READY = Statement.same("""
@@ -17,33 +17,39 @@ COUNT_EVERY = 2.0
 
 
 class Backlog:
-    """Refuses messages of organisations that have `limit` deliveries or more ready and unsent; counts each one's every two seconds at most."""
+    """Refuses messages of organisations that have `limit` deliveries or more ready and unsent.
+
+    Each organisation's are counted in the background, every two seconds at most while it sends: nobody waits for the count.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         # Organisation id → when it was counted last, and whether its backlog was full.
         self._known: dict[str, tuple[float, bool]] = {}
-        self._counting: dict[str, asyncio.Task[bool]] = {}
+        self._counting: dict[str, asyncio.Task[None]] = {}
 
-    async def check(self, org_id: str) -> None:
+    def check(self, org_id: str) -> None:
         """Raises `Overloaded` (BACKLOG_FULL) when the organisation must wait."""
         counted_at, full = self._known.get(org_id, (float("-inf"), False))
-        if time.monotonic() - counted_at > COUNT_EVERY:
-            task = self._counting.get(org_id)
-            if task is None:
-                task = self._counting[org_id] = asyncio.create_task(self._count(org_id))
-                task.add_done_callback(lambda _: self._counting.pop(org_id, None))
-            full = await asyncio.shield(task)
+        if time.monotonic() - counted_at > COUNT_EVERY and org_id not in self._counting:
+            task = self._counting[org_id] = asyncio.create_task(self._count(org_id))
+            task.add_done_callback(lambda _: self._counting.pop(org_id, None))
         if full:
             raise Overloaded(
                 f"{self._limit} deliveries or more of this organisation are ready and unsent; send again when some are done.",
                 code="BACKLOG_FULL",
             )
 
-    async def _count(self, org_id: str) -> bool:
-        async with database.read() as session:
-            full = int((await session.fetch(READY, org_id, self._limit))[0]["ready"]) >= self._limit
+    async def counted(self) -> None:
+        """Return when every count that was begun is done."""
+        await asyncio.gather(*self._counting.values())
+
+    async def _count(self, org_id: str) -> None:
+        try:
+            async with database.read() as session:
+                full = int((await session.fetch(READY, org_id, self._limit))[0]["ready"]) >= self._limit
+        except Unavailable:
+            return  # the message itself meets the same outage
         if len(self._known) > 10_000:
             self._known.clear()
         self._known[org_id] = (time.monotonic(), full)
-        return full

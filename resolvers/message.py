@@ -96,7 +96,7 @@ async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotenc
     key = info.context.idempotency(info, idempotency_key, {"appId": str(app_id), "input": _arguments(input)})
     new = _new(info, str(app_id), input, body)
     new.key = key
-    await info.context.services.backlog.check(info.context.caller.org_id)
+    info.context.services.backlog.check(info.context.caller.org_id)
     await _ensure_application(info, str(app_id), input)
     accepted = await info.context.services.accept.submit(new)
     return await _shown(new, accepted)
@@ -114,7 +114,7 @@ async def create_batch(
     """Send up to 500 messages at once. Each has its own result; one that fails does not fail the others."""
     if not 1 <= len(inputs) <= MAX_BATCH:
         raise InvalidInput(f"inputs has {len(inputs)} items; 1 to {MAX_BATCH} are allowed.", ("inputs",))
-    await info.context.services.backlog.check(info.context.caller.org_id)
+    info.context.services.backlog.check(info.context.caller.org_id)
     key = info.context.idempotency(info, idempotency_key, {})
     results: list[MessageCreatePayload | None] = [None] * len(inputs)
     news: list[tuple[int, NewMessage]] = []
