@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 MAX_INTERRUPTS = 3
 # A bucket holds a fifth of a second's worth: in any one second at most 1.2 times the rate is sent.
 BURST = 0.2
+# What a claim cancels at most of a disabled endpoint; the rest is found again.
+CANCEL_PER_LANE = 200
 
 
 class State(IntEnum):
@@ -114,10 +116,7 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Cla
     async with database.transaction() as session:
         rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
         closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
-        canceled = set()
-        if closed:
-            reason = "the endpoint is disabled or deleted"
-            canceled = {row["app_id"] for row in await session.fetch(sql.CANCEL_READY, closed, reason, 1000)}
+        canceled = await _cancel_ready(session, closed) if closed else set()
         open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
         allowed, later, buckets = await _limit(session, open_lanes, rows)
         picked = await _pick(session, allowed)
@@ -136,14 +135,12 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Cla
 
 
 async def settle(results: Sequence[Result]) -> None:
-    """Record a batch of results in one transaction: attempts, delivery states and endpoint health. Safe to repeat.
+    """Record a batch of results in one transaction: delivery states, attempts and endpoint health. Safe to repeat.
 
     A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the receiver answered.
     """
-    ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
     async with database.transaction() as session:
-        await session.write_rows(INSERT, [_attempt(result) for result in ordered])
-        await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
+        await _record(session, results)
         healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED})
         failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
         if healed:
@@ -182,8 +179,7 @@ async def take_back(limit: int) -> tuple[list[str], set[str], int]:
     async with database.transaction() as session:
         rows = await session.fetch(sql.EXPIRED, limit)
         results = [_interrupted(row) for row in rows]
-        await session.write_rows(INSERT, [_attempt(result) for result in results])
-        await session.write_rows(sql.SETTLE, [_settlement(result) for result in results])
+        await _record(session, results)
     for result in results:
         _tell_taken_back(result)
     ready = sorted({r.claim.endpoint.id for r in results if r.state is State.READY})
@@ -299,6 +295,13 @@ async def _draw(session: Session, buckets: Mapping[str, tuple[float, float]], pi
     await session.write_rows(sql.DRAW_TOKENS, sorted((lane, tokens - taken.get(lane, 0)) for lane, (tokens, _) in buckets.items()))
 
 
+async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
+    rows = await session.fetch(sql.PICK, endpoint_ids, CANCEL_PER_LANE)
+    reason = "the endpoint is disabled or deleted"
+    await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], reason) for row in rows))
+    return {row["app_id"] for row in rows}
+
+
 async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
     by_count: dict[int, list[str]] = {}
     for lane, n in sorted(allowed.items()):
@@ -334,6 +337,14 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:
         body=bytes(content["body"]) if content is not None else None,
         traceparent=content["traceparent"] if content is not None else None,
     )
+
+
+async def _record(session: Session, results: Sequence[Result]) -> None:
+    # A late result and the taking back of its lease write the same two rows. Both hold the delivery before they add the attempt, or each
+    # would wait for the other.
+    ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
+    await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
+    await session.write_rows(INSERT, [_attempt(result) for result in ordered])
 
 
 def _attempt(result: Result) -> tuple[Any, ...]:

@@ -115,12 +115,13 @@ RELEASE = Statement(
         UPDATE delivery SET state = 0, leased_by = NULL, lease_until = NULL
         WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND claim = ?4 AND state = 2""",
 )
-_CANCEL = """
-    UPDATE delivery SET state = 5, reason = $2 WHERE (message_id, endpoint_id, run) IN (
-        SELECT message_id, endpoint_id, run FROM delivery WHERE state = 0 AND endpoint_id {} LIMIT $3) RETURNING app_id"""
+# (message_id, endpoint_id, run, reason)
 CANCEL_READY = Statement(
-    postgresql=_CANCEL.format("= ANY($1::text[])"),
-    sqlite=Statement.same(_CANCEL.format("IN (SELECT value FROM json_each($1))")).sqlite,
+    postgresql="""
+        UPDATE delivery d SET state = 5, reason = p.reason
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS p(message_id, endpoint_id, run, reason)
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 0""",
+    sqlite="UPDATE delivery SET state = 5, reason = ?4 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 0",
 )
 
 # message id, endpoint id, org id, app id → the run of a manual resend
@@ -129,13 +130,17 @@ RESEND = Statement.same("""
     SELECT $1, $2, COALESCE(max(run), 0) + 1, $3, $4, 0, graphook_now() FROM delivery WHERE message_id = $1 AND endpoint_id = $2
     ON CONFLICT DO NOTHING RETURNING run""")
 
-# Endpoint health: the first failure of a run of failures, ended by a success.
+# Endpoint health: the first failure of a run of failures, ended by a success. Rows are locked in the order of their ids.
 HEALED = Statement(
-    postgresql="UPDATE endpoint SET failing_since = NULL WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL",
+    postgresql="""
+        UPDATE endpoint SET failing_since = NULL WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)""",
     sqlite="UPDATE endpoint SET failing_since = NULL WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NOT NULL",
 )
 FAILING = Statement(
-    postgresql="UPDATE endpoint SET failing_since = graphook_now() WHERE id = ANY($1::text[]) AND failing_since IS NULL",
+    postgresql="""
+        UPDATE endpoint SET failing_since = graphook_now() WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NULL ORDER BY id FOR UPDATE)""",
     sqlite="""
         UPDATE endpoint SET failing_since = graphook_now()
         WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
@@ -144,7 +149,9 @@ FAILING = Statement(
 DISABLE_FAILING = Statement(
     postgresql="""
         UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
-        WHERE id = ANY($1::text[]) AND NOT disabled AND failing_since < graphook_now() - $2::bigint RETURNING id""",
+        WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND failing_since < graphook_now() - $2::bigint
+            ORDER BY id FOR UPDATE) RETURNING id""",
     sqlite="""
         UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
         WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND failing_since < graphook_now() - ?2 RETURNING id""",
@@ -152,7 +159,7 @@ DISABLE_FAILING = Statement(
 DISABLE_GONE = Statement(
     postgresql="""
         UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
-        WHERE id = ANY($1::text[]) AND NOT disabled RETURNING id""",
+        WHERE id IN (SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled ORDER BY id FOR UPDATE) RETURNING id""",
     sqlite="""
         UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
         WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled RETURNING id""",
