@@ -1,6 +1,6 @@
 """The statements that claim, settle and list deliveries. States are those of `models.delivery.State`."""
 
-from graphook.database import Statement
+from graphook.database import Statement, probing
 
 # Skip scan: the next endpoints after `$1` that have something ready, at most `$2`. One index probe per endpoint, however long its backlog.
 LANES = Statement.same("""
@@ -54,18 +54,19 @@ PICK = Statement(
 )
 # (message_id, endpoint_id, run, leased_by, lease in µs)
 LEASE = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = p.leased_by, lease_until = graphook_now() + p.lease
         FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) AS p(message_id, endpoint_id, run, leased_by, lease)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run""",
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND {probing("p.message_id")}""",
     sqlite="""
         UPDATE delivery SET state = 2, claim = claim + 1, leased_by = ?4, lease_until = graphook_now() + ?5
         WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3""",
 )
 BODIES = Statement(
-    postgresql="""
+    postgresql=f"""
         SELECT m.id, m.event_type, m.traceparent, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
-        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at WHERE c.expires_at > graphook_now()""",
+        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at
+        WHERE c.expires_at > graphook_now() AND {probing("w.id")}""",
     sqlite="""
         SELECT m.id, m.event_type, m.traceparent, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
         JOIN message_content c ON c.message_id = m.id WHERE c.expires_at > graphook_now()""",
@@ -74,12 +75,12 @@ BODIES = Statement(
 # (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it;
 # anything else only counts from the claim that is still current.
 SETTLE = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE delivery d SET state = r.state, due_at = graphook_now() + r.delay, tries = d.tries + r.tries,
                interrupts = d.interrupts + r.interrupts, reason = r.reason, leased_by = NULL, lease_until = NULL
         FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::int[], $6::bigint[], $7::int[], $8::int[], $9::text[])
           AS r(message_id, endpoint_id, run, claim, state, delay, tries, interrupts, reason)
-        WHERE d.message_id = r.message_id AND d.endpoint_id = r.endpoint_id AND d.run = r.run
+        WHERE d.message_id = r.message_id AND d.endpoint_id = r.endpoint_id AND d.run = r.run AND {probing("r.message_id")}
           AND ((d.state = 2 AND d.claim = r.claim) OR (r.state = 3 AND d.state IN (0, 1, 2)))""",
     sqlite="""
         UPDATE delivery SET state = ?5, due_at = graphook_now() + ?6, tries = tries + ?7, interrupts = interrupts + ?8, reason = ?9,
@@ -92,9 +93,9 @@ _DUE = "SELECT message_id, endpoint_id, run, app_id FROM delivery WHERE state = 
 DUE = Statement(postgresql=_DUE.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("?1"))
 # (message_id, endpoint_id, run)
 PROMOTE = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE delivery d SET state = 0 FROM unnest($1::text[], $2::text[], $3::int[]) AS p(message_id, endpoint_id, run)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 1""",
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 1 AND {probing("p.message_id")}""",
     sqlite="UPDATE delivery SET state = 0 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 1",
 )
 
@@ -107,20 +108,21 @@ EXPIRED = Statement(postgresql=_EXPIRED.format("$1 FOR UPDATE OF d SKIP LOCKED")
 EXPIRE_ALL = Statement.same("UPDATE delivery SET lease_until = 0 WHERE state = 2 AND leased_by <> $1")
 # Give back what a stopping process has claimed but not begun to send: (message_id, endpoint_id, run, claim).
 RELEASE = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE delivery d SET state = 0, leased_by = NULL, lease_until = NULL
         FROM unnest($1::text[], $2::text[], $3::int[], $4::int[]) AS p(message_id, endpoint_id, run, claim)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.claim = p.claim AND d.state = 2""",
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.claim = p.claim AND d.state = 2
+          AND {probing("p.message_id")}""",
     sqlite="""
         UPDATE delivery SET state = 0, leased_by = NULL, lease_until = NULL
         WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND claim = ?4 AND state = 2""",
 )
 # (message_id, endpoint_id, run, reason)
 CANCEL_READY = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE delivery d SET state = 5, reason = p.reason
         FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS p(message_id, endpoint_id, run, reason)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 0""",
+        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 0 AND {probing("p.message_id")}""",
     sqlite="UPDATE delivery SET state = 5, reason = ?4 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 0",
 )
 

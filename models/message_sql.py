@@ -1,6 +1,6 @@
 """The statements that accept messages and read their content."""
 
-from graphook.database import Statement
+from graphook.database import Statement, probing
 
 # (org_id, reference) → the live application of that id or uid, and whether it has more endpoints than one transaction should fan out to.
 RESOLVE_APPLICATIONS = Statement(
@@ -109,10 +109,10 @@ FAN_OUT_PAGE = Statement(
 
 # (message_id, expires_at) → the bodies that are still kept.
 CONTENTS = Statement(
-    postgresql="""
+    postgresql=f"""
         SELECT c.message_id, c.body FROM unnest($1::text[], $2::bigint[]) AS w(message_id, expires_at)
         JOIN message_content c ON c.message_id = w.message_id AND c.expires_at = w.expires_at
-        WHERE c.expires_at > graphook_now()""",
+        WHERE c.expires_at > graphook_now() AND {probing("w.message_id")}""",
     sqlite="""
         SELECT c.message_id, c.body FROM json_each(?1) w JOIN message_content c ON c.message_id = w.value ->> 0
         WHERE c.expires_at > graphook_now()""",
