@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 # At once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h: eight tries over 27 hours and a half.
 DEFAULT_SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 JITTER = 0.2
 TOO_MANY_REQUESTS = 429
+# Request Timeout, Too Early, Too Many Requests: in a class of refusals, these ask for another try.
+ASKS_FOR_ANOTHER_TRY = (408, 425, TOO_MANY_REQUESTS)
 
 
 def is_success(status_code: int) -> bool:
     """Whether a receiver took the message: 2xx and nothing else."""
     return 200 <= status_code <= 299
+
+
+def is_refusal(status_code: int, no_retry_on: Collection[str]) -> bool:
+    """Whether a status is among those that are not tried again: by itself (`404`) or by its class (`4xx`), which leaves out 408, 425 and 429."""
+    if str(status_code) in no_retry_on:
+        return True
+    return f"{status_code // 100}xx" in no_retry_on and status_code not in ASKS_FOR_ANOTHER_TRY
 
 
 def next_delay(

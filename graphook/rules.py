@@ -70,11 +70,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list: how many items, each by its own rule, none twice."""
+    """A list: how many items, each by its own rule, none twice unless `repeats`."""
 
     item: Rule
     min_items: int = 0
     max_items: int | None = None
+    repeats: bool = False
 
     def check(self, value: list[Any], path: Path) -> Iterator[InvalidInput]:
         if len(value) < self.min_items or (self.max_items is not None and len(value) > self.max_items):
@@ -83,13 +84,15 @@ class Items:
         seen = set()
         for index, item in enumerate(value):
             where = (*path, str(index))
-            if item in seen:
+            if item in seen and not self.repeats:
                 yield InvalidInput(f"{path[-1]} holds {short(item)} twice.", where)
             seen.add(item)
             yield from self.item.check(item, where)
 
     def describe(self) -> str:
-        return ", ".join(filter(None, (f"{self._count()} different items", f"each {self.item.describe()}")))
+        return ", ".join(
+            filter(None, (f"{self._count()} {'items' if self.repeats else 'different items'}", f"each {self.item.describe()}"))
+        )
 
     def _count(self) -> str:
         if self.max_items is None:
@@ -104,7 +107,7 @@ class Range:
     minimum: int
     maximum: int
 
-    def check(self, value: int, path: Path) -> Iterator[InvalidInput]:
+    def check(self, value: float, path: Path) -> Iterator[InvalidInput]:
         if not self.minimum <= value <= self.maximum:
             yield InvalidInput(f"{path[-1]} is {value}; {self.minimum} to {self.maximum} is allowed.", path)
 
@@ -178,4 +181,5 @@ ENDPOINT_CHANNELS = Items(CHANNEL, 1, 10)
 TAGS = Items(TAG, 1, 5)
 EVENT_TYPES = Items(EVENT_TYPE)
 FILTER_TYPES = Items(EVENT_TYPE, 1)
-EVENT_TYPES = Items(EVENT_TYPE)
+RETRY_SCHEDULE = Items(Range(0, 604_800), 0, 32, repeats=True)
+NO_RETRY_ON = Items(Text(pattern=r"^[345](xx|\d\d)$"), 0, 32)

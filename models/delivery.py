@@ -18,6 +18,7 @@ from graphook.errors import Conflict, InvalidInput
 from graphook.ids import new_id
 from models import delivery_sql as sql
 from models.attempt import INSERT, MessageStatus, TriggerType
+from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
 from models.page import Page, PageRequest
@@ -55,6 +56,7 @@ class ClaimedEndpoint:
     headers: str
     secret: str
     old_secrets: str
+    policy: DeliveryPolicy = DeliveryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,8 @@ def _count(picked: Sequence[Row]) -> dict[str, int]:
 
 
 def _endpoint(row: Row) -> ClaimedEndpoint:
-    return ClaimedEndpoint(row["id"], row["url"], row["headers"], row["secret"], row["old_secrets"])
+    policy = DeliveryPolicy.read(row["delivery_policy"])
+    return ClaimedEndpoint(row["id"], row["url"], row["headers"], row["secret"], row["old_secrets"], policy)
 
 
 def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:

@@ -42,6 +42,8 @@ class Endpoint(Model):
     channels: list[str] | None = json_field(null=True)
     filter_types: list[str] | None = json_field(null=True)
     rate_limit = fields.IntField(null=True)
+    # The choices of `models.delivery_policy`, null for none.
+    delivery_policy: dict[str, Any] | None = json_field(null=True)
     version = fields.IntField(default=1)
     metadata: dict[str, str] = json_field()
     # Encrypted and bound to this row: a JSON object of custom headers, the secret, and a JSON list of [old secret, expiry in µs].

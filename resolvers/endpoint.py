@@ -16,6 +16,7 @@ from graphook.signing import parse_secret, public_form
 from graphook.ssrf import check_url
 from models import idempotency
 from models.application import Application
+from models.delivery_policy import merged
 from models.endpoint import Endpoint as Row
 from models.event_type import EventType
 from resolvers.expected import mutation
@@ -112,7 +113,7 @@ async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: End
     _check(info, input)
     app = await Application.load(info.context.caller, str(app_id))
     row = await Row.load(app, str(id), ("id",))
-    values = given(input)
+    values = _values(input, row)
     new_secret = values.pop("secret", None)
     if new_secret is not None:
         info.context.caller.require(Scope.SECRETS)
@@ -176,12 +177,6 @@ async def rotate_secret(
     return EndpointPayload(endpoint=Endpoint.of(await Row.load(app, await idempotency.once(key, rotate))))
 
 
-def _values(data: EndpointUpdate) -> dict[str, Any]:
-    """What to write of a whole endpoint. The contract lets its version be null, which means the default."""
-    values = given(data)
-    return values | {"version": 1} if values["version"] is None else values
-
-
 async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: strawberry.ID, name: str) -> Row:
     info.context.caller.require(scope)
     return await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id), (name,))
@@ -202,6 +197,19 @@ def _check(info: Info, data: Any) -> None:
     refuse(all_faults())
     if getattr(data, "secret", None) not in (None, UNSET):
         _check_secret(data.secret, "secret")
+
+
+def _values(data: EndpointUpdate | EndpointPatch, row: Row | None = None) -> dict[str, Any]:
+    """What to write of an endpoint, with a patch of its policy gone into that of the row.
+
+    The contract lets the version of a whole endpoint be null, which means the default.
+    """
+    values = given(data)
+    if values.get("version", 1) is None:
+        values["version"] = 1
+    if (policy := values.get("delivery_policy")) is not None:
+        values["delivery_policy"] = merged(row.delivery_policy if row else None, given(policy))
+    return values
 
 
 def _check_secret(text: str, name: str) -> None:

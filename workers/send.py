@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from graphook import tracing
 from graphook.clock import from_us, now_us
 from graphook.headers import is_sensitive
-from graphook.retry import is_success, next_delay
+from graphook.retry import is_refusal, is_success, next_delay
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
 from graphook.signing import signed_headers
@@ -46,14 +46,17 @@ def failure(result: Result) -> str:
 def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings) -> Result:
     """The result of an outcome: succeeded on 2xx, else the next try by the retry schedule, or failed when it is exhausted.
 
-    A manual run has one try. A receiver that answers 410 Gone wants nothing more: its delivery fails at once.
+    A manual run has one try. What the endpoint does not want again fails at once, and so does 410 Gone.
     """
+    policy = claim.endpoint.policy
     state, delay = State.SUCCEEDED, None
     if outcome.error_code is not None or not is_success(outcome.status_code):
         seconds = None
-        if claim.run == 0 and not (outcome.status_code == GONE and settings.disable_on_gone):
+        gone = outcome.status_code == GONE and settings.disable_on_gone
+        if claim.run == 0 and not gone and not is_refusal(outcome.status_code, policy.no_retry_on or ()):
             seconds = next_delay(
-                settings.retry_schedule,
+                # The endpoint's, else (once event types have one) the event type's, else the service's.
+                settings.retry_schedule if policy.retry_schedule is None else policy.retry_schedule,
                 claim.tries + 1,
                 status_code=outcome.status_code,
                 timed_out=outcome.error_code == "timeout",

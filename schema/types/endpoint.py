@@ -9,11 +9,13 @@ import strawberry
 
 from graphook import rules
 from graphook.headers import is_sensitive
+from models.delivery_policy import DeliveryPolicy as Choices
 from models.endpoint import Endpoint as Row
 from schema.errors import UserError
 from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import URL, StringMap
+from schema.types.delivery_policy import DeliveryPolicy, DeliveryPolicyIn
 
 _VERSION_GONE = "A relic of the contract without effect. Removed after 2027-12."
 
@@ -57,6 +59,10 @@ class Endpoint(Node):
     updated_at: datetime = field("When it was last changed.")
     row: strawberry.Private[Row]
 
+    @computed("What it chose of how it is delivered to.")
+    def delivery_policy(self) -> DeliveryPolicy:
+        return DeliveryPolicy.of(Choices(**(self.row.delivery_policy or {})))
+
     @computed("The custom headers, sensitive values withheld.")
     def headers(self) -> EndpointHeaders:
         return EndpointHeaders.of(self.row)
@@ -94,6 +100,7 @@ class EndpointUpdate:
     channels: list[str] | None = value("Only messages of any of these channels.", rules.ENDPOINT_CHANNELS, default=None)
     filter_types: list[str] | None = value("Only messages of these event types, which must exist.", rules.FILTER_TYPES, default=None)
     rate_limit: int | None = value("Messages per second.", rules.RATE_LIMIT, default=None)
+    delivery_policy: DeliveryPolicyIn | None = value("How it is delivered to.", default=None)
     version: int | None = value("Without effect.", rules.VERSION, default=1)
     disabled: bool = value("Whether it gets nothing for now.", default=False)
     metadata: StringMap = value("What you keep with it.", rules.METADATA, default_factory=dict)
@@ -113,6 +120,7 @@ class EndpointPatch:
     channels: list[str] | None = value("Only messages of any of these channels; null for all.", rules.ENDPOINT_CHANNELS)
     filter_types: list[str] | None = value("Only messages of these event types; null for all.", rules.FILTER_TYPES)
     rate_limit: int | None = value("Messages per second; null for none.", rules.RATE_LIMIT)
+    delivery_policy: DeliveryPolicyIn | None = value("How it is delivered to: what is absent in it stays, null is inherited again.")
     version: int | None = value("Without effect.", rules.VERSION, nullable=False)
     disabled: bool | None = value("Whether it gets nothing for now.", nullable=False)
     metadata: StringMap | None = value("What you keep with it.", rules.METADATA, nullable=False)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphook.retry import DEFAULT_SCHEDULE, is_success, next_delay
+from graphook.retry import DEFAULT_SCHEDULE, is_refusal, is_success, next_delay
 
 
 def delay(
@@ -43,3 +43,10 @@ def test_retry_after_counts_between_once_and_twice_the_delay(asked: float, given
 
 def test_only_2xx_is_success() -> None:
     assert [code for code in (0, 100, 199, 200, 204, 299, 300, 301, 404, 500) if is_success(code)] == [200, 204, 299]
+
+
+def test_a_class_of_refusals_leaves_out_what_asks_for_another_try() -> None:
+    named = ["4xx", "503"]
+    assert [status for status in (0, 302, 400, 408, 425, 429, 499, 500, 503) if is_refusal(status, named)] == [400, 499, 503]
+    assert is_refusal(429, ["429"])
+    assert not is_refusal(404, [])
