@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +18,19 @@ from graphook.database import Row, Session
 from graphook.errors import Conflict, InvalidInput
 from graphook.ids import new_id
 from models import delivery_sql as sql
+from models import restriction
 from models.attempt import INSERT, MessageStatus, TriggerType
 from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
 from models.page import Page, PageRequest
+from models.restriction import Limits, Room
 from models.where import Where, page_where
 
 log = logging.getLogger(__name__)
 
 # The third time a process dies while sending a delivery, the delivery is taken out of circulation.
 MAX_INTERRUPTS = 3
-# A bucket holds a fifth of a second's worth: in any one second at most 1.2 times the rate is sent.
-BURST = 0.2
 # What a claim cancels at most of a disabled endpoint; the rest is found again.
 CANCEL_PER_LANE = 200
 
@@ -77,11 +78,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The leased deliveries; which lanes may hold more now, or after so many seconds; whose applications had something canceled."""
+    """The leased deliveries; which lanes may hold more now, after so many seconds, or (`full`) once something of theirs in flight has ended;
+    whose applications had something canceled."""
 
     claims: list[Claim]
     more: list[str]
     later: dict[str, float]
+    full: list[str]
     canceled_apps: set[str]
 
 
@@ -111,7 +114,7 @@ async def lanes(after: str, limit: int) -> list[str]:
 
 
 async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Claimed:
-    """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within its rate limit.
+    """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within what restricts it.
 
     What is ready for a disabled or deleted endpoint is canceled instead.
     """
@@ -120,20 +123,22 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Cla
         closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
         canceled = await _cancel_ready(session, closed) if closed else set()
         open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
-        allowed, later, buckets = await _limit(session, open_lanes, rows)
-        picked = await _pick(session, allowed)
-        await _draw(session, buckets, picked)
-        await session.write_rows(
-            sql.LEASE, sorted((row["message_id"], row["endpoint_id"], row["run"], leased_by, lease_us) for row in picked)
-        )
+        endpoints = {endpoint_id: _endpoint(rows[endpoint_id]) for endpoint_id in open_lanes}
+        limits = {lane: Limits.of(rows[lane]["rate_limit"], endpoint.policy) for lane, endpoint in endpoints.items()}
+        rooms = await restriction.look(session, open_lanes, {lane: limit for lane, limit in limits.items() if limit is not None})
+        picked = await _pick(session, {lane: n for lane, n in open_lanes.items() if lane not in rooms} | _unordered(rooms))
+        picked += await restriction.pick_ordered(session, rooms)
+        await restriction.write(session, rooms, picked)
+        counted = {lane for lane, room in rooms.items() if room.counted}
+        leases = [(row["message_id"], row["endpoint_id"], row["run"], leased_by, lease_us, row["endpoint_id"] in counted) for row in picked]
+        await session.write_rows(sql.LEASE, sorted(leases))
         bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
-    endpoints = {endpoint_id: _endpoint(row) for endpoint_id, row in rows.items()}
-    taken = _count(picked)
-    more = [endpoint_id for endpoint_id, n in allowed.items() if n and taken.get(endpoint_id, 0) >= n]
+    taken = Counter(row["endpoint_id"] for row in picked)
     claims = [_claim(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"])) for row in picked]
-    # A limited lane that used up its allowance goes on when it has tokens again.
-    waits = {lane: seconds for lane, seconds in later.items() if taken.get(lane, 0) >= allowed[lane]}
-    return Claimed(claims, [lane for lane in more if lane not in later], waits, canceled)
+    full = [lane for lane, room in rooms.items() if room.is_full]
+    later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
+    more = [lane for lane, n in open_lanes.items() if taken[lane] >= n and lane not in full and lane not in later]
+    return Claimed(claims, more, later, full, canceled)
 
 
 async def settle(results: Sequence[Result]) -> None:
@@ -272,29 +277,8 @@ _DESTINATIONS = """
     FROM delivery"""
 
 
-async def _limit(
-    session: Session, wanted: Mapping[str, int], rows: Mapping[str, Row]
-) -> tuple[dict[str, int], dict[str, float], dict[str, tuple[float, float]]]:
-    """How many of each endpoint may be sent now; when to look again at limited ones; their buckets as (tokens, rate)."""
-    rates = {lane: float(rows[lane]["rate_limit"]) for lane in wanted if rows[lane]["rate_limit"]}
-    allowed, later, buckets = dict(wanted), {}, {}
-    if rates:
-        await session.write_rows(sql.OPEN_BUCKETS, sorted((lane, max(1.0, rate * BURST)) for lane, rate in rates.items()))
-        locked = {row["endpoint_id"]: row for row in await session.fetch(sql.LOCK_BUCKETS, sorted(rates))}
-        for lane, rate in rates.items():
-            later[lane] = max(0.02, min(1.0, 1.0 / rate))
-            if lane not in locked:  # another process is drawing from it
-                allowed[lane] = 0
-                continue
-            tokens = min(max(1.0, rate * BURST), locked[lane]["tokens"] + max(0.0, float(locked[lane]["seconds"])) * rate)
-            allowed[lane] = min(wanted[lane], int(tokens))
-            buckets[lane] = (tokens, rate)
-    return allowed, later, buckets
-
-
-async def _draw(session: Session, buckets: Mapping[str, tuple[float, float]], picked: Sequence[Row]) -> None:
-    taken = _count(picked)
-    await session.write_rows(sql.DRAW_TOKENS, sorted((lane, tokens - taken.get(lane, 0)) for lane, (tokens, _) in buckets.items()))
+def _unordered(rooms: Mapping[str, Room]) -> dict[str, int]:
+    return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered}
 
 
 async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
@@ -313,13 +297,6 @@ async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
         if n > 0:
             picked += await session.fetch(sql.PICK, lanes_of_n, n)
     return picked
-
-
-def _count(picked: Sequence[Row]) -> dict[str, int]:
-    taken: dict[str, int] = {}
-    for row in picked:
-        taken[row["endpoint_id"]] = taken.get(row["endpoint_id"], 0) + 1
-    return taken
 
 
 def _endpoint(row: Row) -> ClaimedEndpoint:

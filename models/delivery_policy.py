@@ -15,6 +15,8 @@ class DeliveryPolicy:
 
     retry_schedule: Sequence[float] | None = None
     no_retry_on: Sequence[str] | None = None
+    max_in_flight: int | None = None
+    ordered: bool | None = None
 
     @classmethod
     def read(cls, text: str | None) -> Self:

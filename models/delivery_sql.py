@@ -18,30 +18,6 @@ _ENDPOINTS = """
     FROM endpoint e JOIN application a ON a.id = e.app_id WHERE e.id {}"""
 ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
 
-# (endpoint_id, tokens): a bucket begins full.
-OPEN_BUCKETS = Statement(
-    postgresql="""
-        INSERT INTO restriction (endpoint_id, tokens, refilled_at)
-        SELECT id, tokens, graphook_now() FROM unnest($1::text[], $2::float8[]) AS r(id, tokens) ORDER BY id ON CONFLICT DO NOTHING""",
-    sqlite="INSERT INTO restriction (endpoint_id, tokens, refilled_at) VALUES (?, ?, graphook_now()) ON CONFLICT DO NOTHING",
-)
-# Buckets that nobody else is drawing from, with the seconds since they were refilled.
-LOCK_BUCKETS = Statement(
-    postgresql="""
-        SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds FROM restriction
-        WHERE endpoint_id = ANY($1::text[]) FOR UPDATE SKIP LOCKED""",
-    sqlite="""
-        SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds FROM restriction
-        WHERE endpoint_id IN (SELECT value FROM json_each(?1))""",
-)
-# (endpoint_id, tokens)
-DRAW_TOKENS = Statement(
-    postgresql="""
-        UPDATE restriction r SET tokens = d.tokens, refilled_at = graphook_now()
-        FROM unnest($1::text[], $2::float8[]) AS d(endpoint_id, tokens) WHERE r.endpoint_id = d.endpoint_id""",
-    sqlite="UPDATE restriction SET tokens = ?2, refilled_at = graphook_now() WHERE endpoint_id = ?1",
-)
-
 # At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.
 PICK = Statement(
     postgresql="""
@@ -53,14 +29,15 @@ PICK = Statement(
         FROM json_each(?1) lane JOIN delivery d ON d.rowid IN (
             SELECT x.rowid FROM delivery x WHERE x.state = 0 AND x.endpoint_id = lane.value ORDER BY x.due_at, x.message_id LIMIT ?2)""",
 )
-# (message_id, endpoint_id, run, leased_by, lease in µs)
+# (message_id, endpoint_id, run, leased_by, lease in µs, whether its endpoint counts its leases)
 LEASE = Statement(
     postgresql=f"""
-        UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = p.leased_by, lease_until = graphook_now() + p.lease
-        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) AS p(message_id, endpoint_id, run, leased_by, lease)
+        UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = p.leased_by, lease_until = graphook_now() + p.lease, limited = p.limited
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bool[])
+          AS p(message_id, endpoint_id, run, leased_by, lease, limited)
         WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND {probing("p.message_id")}""",
     sqlite="""
-        UPDATE delivery SET state = 2, claim = claim + 1, leased_by = ?4, lease_until = graphook_now() + ?5
+        UPDATE delivery SET state = 2, claim = claim + 1, leased_by = ?4, lease_until = graphook_now() + ?5, limited = ?6
         WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3""",
 )
 BODIES = Statement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -28,7 +29,11 @@ class Receiver:
     plans: dict[str, list[int]] = field(default_factory=dict)
     bodies: dict[str, bytes] = field(default_factory=dict)
     extra: dict[str, str] = field(default_factory=dict)
+    takes: float = 0.0
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
+    # Requests to a path that are being answered, and the most there were at a time.
+    open: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -82,8 +87,14 @@ class Receiver:
                 path = request_line.split(" ")[1]
                 now = asyncio.get_running_loop().time()
                 self.requests.append(Got(path, headers, [name for name, _, _ in pairs], body, now))
-                if path in self.gates:
-                    await self.gates[path].wait()
+                self.open[path] += 1
+                self.most[path] = max(self.most[path], self.open[path])
+                try:
+                    if path in self.gates:
+                        await self.gates[path].wait()
+                    await asyncio.sleep(self.takes)
+                finally:
+                    self.open[path] -= 1
                 planned = self.plans.get(path)
                 status = planned.pop(0) if planned else 200
                 answer = self.bodies.get(path, b"ok")

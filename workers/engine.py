@@ -68,6 +68,7 @@ class Engine:
         self._owns_database = owns_database
         self._lanes: dict[str, None] = {}
         self._later: list[tuple[float, str]] = []
+        self._deferred: set[str] = set()
         self._blocked: set[str] = set()
         self._in_flight: Counter[str] = Counter()
         self._sends: set[asyncio.Task[None]] = set()
@@ -116,7 +117,9 @@ class Engine:
 
     def _add_lanes(self, endpoint_ids: Iterable[str]) -> None:
         for endpoint_id in endpoint_ids:
-            self._lanes.setdefault(endpoint_id)
+            # What was put off comes up by itself: a wake-up would only ask again what was just refused.
+            if endpoint_id not in self._deferred:
+                self._lanes.setdefault(endpoint_id)
         self._awake.set()
 
     async def _wait(self) -> None:
@@ -133,7 +136,9 @@ class Engine:
     async def _claim_once(self) -> bool:
         """Claim one batch and begin to send it; False when there is nothing to claim or no slot is free."""
         while self._later and self._later[0][0] <= time.monotonic():
-            self._lanes.setdefault(heapq.heappop(self._later)[1])
+            lane = heapq.heappop(self._later)[1]
+            self._deferred.discard(lane)
+            self._lanes.setdefault(lane)
         wanted = self._choose_lanes()
         if not wanted or self._stopping:
             return False
@@ -153,7 +158,11 @@ class Engine:
         for lane in claimed.more:
             self._lanes.setdefault(lane)
         for lane, seconds in claimed.later.items():
-            heapq.heappush(self._later, (time.monotonic() + seconds, lane))
+            if lane not in self._deferred:
+                self._deferred.add(lane)
+                heapq.heappush(self._later, (time.monotonic() + seconds, lane))
+        # Where only other processes have something in flight, they go on, or the tick finds what they leave.
+        self._blocked.update(lane for lane in claimed.full if self._in_flight[lane])
         self._bus.publish(claimed.canceled_apps)
         return True
 
@@ -252,7 +261,7 @@ class Engine:
             self._add_lanes(page)
         found = await delivery.lanes(self._scan_after, SCAN)
         self._scan_after = found[-1] if len(found) == SCAN else ""
-        self._add_lanes(lane for lane in found if lane not in self._blocked)
+        self._add_lanes(found)
         if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
             self._pruned_at = time.monotonic()
 

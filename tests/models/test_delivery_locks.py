@@ -120,7 +120,7 @@ async def test_no_hot_statement_reads_more_than_it_takes_however_long_the_backlo
     messages, endpoints, runs = (list(column) for column in zip(*keys, strict=True))
     ones, zeros = [1] * BATCH, [0] * BATCH
     for statement, args in (
-        (sql.LEASE, (messages, endpoints, runs, ["worker"] * BATCH, ones)),
+        (sql.LEASE, (messages, endpoints, runs, ["worker"] * BATCH, ones, [False] * BATCH)),
         (sql.BODIES, (messages,)),
         (sql.SETTLE, (messages, endpoints, runs, ones, [int(State.WAITING)] * BATCH, zeros, ones, zeros, [None] * BATCH)),
         (sql.PROMOTE, (messages, endpoints, runs)),

@@ -1,0 +1,169 @@
+"""What restricts an endpoint holds over all processes: the most in flight, and the order of a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from graphook import database
+from graphook.database import Statement
+from models import delivery
+from models.delivery import Claim, State
+from models.endpoint import Endpoint
+from models.message import Message
+from tests.models import make
+
+pytestmark = pytest.mark.usefixtures("db")
+
+AN_HOUR = 3_600_000_000
+
+
+async def run(text: str, *args: Any) -> None:
+    async with database.transaction() as session:
+        await session.fetch(Statement.same(text), *args)
+
+
+async def restricted(**policy: Any) -> tuple[Any, Endpoint]:
+    app = await make.application()
+    return app, await make.endpoint(app, delivery_policy=policy)
+
+
+async def claim_all(endpoint: Endpoint, worker: str = "worker") -> list[str]:
+    return [claim.message_id for claim in await make.claims(endpoint, worker=worker)]
+
+
+async def fail(claim: Claim, delay: int = AN_HOUR) -> None:
+    await delivery.settle([make.result(claim, State.WAITING, delay=delay, status=500)])
+
+
+async def make_due(message_id: str) -> None:
+    await run("UPDATE delivery SET due_at = 0 WHERE message_id = $1 AND state = 1", message_id)
+    await delivery.promote(10)
+
+
+async def test_all_claimers_together_stay_within_the_most_in_flight() -> None:
+    app, endpoint = await restricted(max_in_flight=3)
+    for _ in range(8):
+        await make.message(app)
+
+    claimed = await delivery.claim({endpoint.id: 10}, "first", 30_000_000)
+    assert (len(claimed.claims), claimed.full, claimed.more, claimed.later) == (3, [endpoint.id], [], {})
+    assert await make.claims(endpoint, worker="second") == []
+    await delivery.settle([make.result(claimed.claims[0])])
+    (fourth,) = await make.claims(endpoint, worker="second")
+    await fail(fourth)
+    await delivery.release(claimed.claims[1:])
+    assert len(await make.claims(endpoint, worker="second")) == 3
+
+
+async def test_a_lease_that_ran_out_counts_until_it_is_taken_back() -> None:
+    app, endpoint = await restricted(max_in_flight=1)
+    first, second = await make.message(app), await make.message(app)
+    assert [claim.message_id for claim in await make.claims(endpoint, lease_us=0)] == [first]
+    assert await claim_all(endpoint) == []
+
+    await delivery.take_back(10)
+
+    assert await claim_all(endpoint) == [second], "it is due since its lease ran out, the other since before"
+
+
+async def test_many_claimers_at_once_never_go_beyond_the_most_in_flight_and_leave_nothing() -> None:
+    app, endpoint = await restricted(max_in_flight=4)
+    for _ in range(40):
+        await make.message(app)
+    held, most, delivered = 0, 0, 0
+
+    async def work(worker: str) -> None:
+        nonlocal held, most, delivered
+        while delivered < 40:
+            claims = await make.claims(endpoint, each=3, worker=worker)
+            held += len(claims)
+            most = max(most, held)
+            await asyncio.sleep(0)
+            held -= len(claims)
+            await delivery.settle([make.result(claim) for claim in claims])
+            delivered += len(claims)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(work(f"worker {n}") for n in range(4)))
+
+    assert (most <= 4, delivered) == (True, 40)
+
+
+async def test_one_of_an_ordered_queue_is_in_flight_and_its_retry_keeps_its_place() -> None:
+    app, endpoint = await restricted(ordered=True)
+    first, second = await make.message(app), await make.message(app)
+
+    claimed = await delivery.claim({endpoint.id: 10}, "first", 30_000_000)
+    (head,) = claimed.claims
+    assert (head.message_id, claimed.full) == (first, [endpoint.id])
+    assert await claim_all(endpoint, "second") == []
+    await fail(head)
+    assert await claim_all(endpoint) == [], "the head waits for its retry"
+    await make_due(first)
+    (again,) = await make.claims(endpoint)
+    assert (again.message_id, again.tries) == (first, 1)
+    await delivery.settle([make.result(again, State.FAILED, status=500)])
+    assert await claim_all(endpoint) == [second]
+
+
+async def test_a_head_whose_lease_ran_out_comes_again_before_the_others() -> None:
+    app, endpoint = await restricted(ordered=True)
+    first, _ = await make.message(app), await make.message(app)
+    await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+
+    assert await claim_all(endpoint) == [first]
+
+
+async def test_an_ordered_queue_keeps_the_order_of_acceptance_for_many_claimers() -> None:
+    app, endpoint = await restricted(ordered=True)
+    accepted = [await make.message(app) for _ in range(20)]
+    sent: list[str] = []
+
+    async def work(worker: str) -> None:
+        while len(sent) < 20:
+            for claim in await make.claims(endpoint, worker=worker):
+                sent.append(claim.message_id)
+                await delivery.settle([make.result(claim)])
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(work(f"worker {n}") for n in range(4)))
+
+    assert sent == accepted
+
+
+async def test_manual_resends_pass_the_queue() -> None:
+    app, endpoint = await restricted(ordered=True)
+    first, second = await make.message(app), await make.message(app)
+    (head,) = await make.claims(endpoint)
+    await fail(head)
+
+    await delivery.resend(await Message.load(app, second), endpoint)
+
+    assert [(claim.message_id, claim.run) for claim in await make.claims(endpoint)] == [(second, 1)]
+    await make_due(first)
+    assert await claim_all(endpoint) == [first]
+
+
+async def test_a_message_that_is_still_fanned_out_goes_before_later_ones() -> None:
+    app, endpoint = await restricted(ordered=True)
+    earlier, later = await make.message(app), await make.message(app)
+    await run("DELETE FROM delivery WHERE message_id = $1", earlier)
+    await run("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')", earlier, app.id)
+    assert await claim_all(endpoint) == []
+
+    await run("UPDATE fanout SET after_endpoint = $1", endpoint.id)
+    assert await claim_all(endpoint) == [later]
+
+
+async def test_an_unrestricted_endpoint_has_no_row() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    assert len(await make.claims(endpoint)) == 1
+
+    async with database.read() as session:
+        assert await session.fetch_text("SELECT * FROM restriction") == []
