@@ -57,6 +57,16 @@ class Settings(BaseSettings):
     response_limit: int = Field(20_000, ge=0, le=1_048_576, description="Bytes of a response that are read and kept.")
     disable_after_hours: float = Field(120.0, ge=0, description="Hours of nothing but failures until an endpoint is disabled; 0 for never.")
     disable_on_gone: bool = Field(True, description="Disable an endpoint that answers 410 Gone.")
+    breaker: bool = Field(False, description="Give endpoints that do not choose a circuit breaker.")
+    breaker_tries: int = Field(10, ge=1, le=100, description="Tries within the window from which on a breaker may open.")
+    breaker_failures: float = Field(0.7, gt=0, le=1, description="The part of them that failed with which it opens.")
+    breaker_window: float = Field(
+        300.0, gt=0, le=86_400, description="Seconds that the window goes back, over the latest 100 tries at most."
+    )
+    breaker_open: float = Field(
+        30.0, gt=0, le=86_400, description="Seconds that a breaker is open; twice as long each time it opens again."
+    )
+    breaker_open_max: float = Field(600.0, gt=0, le=86_400, description="Seconds that a breaker is open at most.")
     signature_headers: Literal["webhook", "svix", "both"] = Field("webhook", description="The family of the signature headers.")
     user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
     worker_slots: int = Field(256, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")

@@ -20,6 +20,7 @@ from graphook.ids import new_id
 from models import delivery_sql as sql
 from models import restriction
 from models.attempt import INSERT, MessageStatus, TriggerType
+from models.breaker import BreakerRule, Tried, record
 from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
@@ -58,11 +59,15 @@ class ClaimedEndpoint:
     secret: str
     old_secrets: str
     policy: DeliveryPolicy = DeliveryPolicy()
+    breaker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery leased to this process. `number` fences the result: only the current claim may record a failure."""
+    """A delivery leased to this process. `number` fences the result: only the current claim may record a failure.
+
+    `probe` is the opening of the endpoint's breaker that it was claimed in, 0 when the breaker was closed.
+    """
 
     message_id: str
     endpoint: ClaimedEndpoint
@@ -74,6 +79,7 @@ class Claim:
     event_type: str
     body: bytes | None
     traceparent: str | None = None
+    probe: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,38 +119,45 @@ async def lanes(after: str, limit: int) -> list[str]:
         return [row["endpoint_id"] for row in await session.fetch(sql.LANES, after, limit)]
 
 
-async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int) -> Claimed:
+async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, breaker: bool = False) -> Claimed:
     """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within what restricts it.
 
-    What is ready for a disabled or deleted endpoint is canceled instead.
+    `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
     """
     async with database.transaction() as session:
         rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
         closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
         canceled = await _cancel_ready(session, closed) if closed else set()
         open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
-        endpoints = {endpoint_id: _endpoint(rows[endpoint_id]) for endpoint_id in open_lanes}
-        limits = {lane: Limits.of(rows[lane]["rate_limit"], endpoint.policy) for lane, endpoint in endpoints.items()}
+        endpoints = {endpoint_id: _endpoint(rows[endpoint_id], breaker) for endpoint_id in open_lanes}
+        limits = {
+            lane: Limits.of(rows[lane]["rate_limit"], endpoint.policy, bool(endpoint.breaker and rows[lane]["tripped"]))
+            for lane, endpoint in endpoints.items()
+        }
         rooms = await restriction.look(session, open_lanes, {lane: limit for lane, limit in limits.items() if limit is not None})
         picked = await _pick(session, {lane: n for lane, n in open_lanes.items() if lane not in rooms} | _unordered(rooms))
-        picked += await restriction.pick_ordered(session, rooms)
+        picked += await restriction.pick_queued(session, rooms)
         await restriction.write(session, rooms, picked)
         counted = {lane for lane, room in rooms.items() if room.counted}
         leases = [(row["message_id"], row["endpoint_id"], row["run"], leased_by, lease_us, row["endpoint_id"] in counted) for row in picked]
         await session.write_rows(sql.LEASE, sorted(leases))
         bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
     taken = Counter(row["endpoint_id"] for row in picked)
-    claims = [_claim(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"])) for row in picked]
+    openings = {lane: room.opening for lane, room in rooms.items()}
+    claims = [
+        _claim(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"]), openings.get(row["endpoint_id"], 0)) for row in picked
+    ]
     full = [lane for lane, room in rooms.items() if room.is_full]
     later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
     more = [lane for lane, n in open_lanes.items() if taken[lane] >= n and lane not in full and lane not in later]
     return Claimed(claims, more, later, full, canceled)
 
 
-async def settle(results: Sequence[Result]) -> None:
+async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> list[str]:
     """Record a batch of results in one transaction: delivery states, attempts and endpoint health. Safe to repeat.
 
     A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the receiver answered.
+    Answers with the endpoints whose breaker opened by `rule`.
     """
     async with database.transaction() as session:
         await _record(session, results)
@@ -154,6 +167,11 @@ async def settle(results: Sequence[Result]) -> None:
             await session.fetch(sql.HEALED, healed)
         if failing:
             await session.fetch(sql.FAILING, failing)
+        if rule is None:
+            return []
+        tries = [r for r in results if r.claim.endpoint.breaker and r.counted]
+        tried = (Tried(r.claim.endpoint.id, r.claim.probe, r.state is State.SUCCEEDED) for r in tries)
+        return await record(session, tried, rule)
 
 
 async def disable(endpoint_ids: Iterable[str], *, failing_for_us: int | None) -> list[str]:
@@ -278,7 +296,7 @@ _DESTINATIONS = """
 
 
 def _unordered(rooms: Mapping[str, Room]) -> dict[str, int]:
-    return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered}
+    return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered and not room.is_open}
 
 
 async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
@@ -299,12 +317,20 @@ async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
     return picked
 
 
-def _endpoint(row: Row) -> ClaimedEndpoint:
+def _endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
     policy = DeliveryPolicy.read(row["delivery_policy"])
-    return ClaimedEndpoint(row["id"], row["url"], row["headers"], row["secret"], row["old_secrets"], policy)
+    return ClaimedEndpoint(
+        row["id"],
+        row["url"],
+        row["headers"],
+        row["secret"],
+        row["old_secrets"],
+        policy,
+        breaker if policy.breaker is None else policy.breaker,
+    )
 
 
-def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:
+def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int) -> Claim:
     return Claim(
         message_id=row["message_id"],
         endpoint=endpoint,
@@ -316,6 +342,7 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None) -> Claim:
         event_type=content["event_type"] if content is not None else "",
         body=bytes(content["body"]) if content is not None else None,
         traceparent=content["traceparent"] if content is not None else None,
+        probe=probe,
     )
 
 

@@ -17,6 +17,7 @@ class DeliveryPolicy:
     no_retry_on: Sequence[str] | None = None
     max_in_flight: int | None = None
     ordered: bool | None = None
+    breaker: bool | None = None
 
     @classmethod
     def read(cls, text: str | None) -> Self:

@@ -1,4 +1,4 @@
-"""What holds an endpoint's deliveries back: a rate limit, how many may be in flight, the order of its queue.
+"""What holds an endpoint's deliveries back: a rate limit, how many may be in flight, the order of its queue, an open breaker.
 
 A restricted endpoint has a row. A claim locks it, decides, and writes it back with the leases, so that all processes together keep to it.
 """
@@ -22,18 +22,24 @@ BUSY_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What restricts an endpoint. `rate` is per second."""
+    """What restricts an endpoint. `rate` is per second; `tripped` says that its breaker is not closed."""
 
     rate: float | None
     max_in_flight: int | None
     ordered: bool
+    tripped: bool = False
 
     @classmethod
-    def of(cls, rate: int | None, policy: DeliveryPolicy) -> Self | None:
+    def of(cls, rate: int | None, policy: DeliveryPolicy, tripped: bool) -> Self | None:
         """The limits of an endpoint, None when nothing restricts it."""
-        if rate is None and policy.max_in_flight is None and not policy.ordered:
+        if rate is None and policy.max_in_flight is None and not policy.ordered and not tripped:
             return None
-        return cls(rate, policy.max_in_flight, bool(policy.ordered))
+        return cls(rate, policy.max_in_flight, bool(policy.ordered), tripped)
+
+    @property
+    def counts(self) -> bool:
+        """Whether leases are counted."""
+        return self.tripped or self.max_in_flight is not None
 
     @property
     def burst(self) -> float:
@@ -52,11 +58,16 @@ class Room:
     tokens: float = 0.0
     head: str | None = None
     taken: int = 0
+    # The present opening of the breaker, 0 when it is closed, and for how many seconds yet.
+    opening: int = 0
+    open_for: float = 0.0
 
     def __post_init__(self) -> None:
         if self.row is not None:
             self.head = self.row["head"]
             refill = max(0.0, float(self.row["seconds"])) * (self.limits.rate or 0)
+            if self.limits.tripped and self.row["open_for"] is not None:
+                self.opening, self.open_for = self.row["openings"], float(self.row["open_for"])
             self.tokens = min(self.limits.burst, self.row["tokens"] + refill)
 
     @property
@@ -64,8 +75,17 @@ class Room:
         return self.wanted if self.limits.rate is None else int(self.tokens)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the breaker lets nothing but a manual resend through."""
+        return self.open_for > 0
+
+    @property
     def _below_ceiling(self) -> int:
-        return self.wanted if self.limits.max_in_flight is None else max(0, self.limits.max_in_flight - self.in_flight)
+        ceiling = self.limits.max_in_flight
+        if self.opening and self.row is not None:
+            probes = 1 if self.is_open else self.row["probes"]
+            ceiling = probes if ceiling is None else min(ceiling, probes)
+        return self.wanted if ceiling is None else max(0, ceiling - self.in_flight)
 
     @property
     def size(self) -> int:
@@ -75,7 +95,7 @@ class Room:
     @property
     def counted(self) -> bool:
         """Whether its leases are counted."""
-        return self.limits.max_in_flight is not None
+        return self.limits.counts
 
     @property
     def is_full(self) -> bool:
@@ -87,6 +107,8 @@ class Room:
         """Seconds after which there may be more without anything ending; None when time changes nothing."""
         if self.row is None:
             return BUSY_SECONDS
+        if self.is_open:
+            return min(1.0, self.open_for)
         if self.limits.rate is not None and self.taken >= self._below_rate:
             return max(0.02, min(1.0, 1.0 / self.limits.rate))
         return None
@@ -99,17 +121,17 @@ async def look(session: Session, wanted: Mapping[str, int], limits: Mapping[str,
     await session.write_rows(sql.OPEN, sorted((lane, limit.burst) for lane, limit in limits.items()))
     locked = {row["endpoint_id"]: row for row in await session.fetch(sql.LOCK, sorted(limits))}
     # Counted under the lock: whoever held it before has committed its leases.
-    counted = sorted(lane for lane in locked if limits[lane].max_in_flight is not None)
+    counted = sorted(lane for lane in locked if limits[lane].counts)
     in_flight = {row["endpoint_id"]: row["n"] for row in await session.fetch(sql.IN_FLIGHT, counted)} if counted else {}
     return {lane: Room(lane, limit, wanted[lane], locked.get(lane), in_flight.get(lane, 0)) for lane, limit in limits.items()}
 
 
-async def pick_ordered(session: Session, rooms: Mapping[str, Room]) -> list[Row]:
-    """The heads of the ordered queues that are ready, and one manual resend of each, which passes the queue."""
-    queues = {lane: room for lane, room in rooms.items() if room.limits.ordered and room.size > 0}
+async def pick_queued(session: Session, rooms: Mapping[str, Room]) -> list[Row]:
+    """The heads of the ordered queues that are ready, and one manual resend of each, which passes the queue as it does an open breaker."""
+    queues = {lane: room for lane, room in rooms.items() if (room.limits.ordered or room.is_open) and room.size > 0}
     if not queues:
         return []
-    heads = await session.fetch_rows(sql.PICK_HEADS, sorted((lane, room.head) for lane, room in queues.items()))
+    heads = await session.fetch_rows(sql.PICK_HEADS, sorted((lane, room.head) for lane, room in queues.items() if not room.is_open))
     for row in heads:
         rooms[row["endpoint_id"]].head = row["message_id"]
     taken = {row["endpoint_id"] for row in heads}

@@ -10,7 +10,9 @@ OPEN = Statement(
     sqlite="INSERT INTO restriction (endpoint_id, tokens, refilled_at) VALUES (?, ?, graphook_now()) ON CONFLICT DO NOTHING",
 )
 _LOCK = """
-    SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds, head FROM restriction WHERE endpoint_id {}"""
+    SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds, head,
+           (open_until - graphook_now()) / 1e6 AS open_for, openings, probes
+    FROM restriction WHERE endpoint_id {}"""
 # The rows that no other claim holds, with the seconds since the bucket was refilled.
 LOCK = Statement(
     postgresql=_LOCK.format("= ANY($1::text[]) FOR UPDATE SKIP LOCKED"), sqlite=_LOCK.format("IN (SELECT value FROM json_each(?1))")

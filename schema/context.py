@@ -21,6 +21,7 @@ from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
 from models.attempt_feed import Cursors
 from models.backlog import Backlog
+from models.breaker import Opened, opened
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
@@ -60,11 +61,13 @@ class Context:
     contents: DataLoader[Message, bytes | None] = field(init=False)
     messages: DataLoader[tuple[str, str], Message | None] = field(init=False)
     endpoints: DataLoader[str, Endpoint | None] = field(init=False)
+    breakers: DataLoader[str, Opened | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.contents = DataLoader(_load_contents, cache_key_fn=lambda message: message.id)
         self.messages = DataLoader(_load_messages)
         self.endpoints = DataLoader(_load_endpoints)
+        self.breakers = DataLoader(_load_breakers)
 
     def idempotency(self, info: Info, key: str | None, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
         """The key of a mutation: its argument, else the `Idempotency-Key` header where the document has only this one mutation."""
@@ -130,3 +133,8 @@ async def _load_messages(keys: Sequence[tuple[str, str]]) -> list[Message | None
 async def _load_endpoints(ids: Sequence[str]) -> list[Endpoint | None]:
     found = {endpoint.id: endpoint for endpoint in await Endpoint.filter(id__in=list(ids))}
     return [found.get(endpoint_id) for endpoint_id in ids]
+
+
+async def _load_breakers(endpoint_ids: Sequence[str]) -> list[Opened | None]:
+    found = await opened(list(endpoint_ids))
+    return [found.get(endpoint_id) for endpoint_id in endpoint_ids]

@@ -27,6 +27,7 @@ from graphook.live import Bus
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery
+from models.breaker import BreakerRule
 from models.delivery import Claim, Result, State
 from workers.fanout import fan_out_page
 from workers.prune import prune
@@ -66,6 +67,7 @@ class Engine:
         self._sender = sender
         self._bus = bus
         self._owns_database = owns_database
+        self._rule = BreakerRule.of(settings)
         self._lanes: dict[str, None] = {}
         self._later: list[tuple[float, str]] = []
         self._deferred: set[str] = set()
@@ -145,7 +147,7 @@ class Engine:
         since = time.monotonic()
         lease = self._settings.request_timeout + LEASE_MARGIN
         try:
-            claimed = await delivery.claim(wanted, self.name, round(lease * 1_000_000))
+            claimed = await delivery.claim(wanted, self.name, round(lease * 1_000_000), breaker=self._settings.breaker)
         except BaseException:
             self._add_lanes(wanted)
             raise
@@ -221,11 +223,15 @@ class Engine:
 
     async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
         began = time.monotonic()
-        await delivery.settle(results)
+        opened = await delivery.settle(results, self._rule)
         metrics.settled(((r.state.name.lower(), failure(r), r.duration_ms) for r in results), time.monotonic() - began)
+        for endpoint_id in opened:
+            log.warning("the breaker of endpoint %s is open: too many tries failed", endpoint_id)
         self._bus.publish({result.claim.app_id for result in results})
         gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
         exhausted = {r.claim.endpoint.id for r in results if r.state is State.FAILED and not r.claim.run}
+        # Behind an open breaker hardly any schedule comes to its end, and the clock goes on.
+        exhausted |= {r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.claim.probe}
         if gone and self._settings.disable_on_gone:
             self._tell_disabled(await delivery.disable(gone, failing_for_us=None), "gone", "it answered 410 Gone")
         if exhausted and self._settings.disable_after_hours:

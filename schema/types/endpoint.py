@@ -11,11 +11,12 @@ from graphook import rules
 from graphook.headers import is_sensitive
 from models.delivery_policy import DeliveryPolicy as Choices
 from models.endpoint import Endpoint as Row
+from schema.context import Info
 from schema.errors import UserError
 from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import URL, StringMap
-from schema.types.delivery_policy import DeliveryPolicy, DeliveryPolicyIn
+from schema.types.delivery_policy import DeliveryPolicy, DeliveryPolicyIn, EndpointHealth, EndpointState
 
 _VERSION_GONE = "A relic of the contract without effect. Removed after 2027-12."
 
@@ -62,6 +63,19 @@ class Endpoint(Node):
     @computed("What it chose of how it is delivered to.")
     def delivery_policy(self) -> DeliveryPolicy:
         return DeliveryPolicy.of(Choices(**(self.row.delivery_policy or {})))
+
+    @computed("How it is doing.")
+    async def health(self, info: Info) -> EndpointHealth:
+        row = self.row
+        chosen = (row.delivery_policy or {}).get("breaker")
+        breaker = info.context.services.settings.breaker if chosen is None else chosen
+        opened = await info.context.breakers.load(row.id) if breaker else None
+        if opened is not None:
+            state = EndpointState.HALF_OPEN if opened.half_open else EndpointState.OPEN
+        else:
+            state = EndpointState.HEALTHY if row.failing_since is None else EndpointState.FAILING
+        open_until = opened.open_until if opened is not None and not opened.half_open else None
+        return EndpointHealth(state=state, failing_since=row.failing_since, open_until=open_until)
 
     @computed("The custom headers, sensitive values withheld.")
     def headers(self) -> EndpointHeaders:

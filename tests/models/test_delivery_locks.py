@@ -13,8 +13,8 @@ import pytest
 from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
-from graphook.ids import new_id
-from models import delivery, partitions
+from graphook.ids import new_id, start_id
+from models import breaker_sql, delivery, partitions, restriction_sql
 from models import delivery_sql as sql
 from models.delivery import State
 from models.message_sql import CONTENTS
@@ -116,16 +116,27 @@ async def test_no_hot_statement_reads_more_than_it_takes_however_long_the_backlo
         "a backlog is sorted"
     )
 
+    few: list[tuple[Statement, tuple[Any, ...]]] = [
+        (restriction_sql.PICK_HEADS, (lanes, [None] * LANES)),
+        (restriction_sql.PICK_RESENDS, (lanes,)),
+        (restriction_sql.IN_FLIGHT, (lanes,)),
+        (breaker_sql.COUNT, (lanes, [start_id("atmpt_", now())] * LANES)),
+    ]
+    for statement, args in few:
+        plan = await explain(mode, analyzed, statement, *args)
+        assert sum(read(node) for node in nodes(plan) if "Relation Name" in node) <= LANES * (WEEKS + 4), statement.postgresql
+
     keys = await some_keys(BATCH)
     messages, endpoints, runs = (list(column) for column in zip(*keys, strict=True))
     ones, zeros = [1] * BATCH, [0] * BATCH
-    for statement, args in (
+    batches: list[tuple[Statement, tuple[Any, ...]]] = [
         (sql.LEASE, (messages, endpoints, runs, ["worker"] * BATCH, ones, [False] * BATCH)),
         (sql.BODIES, (messages,)),
         (sql.SETTLE, (messages, endpoints, runs, ones, [int(State.WAITING)] * BATCH, zeros, ones, zeros, [None] * BATCH)),
         (sql.PROMOTE, (messages, endpoints, runs)),
         (CONTENTS, (messages, [FAR_AHEAD] * BATCH)),
-    ):
+    ]
+    for statement, args in batches:
         plan = await explain(mode, analyzed, statement, *args)
         assert max(read(node) for node in nodes(plan) if "Relation Name" in node) <= 2 * BATCH, statement.postgresql
 

@@ -13,21 +13,24 @@ from tests.deployment import Deployment, Process, deployed
 from tests.receiver import Receiver
 from tests.stories.test_recovery import child_processes, kill
 from tests.tenant import Tenant
+from tests.waiting import until
 
 URL = "https://example.com/"
 
 
 async def test_a_policy_is_chosen_read_changed_in_parts_and_given_up(acme: Tenant) -> None:
     app = await acme.application()
-    inherited = {"retrySchedule": None, "noRetryOn": None, "maxInFlight": None, "ordered": None}
+    inherited = {"retrySchedule": None, "noRetryOn": None, "maxInFlight": None, "ordered": None, "breaker": None}
     assert (await acme.endpoint(app, URL))["deliveryPolicy"] == inherited
 
-    chosen = {"retrySchedule": [1, 2.5, 2.5], "noRetryOn": ["4xx", "503"], "maxInFlight": 5, "ordered": True}
+    chosen = {"retrySchedule": [1, 2.5, 2.5], "noRetryOn": ["4xx", "503"], "maxInFlight": 5, "ordered": True, "breaker": True}
     endpoint = await acme.endpoint(app, URL, deliveryPolicy=chosen)
     assert endpoint["deliveryPolicy"] == inherited | chosen
 
     key = {"appId": app["id"], "id": endpoint["id"]}
-    patched = await acme.do("EndpointPatch", **key, input={"deliveryPolicy": {"retrySchedule": [], "noRetryOn": None, "maxInFlight": None}})
+    patched = await acme.do(
+        "EndpointPatch", **key, input={"deliveryPolicy": {"retrySchedule": [], "noRetryOn": None, "maxInFlight": None, "breaker": None}}
+    )
     assert patched["deliveryPolicy"] == inherited | {"retrySchedule": [], "ordered": True}
     patched = await acme.do("EndpointPatch", **key, input={"deliveryPolicy": {"noRetryOn": ["500"], "ordered": False}})
     assert patched["deliveryPolicy"] == inherited | {"retrySchedule": [], "noRetryOn": ["500"], "ordered": False}
@@ -176,3 +179,40 @@ async def test_a_head_that_waits_for_its_retry_holds_the_queue_up_and_a_manual_r
     await acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"deliveryPolicy": {"ordered": False}})
     await receiver.wait_for(3, "/ordered")
     assert receiver.got("/ordered")[2].headers["webhook-id"] == second, "without the order, its own run comes too"
+
+
+async def test_a_breaker_opens_keeps_the_tries_and_recovers(backend: Backend, receiver: Receiver) -> None:
+    """Twelve messages meet a receiver that is down: ten tries open the breaker, then hardly any is made until the receiver is back."""
+    settings = {"GRAPHOOK_BREAKER_OPEN": "0.5", "GRAPHOOK_BREAKER_OPEN_MAX": "0.5", "GRAPHOOK_RETRY_SCHEDULE": ",".join(["0.05"] * 8)}
+    receiver.answers("/down", *[500] * 1000)
+    with two_workers(await backend.fresh_database(), backend.fresh_redis(), **settings) as running:
+        async with Tenant(running.graphql, await mint(running)) as acme:
+            app = await acme.application()
+            endpoint = await acme.endpoint(app, receiver.url("/down"), deliveryPolicy={"breaker": True, "maxInFlight": 4})
+            await acme.endpoint(app, receiver.url("/up"))
+            assert endpoint["health"] == {"state": "HEALTHY", "failingSince": None, "openUntil": None}
+
+            async def health() -> Any:
+                return (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["health"]
+
+            async def is_open() -> bool:
+                found = await health()
+                return found["state"] == "OPEN" and found["openUntil"] is not None and found["failingSince"] is not None
+
+            ids = await send(acme, app, 12)
+            await until(is_open, "the breaker to open")
+            await receiver.wait_for(12, "/up")
+            await receiver.wait_for(16, "/down")
+            failed = len(receiver.got("/down"))
+            receiver.plans["/down"].clear()
+            for message_id in ids:
+                attempts = await acme.settled(app, {"id": message_id})
+                assert sum(attempt["endpointId"] == endpoint["id"] for attempt in attempts) < 9, "no schedule came to its end"
+            assert failed < 30, "without a breaker, twelve messages are tried a hundred times"
+
+            await send(acme, app, 12)
+
+            async def is_healthy() -> bool:
+                return bool((await health())["state"] == "HEALTHY")
+
+            await until(is_healthy, "the breaker to close")

@@ -144,12 +144,12 @@ async def test_a_result_outlives_an_outage_of_the_database(monkeypatch: pytest.M
     await make.endpoint(app)
     settle, refusals = delivery.settle, 2
 
-    async def away_twice(results: Any) -> None:
+    async def away_twice(*args: Any) -> Any:
         nonlocal refusals
         if refusals:
             refusals -= 1
             raise Unavailable("away")
-        await settle(results)
+        return await settle(*args)
 
     monkeypatch.setattr(delivery, "settle", away_twice)
     sender = FakeSender()

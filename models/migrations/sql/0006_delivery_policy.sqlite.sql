@@ -6,3 +6,9 @@ CREATE INDEX delivery_resends ON delivery (endpoint_id, due_at, message_id) WHER
 
 -- The message at the head of an ordered queue, from its first claim on.
 ALTER TABLE restriction ADD COLUMN head TEXT;
+
+-- The breaker: null when it is closed, else the end of the time it is open; how often it opened in a row; how many may be tried at a time after it.
+ALTER TABLE restriction ADD COLUMN open_until INTEGER;
+ALTER TABLE restriction ADD COLUMN openings INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE restriction ADD COLUMN probes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE restriction ADD COLUMN closed_at INTEGER;
