@@ -9,7 +9,7 @@ from strawberry import UNSET
 
 from graphook.auth import Scope
 from models.application import Application
-from models.delivery import Destination
+from models.destination import Destination
 from models.message import Message as MessageRow
 from models.page import MAX_LIMIT, PageRequest
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request

@@ -8,7 +8,7 @@ from typing import Self
 import strawberry
 
 from models.attempt import MessageStatus
-from models.delivery import Destination
+from models.destination import Destination
 from models.message import Message as MessageRow
 from schema.context import Info
 from schema.fields import computed, field
