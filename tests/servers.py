@@ -34,9 +34,10 @@ class NotStarted(Exception):
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
+def postgresql(*, durable: bool = False, **settings: str) -> Iterator[str]:
     """The URL of an administrator's database of `GRAPHOOK_TEST_DATABASE_URL`, else of a server whose data is thrown away.
 
+    `durable` keeps what guards against a crash of the machine, as in production; `settings` are more of the server's own.
     Raises `Missing` where there is no PostgreSQL 15 or later.
     """
     given = os.environ.get("GRAPHOOK_TEST_DATABASE_URL")
@@ -44,7 +45,7 @@ def postgresql() -> Iterator[str]:
         yield given
         return
     user = _unprivileged()
-    with _folder("graphook-postgresql-", user) as folder:
+    with throwaway_folder("graphook-postgresql-", user) as folder:
         binaries = _postgresql_of_the_system()
         # A linguistic order, where it can be had: what relies on the order of bytes without saying so shows in the tests.
         order = ["--no-locale"] if binaries is None else ["--no-locale", "--locale-provider=icu", "--icu-locale=en-US"]
@@ -53,13 +54,15 @@ def postgresql() -> Iterator[str]:
         _run(
             [f"{binaries}/initdb", f"--pgdata={data}", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", *order], user
         )
-        # Commits stay what they are in production; only what guards against a crash of the machine is off.
+        # Commits stay what they are in production; for tests only what guards against a crash of the machine is off.
+        guard = "on" if durable else "off"
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(folder),
             "max_connections": "300",
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": guard,
+            "full_page_writes": guard,
+            **settings,
         }
 
         def command(port: int) -> list[str]:
@@ -70,7 +73,7 @@ def postgresql() -> Iterator[str]:
             status = data / "postmaster.pid"
             return status.exists() and status.read_text().splitlines()[7:8] == ["ready   "]
 
-        with _served("PostgreSQL", folder, user, command, ready) as port:
+        with served("PostgreSQL", folder, user, command, ready) as port:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
@@ -93,9 +96,9 @@ def redis() -> Iterator[str]:
             probe.sendall(b"PING\r\n")
             return probe.recv(64) == b"+PONG\r\n"
 
-    with _folder("graphook-redis-", None) as folder:
+    with throwaway_folder("graphook-redis-", None) as folder:
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--databases", str(REDIS_DATABASES), "--dir", str(folder)]
-        with _served("Redis", folder, None, lambda port: [binary, "--port", str(port), *options], ready) as port:
+        with served("Redis", folder, None, lambda port: [binary, "--port", str(port), *options], ready) as port:
             yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -169,7 +172,7 @@ def _unprivileged() -> str:
 
 
 @contextmanager
-def _folder(prefix: str, user: str | None) -> Iterator[Path]:
+def throwaway_folder(prefix: str, user: str | None) -> Iterator[Path]:
     """A folder that goes with the server; another user's is in /tmp, since a TMPDIR of root's own would keep that user out."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if user else None))
     if user:
@@ -188,8 +191,8 @@ def _run(command: list[str], user: str) -> None:
 
 
 @contextmanager
-def _served(name: str, folder: Path, user: str | None, command: Callable[[int], list[str]], ready: Callable[[int], bool]) -> Iterator[int]:
-    """The port of a server that is ready; the guard ends it when this process lets go of the pipe, be it by dying."""
+def served(name: str, folder: Path, user: str | None, command: Callable[[int], list[str]], ready: Callable[[int], bool]) -> Iterator[int]:
+    """The port of a server that is ready, started by `command` with a free port; the guard ends it when this process lets go of the pipe, be it by dying."""
     for tries_left in reversed(range(TRIES)):
         port = free_port()
         guard = subprocess.Popen(

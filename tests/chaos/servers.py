@@ -122,7 +122,7 @@ def _postgresql(folder: Path, data: Path, binaries: Path, user: str) -> PostgreS
 def postgresql() -> Iterator[PostgreSQL]:
     """A fresh PostgreSQL with fsync and synchronous_commit on. Raises `servers.Missing` where there is none."""
     user = servers._unprivileged()
-    with servers._folder("graphook-chaos-postgresql-", user) as folder:
+    with servers.throwaway_folder("graphook-chaos-postgresql-", user) as folder:
         binaries = servers._postgresql_of_the_system() or servers._postgresql_from_wheel(folder)
         data = folder / "data"
         servers._run(
@@ -142,7 +142,7 @@ def redis() -> Iterator[Server]:
     binary = (
         shutil.which("redis-server") or shutil.which("valkey-server") or servers.install("redis-server", "put redis-server on the PATH")
     )
-    with servers._folder("graphook-chaos-redis-", None) as folder:
+    with servers.throwaway_folder("graphook-chaos-redis-", None) as folder:
         port = servers.free_port()
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
         server = Server(folder, port, "", [binary, "--port", str(port), *options], lambda: b"PONG" in redis_says(port, "PING"))
