@@ -1,6 +1,6 @@
 # Everything the project can do. `make help` lists it; every target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types migration migrations-check test-sqlite test-postgresql chaos format sdl assets interop clean
+.PHONY: help install demo run test lint types migration migrations-check test-sqlite test-postgresql chaos bench format sdl assets interop clean
 # The checks are told in their order, and two installations at once would be in each other's way.
 .NOTPARALLEL:
 
@@ -60,6 +60,9 @@ test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redi
 
 chaos: .venv/.development ## Break everything on purpose and count what is lost (SCALE=1 for the full counts, ROWS="R1 I4" for some)
 	$(BIN)/python -m tests.chaos --scale $(SCALE) $(if $(ROWS),$(ROWS),--write)
+
+bench: .venv/.development ## Measure the figures against their limits (FIGURES="message_create drain" QUICK=1 ROUNDS=3 ROWS=10000000)
+	$(BIN)/python -m benchmarks $(if $(FIGURES),--figures "$(FIGURES)") $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROWS),--rows $(ROWS))
 
 format: .venv/.development ## Format the code and mend what lint can
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("graphook", "models", "resolvers", "schema", "workers")
+PACKAGES = ("graphook", "models", "resolvers", "schema", "workers", "benchmarks")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

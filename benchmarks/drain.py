@@ -1,0 +1,43 @@
+"""How fast one worker drains a backlog, against the bare loop of the HTTP client that it uses."""
+
+from __future__ import annotations
+
+from benchmarks import cpu, queries
+from benchmarks.harness import Bench, Figure, alternate, at_least, bare_program
+from benchmarks.load import saturate
+
+SIZE = 100
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """Deliveries a second, from the first attempt's beginning to the last one's end; the backlog is written before the worker starts."""
+    count = bench.scaled(10_000, 500)
+    async with bench.graphook(worker=False) as graphook:
+        apps = await graphook.applications(16, bench.hook)
+        make = queries.create_batches(graphook.token, [app["id"] for app in apps], SIZE)
+        costs: list[dict[str, float]] = []
+        client_costs: list[float] = []
+        done = 0
+
+        async def drain() -> float:
+            nonlocal done
+            (await saturate(graphook.port, make, 4, count=count // SIZE)).checked()
+            (last,) = await graphook.ask("SELECT COALESCE(max(started_at), 0) FROM attempt")
+            worker = graphook.start_worker()
+            meter = cpu.Meter(graphook.roots)
+            done += count
+            await graphook.delivered(done)
+            costs.append({name: round(used / count * 1e6) for name, used in meter.read().items()})
+            worker.stop()
+            (span,) = await graphook.ask(
+                "SELECT max(started_at + duration_ms * 1000) - min(started_at) FROM attempt WHERE started_at > $1", last[0]
+            )
+            return count / (float(span[0]) / 1e6)
+
+        async def loop() -> float:
+            sent = bare_program("post", bench.hook, str(count), "64")
+            client_costs.append(round(sent["cpu"] / count * 1e6))
+            return count / sent["seconds"]
+
+        values, limits = await alternate(bench.rounds, drain, loop)
+    return [at_least("backlog drain, one worker", values, "deliveries/s", limits, 0.3, 0.5, cpu_us=costs, client_cpu_us=client_costs)]
