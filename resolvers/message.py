@@ -30,7 +30,6 @@ from schema.types.message import (
     MessageFilter,
     MessageIn,
     MessagePayload,
-    body_of,
 )
 
 MAX_PAYLOAD = 1024 * 1024
@@ -156,15 +155,26 @@ def _check(data: MessageIn, path: tuple[str, ...]) -> bytes:
             yield InvalidInput("Give exactly one of payload and rawPayload.", (*path, "payload"))
         elif data.payload is not None and not isinstance(data.payload, dict):
             yield InvalidInput("payload is a JSON object; use rawPayload for anything else.", (*path, "payload"))
-        elif data.payload is not None and strict_json.depth_exceeds(data.payload, MAX_DEPTH):
-            yield InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", (*path, "payload"))
 
     refuse(all_faults())
-    body = body_of(data)
-    if len(body) > MAX_PAYLOAD:
-        name = "payload" if data.raw_payload is None else "rawPayload"
-        raise InvalidInputs([InvalidInput(f"{name} has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", (*path, name))])
+    if data.raw_payload is not None:
+        body = data.raw_payload.encode()
+        refuse(_too_long(body, (*path, "rawPayload")))
+        return body
+    where = (*path, "payload")
+    try:
+        body = strict_json.dumps(data.payload)
+    except strict_json.BadJSON as error:
+        raise InvalidInputs([InvalidInput(str(error), where)]) from None
+    refuse(_too_long(body, where))
+    if strict_json.depth_exceeds(body, MAX_DEPTH):
+        raise InvalidInputs([InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", where)])
     return body
+
+
+def _too_long(body: bytes, path: tuple[str, ...]) -> Iterate[InvalidInput]:
+    if len(body) > MAX_PAYLOAD:
+        yield InvalidInput(f"{path[-1]} has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", path)
 
 
 def _arguments(data: MessageIn) -> dict[str, object]:

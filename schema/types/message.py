@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import strawberry
 
@@ -102,8 +102,3 @@ def _payload_of(body: bytes | None) -> object:
 
 def _text_of(body: bytes | None) -> str | None:
     return None if body is None else body.decode()
-
-
-def body_of(data: Any) -> bytes:
-    """The bytes that a MessageIn's payload is signed and sent as."""
-    return data.raw_payload.encode() if data.raw_payload is not None else strict_json.dumps(data.payload)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphook import strict_json
 from graphook.strict_json import MAX_DEPTH, BadJSON
@@ -73,10 +77,37 @@ def test_nesting_around_a_long_number_is_refused_like_any_other() -> None:
 
 
 def test_depth_counts_objects_and_lists() -> None:
-    value = {"a": [{"b": 1}]}
-    assert not strict_json.depth_exceeds(value, 3)
-    assert strict_json.depth_exceeds(value, 2)
-    assert not strict_json.depth_exceeds("text", 0)
+    text = strict_json.dumps({"a": [{"b": 1}], "[": '{{{["[', "c\\": []})
+    assert not strict_json.depth_exceeds(text, 3)
+    assert strict_json.depth_exceeds(text, 2)
+    assert not strict_json.depth_exceeds(b'"text"', 0)
+    assert not strict_json.depth_exceeds(b"[" + b"[[]]," * 500 + b"[]]", 3)
+    assert strict_json.depth_exceeds(b"[" + b"[[]]," * 500 + b"[[[]]]]", 3)
+
+
+@given(
+    st.recursive(
+        st.none() | st.text('[]{}\\"a'),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('[]{}\\"', max_size=3), inner, max_size=3),
+        max_leaves=30,
+    ),
+    st.integers(0, 8),
+)
+@settings(deadline=None, derandomize=True, max_examples=200)
+def test_depth_is_counted_whatever_texts_hold(value: Any, limit: int) -> None:
+    def depth(of: Any) -> int:
+        inner = list(of.values()) if isinstance(of, dict) else of if isinstance(of, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    assert strict_json.depth_exceeds(strict_json.dumps(value), limit) == (depth(value) > limit)
+
+
+def test_a_value_too_deep_to_write_is_refused() -> None:
+    value: Any = 1
+    for _ in range(400):
+        value = [value]
+    with pytest.raises(BadJSON):
+        strict_json.dumps(value)
 
 
 def test_what_is_written_is_compact_and_reads_back() -> None:
