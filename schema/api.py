@@ -6,7 +6,7 @@ from strawberry.extensions import DisableIntrospection
 from strawberry.schema.config import StrawberryConfig
 
 from graphook.compiled_inputs import CachedNames, compile_inputs
-from graphook.compiled_lists import CompiledListsExecutor
+from graphook.compiled_selections import CompiledExecutor
 from graphook.graphql_extensions import EXTENSIONS, Schema
 from graphql import GraphQLDefaultInput, is_input_object_type
 from schema.errors import USER_ERRORS
@@ -23,7 +23,7 @@ def create_schema(*, introspection: bool = True) -> Schema:
         Mutation,
         Subscription,
         types=list(USER_ERRORS.values()),
-        execution_context_class=CompiledListsExecutor,
+        execution_context_class=CompiledExecutor,
         extensions=[*EXTENSIONS, *([] if introspection else [DisableIntrospection])],
         config=StrawberryConfig(scalar_map=SCALARS, name_converter=CachedNames(), disable_field_suggestions=not introspection),
     )

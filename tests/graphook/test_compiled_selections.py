@@ -1,4 +1,4 @@
-"""Compiled lists: the same data and the same errors as graphql-core gives, faster."""
+"""Compiled selections: the same data and the same errors as graphql-core gives, faster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import strawberry
 
-from graphook.compiled_lists import CompiledListsExecutor
+from graphook.compiled_selections import CompiledExecutor
 from graphql import execute, parse
 
 
@@ -80,7 +80,21 @@ THINGS = [thing(n) for n in range(4)]
 
 
 @strawberry.type
+class Result:
+    thing: Thing | None = None
+    faults: list[Named] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
 class Query:
+    @strawberry.field
+    def result(self) -> Result:
+        return Result(thing=THINGS[1])
+
+    @strawberry.field
+    def faulty(self) -> Result:
+        return Result(faults=[THINGS[2]])
+
     @strawberry.field
     def things(self) -> list[Thing]:
         return THINGS
@@ -103,7 +117,7 @@ class Query:
 
 
 plain = strawberry.Schema(Query)
-compiled = strawberry.Schema(Query, execution_context_class=CompiledListsExecutor)
+compiled = strawberry.Schema(Query, execution_context_class=CompiledExecutor)
 
 
 async def outcome(schema: strawberry.Schema, query: str, *, late: bool = False, **variables: Any) -> tuple[Any, list[Any]]:
@@ -113,9 +127,9 @@ async def outcome(schema: strawberry.Schema, query: str, *, late: bool = False, 
 
 async def plans_of(query: str, **options: Any) -> list[bool]:
     """Whether each list of objects that the query met was compiled."""
-    CompiledListsExecutor._plans.clear()
+    CompiledExecutor._plans.clear()
     assert await outcome(compiled, query, **options) == await outcome(plain, query, **options)
-    return [kept.plan is not None for kept in CompiledListsExecutor._plans.values()]
+    return [kept.plan is not None for kept in CompiledExecutor._plans.values()]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +141,11 @@ async def plans_of(query: str, **options: Any) -> list[bool]:
         "{ maybeThings { name } }",
         "{ things { ...F part { ...P } } } fragment F on Thing { id ... on Named { name } } fragment P on Part { weight }",
         "{ badThings { name } }",
+        "{ nameds { name __typename } }",
+        "{ result { thing { id part { weight } } faults { name } } }",
     ],
 )
-async def test_a_list_of_plain_fields_is_compiled_and_reads_the_same(query: str) -> None:
+async def test_plain_fields_are_compiled_and_read_the_same(query: str) -> None:
     assert await plans_of(query) == [True]
 
 
@@ -142,10 +158,11 @@ async def test_a_list_of_plain_fields_is_compiled_and_reads_the_same(query: str)
         "{ things { id broken } }",
         "{ oddLists { parts { weight } } }",
         "{ oddLists { part { labels } } }",
+        "{ faulty { thing { id } faults { __typename name ... on Thing { count } } } }",
     ],
 )
 async def test_what_is_out_of_the_ordinary_has_the_errors_of_graphql_core(query: str) -> None:
-    # The list was compiled, met something unusual, and was completed by graphql-core; lists within it may then be compiled too.
+    # It was compiled, met something unusual, and was completed by graphql-core; what is within it may then be compiled too.
     assert (await plans_of(query))[0] is True
 
 
@@ -154,7 +171,6 @@ async def test_what_is_out_of_the_ordinary_has_the_errors_of_graphql_core(query:
     [
         "{ things { fetched } }",
         "{ things { padded(width: 20) } }",
-        "{ nameds { name } }",
         "query ($yes: Boolean = true) { things { id name @include(if: $yes) } }",
         "{ things { ...F } } fragment F on Thing { part { weight @skip(if: true) labels } }",
         "{ things { id } things { name } }",
@@ -173,7 +189,7 @@ async def test_a_value_that_is_not_there_yet_is_awaited() -> None:
 
 
 async def test_a_plan_is_used_again_for_the_same_document_and_forgotten_after_many_others() -> None:
-    class Forgetful(CompiledListsExecutor):
+    class Forgetful(CompiledExecutor):
         most_plans = 2
         _plans = OrderedDict()
 

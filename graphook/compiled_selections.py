@@ -1,9 +1,9 @@
-"""Lists of objects completed by one comprehension that is compiled per selection, instead of field by field.
+"""Objects and lists of them completed by one expression that is compiled per selection, instead of field by field.
 
-graphql-core spends some ten microseconds on each field of each item. Where an item's selected fields are attributes or plain methods, what is
-left of that is an expression such as `[{'id': o.id, 'status': names[o.status]} for o in items]`. A selection that has anything else (arguments,
-asynchronous fields, interfaces, directives) is completed by graphql-core; so is a list in which anything is out of the ordinary, whose
-errors then come out word for word as graphql-core gives them.
+graphql-core spends some ten microseconds on each field of each object. Where the selected fields are attributes or plain methods, what is left
+of that is an expression such as `[{'id': o.id, 'status': names[o.status]} for o in items]`. A selection that has anything else (arguments,
+asynchronous fields, directives) is completed by graphql-core; so is an object or a list in which anything is out of the ordinary, whose errors
+then come out word for word as graphql-core gives them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class _Kept:
     node: FieldNode  # held, so that its id is not used again
 
 
-class CompiledListsExecutor(StrawberryGraphQLCoreExecutionContext):
-    """An executor that compiles what it can of lists. Plans are kept by field and type, the least recently used dropped first."""
+class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
+    """An executor that compiles what it can. Plans are kept by field and type, the least recently used dropped first."""
 
     most_plans = 1000
     _plans: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
@@ -63,14 +63,37 @@ class CompiledListsExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if type(result) is list and result and not (self.middleware_manager and self.middleware_manager.middlewares):
-            plan = self._plan(return_type.of_type, field_details_list)
-            if plan is not None:
-                try:
-                    return plan(result, info)
-                except Exception:  # noqa: S110 - graphql-core comes to the same and says it with path and position
-                    pass
+        if type(result) is list and result:
+            completed = self._completed(return_type.of_type, field_details_list, info, result)
+            if completed is not None:
+                return completed
         return super().complete_list_value(return_type, field_details_list, info, path, result, position_context)
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: Any,
+        info: Any,
+        path: Any,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        completed = self._completed(return_type, field_details_list, info, [result])
+        if completed is not None:
+            return completed[0]
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
+
+    def _completed(self, item_type: Any, details: Any, info: Any, items: list[Any]) -> list[Any] | None:
+        """The completed items, or None when graphql-core must do it."""
+        if self.middleware_manager and self.middleware_manager.middlewares:
+            return None
+        plan = self._plan(item_type, details)
+        if plan is None:
+            return None
+        try:
+            return plan(items, info)
+        except Exception:
+            return None  # graphql-core comes to the same and says it with path and position
 
     def _plan(self, item_type: Any, details: Any) -> Plan | None:
         named = item_type.of_type if isinstance(item_type, GraphQLNonNull) else item_type
@@ -98,7 +121,7 @@ class CompiledListsExecutor(StrawberryGraphQLCoreExecutionContext):
             return None
         infos = "".join(f"    {name} = {make}(_raw_info=info, _field={field})\n" for name, make, field in writer.infos)
         source = f"def plan(items, info):\n{infos}    return [{expression} for o in items]"
-        exec(compile(source, "<compiled list>", "exec"), writer.names)  # noqa: S102 - of names we made and python names of our own fields
+        exec(compile(source, "<compiled selection>", "exec"), writer.names)  # noqa: S102 - of names we made and python names of our own fields
         plan: Plan = writer.names["plan"]
         return plan
 
@@ -125,7 +148,7 @@ class _Writer:
     from it, the context, is the same for each.
     """
 
-    def __init__(self, executor: CompiledListsExecutor) -> None:
+    def __init__(self, executor: CompiledExecutor) -> None:
         self._executor = executor
         self.names: dict[str, Any] = {"missing": _missing, "ready": _ready, "listed": _listed}
         self.infos: list[tuple[str, str, str]] = []
@@ -145,8 +168,8 @@ class _Writer:
             completed = f"[{self.complete(named.of_type, details, item)} for {item} in listed({value})]"
         elif isinstance(named, GraphQLObjectType):
             completed = self._object(named, details, value)
-        else:
-            raise _Unusual
+        else:  # which type an interface or a union turns out to be is graphql-core's to see; usually there is none, as in a list of errors
+            completed = "missing()"
         return f"({completed} if ({value} := {source}) is not None else {'missing()' if required else 'None'})"
 
     def _scalar(self, scalar: GraphQLScalarType, value: str) -> str:
