@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Literal
 
 import aiohttp
@@ -52,6 +53,7 @@ MAX_HEAD = 64 * 1024
 # Above any body that is read, chunked byte by byte, and any head: what one turn of the loop can bring is below it.
 _WIRE_BUDGET = 1024 * 1024
 _RETRY_AFTER_LENGTH = 64
+_CHECKED_URLS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Sender:
         if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
             raise ValueError("the sender verifies certificates and their names")
         self._policy = policy
+        # Whether a URL may be asked for depends on nothing else; which addresses its host has is looked at anew for every connection.
+        self._checked = lru_cache(_CHECKED_URLS)(lambda url: _wire_url(check_url(url, policy)))
         self._timeout = timeout_seconds
         self._limit = response_limit
         self._connections = connections
@@ -129,7 +133,7 @@ class Sender:
         error_code: ErrorCode | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                await self._send(check_url(url, self._policy), headers, body, answer)
+                await self._send(self._checked(url), headers, body, answer)
         except Exception as error:
             error_code = _classify(error, answer)
         return Outcome(
@@ -164,24 +168,24 @@ class Sender:
             max_headers=MAX_HEADERS,
         )
 
-    async def _send(self, target: Target, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
+    async def _send(self, url: URL, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
         assert self._session is not None, "open the sender first"
         assert self._resend_session is not None
         wire = Wire()
         current_wire.set(wire)
         try:
-            await self._exchange(self._session, target, headers, body, answer)
+            await self._exchange(self._session, url, headers, body, answer)
         except aiohttp.ClientConnectionError:
             # The receiver closed an idle connection as we took it up: nothing was answered, so one more try on a new one is fair.
             if not wire.reused or wire.received:
                 raise
             current_wire.set(Wire())
-            await self._exchange(self._resend_session, target, headers, body, answer)
+            await self._exchange(self._resend_session, url, headers, body, answer)
 
     async def _exchange(
         self,
         session: aiohttp.ClientSession,
-        target: Target,
+        url: URL,
         headers: Sequence[tuple[str, str]],
         body: bytes,
         answer: _Answer,
@@ -190,7 +194,7 @@ class Sender:
         sent = [("Accept-Encoding", "identity"), *headers]
         if not any(name.lower() == "accept" for name, _ in headers):
             sent.insert(0, ("Accept", "*/*"))
-        async with session.post(_wire_url(target), data=body, headers=sent, allow_redirects=False) as response:
+        async with session.post(url, data=body, headers=sent, allow_redirects=False) as response:
             if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
                 raise TooMuch
             answer.status_code = response.status

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
 import dramatiq
+import uvloop
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications
 
@@ -73,4 +75,6 @@ def configure() -> dramatiq.Broker:
     return found
 
 
+# Dramatiq makes its event loop itself: the policy is the only way to say of which kind.
+asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 broker = configure()
