@@ -53,10 +53,10 @@ def depth_exceeds(text: bytes, limit: int) -> bool:
     # Of `{"a": [1], "b": "["}` this leaves `(())`; each pass takes the innermost pairs out.
     nested = _STRINGS.sub(b"", text).translate(_BRACKETS_ALIKE, _ALL_BUT_BRACKETS)
     for _ in range(limit):
-        nested = nested.replace(b"()", b"")
         if not nested:
             return False
-    return True
+        nested = nested.replace(b"()", b"")
+    return bool(nested)
 
 
 def _checked_integer(digits: str) -> int:

@@ -28,6 +28,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     update = {
         "url": "https://example.com/", "uid": "an-endpoint", "description": "d", "channels": ["c"], "filterTypes": ["a.b"], "rateLimit": 1,
         "version": 1, "disabled": True, "metadata": {"k": "v"},
+        "deliveryPolicy": {"retrySchedule": [1.5], "noRetryOn": ["404", "5xx"], "maxInFlight": 3, "ordered": True, "breaker": True},
     }  # fmt: skip
     event_type = {"description": "d", "schemas": {"1": {"type": "object"}}, "featureFlag": "f", "archived": False}
     new_message = {

@@ -80,7 +80,7 @@ def test_depth_counts_objects_and_lists() -> None:
     text = strict_json.dumps({"a": [{"b": 1}], "[": '{{{["[', "c\\": []})
     assert not strict_json.depth_exceeds(text, 3)
     assert strict_json.depth_exceeds(text, 2)
-    assert not strict_json.depth_exceeds(b'"text"', 0)
+    assert not strict_json.depth_exceeds(b'"[text"', 0)
     assert not strict_json.depth_exceeds(b"[" + b"[[]]," * 500 + b"[]]", 3)
     assert strict_json.depth_exceeds(b"[" + b"[[]]," * 500 + b"[[[]]]]", 3)
 
