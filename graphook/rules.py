@@ -12,6 +12,7 @@ import orjson
 from graphook.errors import InvalidInput
 from graphook.ids import starts_with_prefix
 from graphook.signing import SECRET_PATTERN
+from graphook.tokens import ONE_TIME_PATTERN
 
 Path = tuple[str, ...]
 
@@ -170,11 +171,15 @@ TAG = Text(1, 128, SLUG_PATTERN)
 NAME = Text(1, 4096, controls=False)
 DESCRIPTION = Text(0, 65_536, controls=False)
 SECRET = Text(pattern=SECRET_PATTERN, secret=True)
+ONE_TIME_TOKEN = Text(pattern=ONE_TIME_PATTERN, secret=True)
+SESSION_ID = Text(1, 64, r"^[a-zA-Z0-9@_-]+$")
 IDEMPOTENCY_KEY = Text(1, 256)
 RATE_LIMIT = Range(1, 65_535)
 VERSION = Range(1, 65_535)
 RETENTION_DAYS = Range(5, 90)
 GRACE_SECONDS = Range(0, 604_800)
+PORTAL_EXPIRY = Range(3600, 604_800)
+EXPIRE_SECONDS = Range(0, 259_200)
 METADATA = TextMap()
 MESSAGE_CHANNELS = Items(CHANNEL, 1, 5)
 ENDPOINT_CHANNELS = Items(CHANNEL, 1, 10)
@@ -184,3 +189,5 @@ FILTER_TYPES = Items(EVENT_TYPE, 1)
 RETRY_SCHEDULE = Items(Range(0, 604_800), 0, 32, repeats=True)
 MAX_IN_FLIGHT = Range(1, 1000)
 NO_RETRY_ON = Items(Text(pattern=r"^[345](xx|\d\d)$"), 0, 32)
+FEATURE_FLAGS = Items(FEATURE_FLAG, 0, 25)
+SESSION_IDS = Items(SESSION_ID, 1, 1000)

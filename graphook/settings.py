@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -75,6 +76,9 @@ class Settings(BaseSettings):
     backlog_limit: int = Field(
         1_000_000, ge=1, description="Deliveries that an organisation may have ready and unsent; its messages are refused with 429 beyond."
     )
+    public_url: str | None = Field(
+        None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
@@ -125,6 +129,13 @@ class Settings(BaseSettings):
             raise ValueError("begins with sqlite:// or postgresql://")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _plain_address(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value) is None:
+            raise ValueError("begins with http:// or https:// and has no user, query or fragment")
+        return value
+
     @model_validator(mode="after")
     def _redis_form(self) -> Self:
         if self.redis_url is not None and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
@@ -161,6 +172,12 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def public_address(self) -> str:
+        """Where others reach the service, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def development(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 Kind = Literal["org", "app", "integ", "once"]
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ONE_TIME_PATTERN = r"^oncesk_[0-9A-Za-z]{43}$"
 _FORM = re.compile(r"(org|app|integ|once)sk_[0-9A-Za-z]{43}")
 
 

@@ -14,24 +14,25 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A table with sealed columns. A value is bound to its column and row: `<table>.<column>:<id>`."""
+    """A table with sealed columns. A value is bound to its column and row: `<table>.<column>:<key>`. Columns may be null."""
 
     table: str
     columns: tuple[str, ...]
+    key: str = "id"
 
     def page(self) -> Statement:
-        """The next rows after an id, locked until the transaction ends."""
-        text = f"SELECT id, {', '.join(self.columns)} FROM {self.table} WHERE id > $1 ORDER BY id LIMIT $2"
+        """The next rows after a key, locked until the transaction ends."""
+        text = f"SELECT {self.key}, {', '.join(self.columns)} FROM {self.table} WHERE {self.key} > $1 ORDER BY {self.key} LIMIT $2"
         return Statement(postgresql=f"{text} FOR UPDATE", sqlite=Statement.same(text).sqlite)
 
     def write(self) -> Statement:
-        """Write all sealed columns of the row whose id comes last."""
+        """Write all sealed columns of the row whose key comes last."""
         assignments = ", ".join(f"{column} = ${number}" for number, column in enumerate(self.columns, 1))
-        return Statement.same(f"UPDATE {self.table} SET {assignments} WHERE id = ${len(self.columns) + 1}")
+        return Statement.same(f"UPDATE {self.table} SET {assignments} WHERE {self.key} = ${len(self.columns) + 1}")
 
 
 # Every table that holds sealed values; a test looks for one that is missing.
-SEALED = (Sealed("endpoint", ("headers", "secret", "old_secrets")),)
+SEALED = (Sealed("endpoint", ("headers", "secret", "old_secrets")), Sealed("token", ("sealed",)))
 
 
 @dataclass(slots=True)
@@ -56,19 +57,19 @@ async def reseal() -> AsyncIterator[Progress]:
                 rows = await session.fetch(sealed.page(), after, BATCH)
                 for row in rows:
                     values = {column: row[column] for column in sealed.columns}
-                    await _reseal_row(session, sealed, row["id"], values, progress)
+                    await _reseal_row(session, sealed, row[sealed.key], values, progress)
             progress.rows += len(rows)
             yield progress
             if len(rows) < BATCH:
                 break
-            after = rows[-1]["id"]
+            after = rows[-1][sealed.key]
 
 
-async def _reseal_row(session: Session, sealed: Sealed, row_id: str, values: dict[str, str], progress: Progress) -> None:
+async def _reseal_row(session: Session, sealed: Sealed, row_id: str, values: dict[str, str | None], progress: Progress) -> None:
     ring = keyring()
     changed = 0
     for column, value in values.items():
-        if not ring.needs_rotation(value):
+        if value is None or not ring.needs_rotation(value):
             continue
         context = f"{sealed.table}.{column}:{row_id}"
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal, Self
+from typing import Self
 
 import orjson
 from tortoise import Model, fields
@@ -15,18 +15,25 @@ from graphook.clock import from_us, now
 from graphook.database import Row, Statement
 from graphook.errors import Unauthenticated
 from graphook.ids import new_id
-from graphook.tokens import digest, looks_like_token, mint
+from graphook.secrets import keyring
+from graphook.tokens import Kind, digest, looks_like_token, mint
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
 
 _UNKNOWN = "This token is unknown, expired or revoked."
 # Digests → the tokens that may be used now: not revoked, not expired, their application not deleted.
 _VALID = """
-    SELECT t.hash, t.id, t.org_id, t.app_id, t.scopes, t.feature_flags, t.expires_at
+    SELECT t.hash, t.id, t.kind, t.org_id, t.app_id, t.scopes, t.capabilities, t.feature_flags, t.session_id, t.expires_at
     FROM token t LEFT JOIN application a ON a.id = t.app_id
     WHERE t.hash {} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > graphook_now())
       AND (t.app_id IS NULL OR (a.id IS NOT NULL AND a.deleted_at IS NULL))"""
 VALID = Statement(postgresql=_VALID.format("= ANY($1::text[])"), sqlite=_VALID.format("IN (SELECT value FROM json_each(?1))"))
+
+# Tokens that come and go with logins are forgotten some time after their end; answers to idempotency keys may name them until then.
+_FORGET = """
+    DELETE FROM token WHERE id IN (
+        SELECT id FROM token WHERE kind IN ('app', 'once') AND expires_at <= graphook_now() - {days} * 86400000000 LIMIT $1) RETURNING id"""
+FORGET_ENDED = Statement.same(_FORGET.format(days=7))
 
 
 class Token(Model):
@@ -36,28 +43,39 @@ class Token(Model):
     app_id = IdField(null=True)
     name = fields.TextField()
     hash = IdField(unique=True)
-    scopes = json_field()
-    feature_flags = json_field()
+    scopes: list[str] = json_field()
+    # What limits a token for the portal beyond its scopes; null for every other.
+    capabilities: list[str] | None = json_field(null=True)
+    feature_flags: list[str] = json_field()
+    session_id = IdField(null=True)
+    # The plain text, encrypted and bound to this row, of the few that can be shown again.
+    sealed = fields.TextField(null=True)
+    # Of a one-time token: until when what it is exchanged for is valid.
+    grant_until = TimestampField(null=True)
     created_at = TimestampField()
     expires_at = TimestampField(null=True)
     revoked_at = TimestampField(null=True)
 
     class Meta:
         table = "token"
+        indexes = (("app_id",), ("expires_at",))
 
     @classmethod
     async def mint(
         cls,
-        kind: Literal["org", "app"] = "org",
+        kind: Kind = "org",
         *,
         org_id: str,
         app_id: str | None = None,
         name: str,
         scopes: Iterable[str] = ALL_SCOPES,
+        capabilities: Iterable[str] | None = None,
         feature_flags: Iterable[str] = (),
+        session_id: str | None = None,
         expires_at: datetime | None = None,
+        grant_until: datetime | None = None,
     ) -> tuple[Self, str]:
-        """Create a token. The plain text is returned once and kept nowhere."""
+        """Create a token. The plain text is returned once and kept nowhere, unless `seal` is called."""
         plain, hashed = mint(kind)
         created_at = now()
         token = await cls.create(
@@ -68,11 +86,24 @@ class Token(Model):
             name=name,
             hash=hashed,
             scopes=sorted({str(scope) for scope in scopes}),
+            capabilities=None if capabilities is None else sorted({str(capability) for capability in capabilities}),
             feature_flags=sorted(set(feature_flags)),
+            session_id=session_id,
             created_at=created_at,
             expires_at=expires_at,
+            grant_until=grant_until,
         )
         return token, plain
+
+    async def seal(self, text: str) -> None:
+        """Keep a text with the token, encrypted, so that `unsealed` can show it again."""
+        self.sealed = _seal(self.id, "sealed", text)
+        await self.save(update_fields=["sealed"])
+
+    def unsealed(self) -> str:
+        """The text that was sealed."""
+        assert self.sealed is not None
+        return keyring().decrypt(self.sealed, f"token.sealed:{self.id}")
 
     @classmethod
     async def authenticate(cls, authorization: str | None) -> Caller:
@@ -114,6 +145,10 @@ def presented(authorization: str | None) -> str:
     return digest(plain)
 
 
+def _seal(token_id: str, column: str, text: str) -> str:
+    return keyring().encrypt(text, f"token.{column}:{token_id}")
+
+
 def _caller(row: Row) -> Caller:
     return Caller(
         token_id=row["id"],
@@ -122,4 +157,7 @@ def _caller(row: Row) -> Caller:
         scopes=frozenset(orjson.loads(row["scopes"])),
         feature_flags=frozenset(orjson.loads(row["feature_flags"])),
         expires_at=None if row["expires_at"] is None else from_us(row["expires_at"]),
+        kind=row["kind"],
+        capabilities=None if row["capabilities"] is None else frozenset(orjson.loads(row["capabilities"])),
+        session_id=row["session_id"],
     )

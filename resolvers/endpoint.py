@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from graphook.auth import Scope
+from graphook.auth import Capability, Scope
 from graphook.errors import InvalidInput, InvalidInputs, NotFound
 from graphook.headers import check_headers
 from graphook.signing import parse_secret, public_form
@@ -116,7 +116,7 @@ async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: End
     values = _values(input, row)
     new_secret = values.pop("secret", None)
     if new_secret is not None:
-        info.context.caller.require(Scope.SECRETS)
+        info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
     await _require_event_types(app, values)
     await row.change(values)
     if new_secret is not None:
@@ -154,7 +154,7 @@ async def patch_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawber
     return EndpointPayload(endpoint=Endpoint.of(row))
 
 
-@mutation(EndpointPayload, Scope.SECRETS)
+@mutation(EndpointPayload, Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
 async def rotate_secret(
     info: Info,
     app_id: strawberry.ID,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from graphook.auth import Scope
+from graphook.auth import Capability, Scope
 from graphook.errors import GraphookError
 from schema.errors import user_errors
 
@@ -15,16 +15,20 @@ T = TypeVar("T")
 
 
 def mutation(
-    payload: Callable[..., T], scope: Scope, *, organisation: bool = False
+    payload: Callable[..., T], scope: Scope | None, capability: Capability | None = None, *, organisation: bool = False
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """Check the caller's scope (and that it speaks for the whole organisation), run the resolver, and answer expected failures in `payload`."""
+    """Check the caller's scope (and that it speaks for the whole organisation), run the resolver, and answer expected failures in `payload`.
+
+    A token of the portal also needs the capability, by default the scope's own. Without a scope the resolver itself decides who may.
+    """
 
     def decorate(resolver: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(resolver)
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 info: Any = kwargs["info"]
-                info.context.caller.require(scope)
+                if scope is not None:
+                    info.context.caller.require(scope, capability)
                 if organisation:
                     info.context.caller.require_organisation()
                 return await resolver(*args, **kwargs)

@@ -32,9 +32,9 @@ def computed(description: str) -> Callable[[F], F]:
     return decorate
 
 
-def operation(resolver: Callable[..., Any]) -> Any:
+def operation(resolver: Callable[..., Any], *, deprecated: str | None = None) -> Any:
     """A root field, described by its resolver's docstring."""
-    return _with_arguments(strawberry.field(resolver=resolver, description=inspect.getdoc(resolver)))
+    return _with_arguments(strawberry.field(resolver=resolver, description=inspect.getdoc(resolver), deprecation_reason=deprecated))
 
 
 def subscription(resolver: Callable[..., Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+import resolvers.access
 import resolvers.application
 import resolvers.attempt
 import resolvers.endpoint
@@ -11,6 +12,13 @@ import resolvers.event_type
 import resolvers.message
 import resolvers.replay
 from schema.fields import operation
+from schema.types.access import (
+    AppPortalAccessCreatePayload,
+    AppTokensExpireAllPayload,
+    DashboardAccessCreatePayload,
+    LogoutPayload,
+    OneTimeTokenExchangePayload,
+)
 from schema.types.application import (
     ApplicationCreatePayload,
     ApplicationDeletePayload,
@@ -58,3 +66,11 @@ class Mutation:
 
     message_attempt_resend: MessageAttemptResendPayload | None = operation(resolvers.attempt.resend)
     message_attempt_expunge_content: MessageAttemptPayload | None = operation(resolvers.attempt.expunge_content)
+
+    app_portal_access_create: AppPortalAccessCreatePayload | None = operation(resolvers.access.portal_access_create)
+    app_tokens_expire_all: AppTokensExpireAllPayload | None = operation(resolvers.access.expire_all)
+    dashboard_access_create: DashboardAccessCreatePayload | None = operation(
+        resolvers.access.dashboard_access_create, deprecated="Use appPortalAccessCreate. Removed after 2027-12."
+    )
+    logout: LogoutPayload | None = operation(resolvers.access.logout)
+    one_time_token_exchange: OneTimeTokenExchangePayload | None = operation(resolvers.access.exchange)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+import resolvers.access
 import resolvers.application
 import resolvers.attempt
 import resolvers.delivery
@@ -15,6 +16,7 @@ import resolvers.task
 from schema.connection import Connection
 from schema.fields import operation
 from schema.node import Node
+from schema.types.access import Whoami
 from schema.types.application import Application
 from schema.types.attempt import MessageAttempt
 from schema.types.delivery import MessageDestination
@@ -48,3 +50,5 @@ class Query:
 
     background_task: BackgroundTask | None = operation(resolvers.task.get)
     background_tasks: Connection[BackgroundTask] = operation(resolvers.task.page)
+
+    whoami: Whoami = operation(resolvers.access.whoami)

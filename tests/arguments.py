@@ -100,6 +100,16 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         },
         "BackgroundTask": {"id": f"qtask_{NOBODY}"},
         "BackgroundTasks": {**page, "order": "ASCENDING", "status": None, "task": None},
+        "Whoami": {},
+        "Logout": {},
+        "AppPortalAccessCreate": {
+            "appId": "an-application",
+            "input": {"capabilities": ["VIEW_BASE"], "expiry": 3600, "featureFlags": ["f"], "sessionId": "s", "application": application},
+            "idempotencyKey": None,
+        },
+        "DashboardAccessCreate": {**in_app, "idempotencyKey": None},
+        "AppTokensExpireAll": {**in_app, "input": {"expiry": 60, "sessionIds": ["s"]}, "idempotencyKey": None},
+        "OneTimeTokenExchange": {"input": {"oneTimeToken": f"oncesk_{'0' * 43}"}},
         "Node": {"id": app["id"]},
         "Nodes": {"ids": [app["id"], endpoint["id"]]},
     }

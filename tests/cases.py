@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from graphook.tokens import ONE_TIME_PATTERN
 from tests.contract import COMPONENTS
 
 # The property is left out.
@@ -25,12 +26,14 @@ STRICTER: dict[tuple[str, str], dict[str, Any]] = {
     ("EndpointPatch", "url"): {"minLength": 1, "maxLength": 65_536},
     ("EndpointHeadersIn", "headers"): {"values": {"type": "string", "pattern": VISIBLE}},
     ("EndpointHeadersPatchIn", "headers"): {"values": {"type": "string", "pattern": VISIBLE, "nullable": True}},
+    ("AppPortalAccessIn", "featureFlags"): {"maxItems": 25},
+    ("OneTimeTokenIn", "oneTimeToken"): {"pattern": ONE_TIME_PATTERN},
     **{
         (component, "description"): {"maxLength": 65_536}
         for component in ("EndpointIn", "EndpointUpdate", "EndpointPatch", "EventTypeIn", "EventTypeUpdate", "EventTypePatch")
     },
 }
-INTEGERS = {"uint16": (0, 65_535), "int64": (-(2**63), 2**63 - 1)}
+INTEGERS = {"uint16": (0, 65_535), "uint64": (0, 2**64 - 1), "int64": (-(2**63), 2**63 - 1)}
 _SLUG_CHARACTERS = "azAZ09-_."
 OWN_PREFIXES = ("app_", "ep_", "msg_", "evtype_", "atmpt_", "org_")
 

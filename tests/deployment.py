@@ -100,6 +100,7 @@ def environment_of(database_url: str, redis_url: str | None, **settings: str) ->
     found = {
         "GRAPHOOK_DATABASE_URL": database_url,
         "GRAPHOOK_SECRET_KEY": SECRET_KEY,
+        "GRAPHOOK_PUBLIC_URL": "https://hooks.example.com/",
         "GRAPHOOK_ALLOW_SUBNETS": "127.0.0.0/8",
         "GRAPHOOK_RETRY_SCHEDULE": "0.1,0.1",
         "GRAPHOOK_RETRY_PENALTY": "0.2",

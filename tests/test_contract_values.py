@@ -16,6 +16,8 @@ from tests.tenant import Refused, Tenant
 
 # What begins a task has stories of its own.
 WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in (None, "RecoverIn", "ReplayIn")]
+# What answers a secret has stories of its own; what it refuses is tried here.
+READABLE = [name for name in WRITES if OPERATIONS[name]["input"] not in ("AppPortalAccessIn", "ApplicationTokenExpireIn", "OneTimeTokenIn")]
 # Root field → what the operations that it answers take in their query strings.
 LISTS: dict[str, dict[str, Any]] = {}
 for _name, _operation in OPERATIONS.items():
@@ -141,7 +143,7 @@ def read_back(component: str, name: str, given: dict[str, Any], before: dict[str
     return facts(component, name).get("default") if value is None else value
 
 
-@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize("operation", READABLE)
 async def test_values_at_the_edge_are_accepted_and_read_back(scene: Scene, operation: str) -> None:
     component, root = OPERATIONS[operation]["input"], str(of_operation(operation))
     values = {name: list(edges(facts(component, name))) for name in properties_of(component)}

@@ -1,4 +1,4 @@
-"""Forget what is past its time: payloads past theirs, idempotency keys past their day, and messages with all that belongs to them."""
+"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, and messages with all that belongs to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from graphook import database
 from graphook.clock import now
-from models import idempotency, partitions, retention
+from models import idempotency, partitions, retention, token
 from models import message_sql as sql
 
 BATCH = 1000
@@ -25,5 +25,7 @@ async def prune(retention_days: int) -> int:
         contents = await session.fetch(sql.DELETE_EXPIRED_CONTENT, BATCH)
     async with database.transaction() as session:
         keys = await session.fetch(idempotency.DELETE_ALL_EXPIRED, BATCH)
+    async with database.transaction() as session:
+        tokens = await session.fetch(token.FORGET_ENDED, BATCH)
     rows = 0 if before is None else await retention.delete_rows(before, BATCH)
-    return max(len(contents), len(keys), rows)
+    return max(len(contents), len(keys), len(tokens), rows)

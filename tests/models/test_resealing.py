@@ -15,6 +15,7 @@ from graphook.secrets import KeyRing, SecretUnreadable
 from models import resealing
 from models.endpoint import Endpoint
 from models.resealing import Progress, reseal
+from models.token import Token
 from tests.deployment import SECRET_KEY, Process, environment_of
 from tests.models import make
 
@@ -46,6 +47,19 @@ async def test_after_rotation_the_old_key_is_needed_no_more() -> None:
     assert [endpoint.secret_text() for endpoint in found] == before
     assert [endpoint.header_map() for endpoint in found] == [{"x-api-key": endpoint.id} for endpoint in endpoints]
     await found[0].rotate_secret()  # reads its old secrets
+
+
+async def test_a_token_that_can_be_shown_again_still_can() -> None:
+    shown, _ = await Token.mint("integ", org_id="org_1", app_id="app_1", name="shown again")
+    await Token.mint(org_id="org_1", name="kept nowhere")
+    await shown.seal("its text")
+
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+    progress = await finish()
+    secrets.install(KeyRing([NEW_KEY]))
+
+    assert (progress.rows, progress.resealed) == (2, 1)
+    assert (await Token.get(id=shown.id)).unsealed() == "its text"
 
 
 async def test_rotating_again_changes_nothing() -> None:
@@ -101,8 +115,8 @@ async def test_the_command_tells_how_far_it_is_and_what_to_do_next(db: str) -> N
     rotated = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY=f"{NEW_KEY},{SECRET_KEY}"))
     assert await asyncio.to_thread(rotated.popen.wait, 60) == 0, rotated.output
     rotated.stop()
-    assert rotated.lines[0] == "1 rows, 3 values sealed anew"
-    assert rotated.lines[1].startswith("Done")
+    assert rotated.lines[-2] == "1 rows, 3 values sealed anew"
+    assert rotated.lines[-1].startswith("Done")
 
     refused = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY="quite-another-key-for-tests-that-opens-nothing"))
     assert await asyncio.to_thread(refused.popen.wait, 60) == 1

@@ -148,6 +148,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
         "MessageCreate": {"eventType": "a", "payload": {}},
+        **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         **{key: {"since": format_rfc3339(now())} for key in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay")},
     }
     tried = 0

@@ -1,0 +1,43 @@
+"""Let tokens be limited to capabilities, belong to sessions, be shown again and lead to others."""
+
+from orjson import loads
+from tortoise import fields, migrations
+from tortoise.indexes import Index
+from tortoise.migrations import operations as ops
+
+from models.fields import IdField, TimestampField, dump_json
+
+
+class Migration(migrations.Migration):
+    dependencies = [("models", "0006_delivery_policy")]
+
+    operations = [
+        ops.AddField(
+            model_name="Token",
+            name="capabilities",
+            field=fields.JSONField(null=True, encoder=dump_json, decoder=loads),
+        ),
+        ops.AddField(
+            model_name="Token",
+            name="grant_until",
+            field=TimestampField(null=True, generated=False, unique=False),
+        ),
+        ops.AddField(
+            model_name="Token",
+            name="sealed",
+            field=fields.TextField(null=True, unique=False),
+        ),
+        ops.AddField(
+            model_name="Token",
+            name="session_id",
+            field=IdField(null=True, generated=False, unique=False),
+        ),
+        ops.AddIndex(
+            model_name="Token",
+            index=Index(fields=["app_id"]),
+        ),
+        ops.AddIndex(
+            model_name="Token",
+            index=Index(fields=["expires_at"]),
+        ),
+    ]
