@@ -14,6 +14,7 @@ from models.application import Application as ApplicationRow
 from models.attempt import Attempt as AttemptRow
 from models.endpoint import Endpoint as EndpointRow
 from models.event_type import EventType as EventTypeRow
+from models.integration import Integration as IntegrationRow
 from models.message import COLUMNS
 from models.message import Message as MessageRow
 from models.task import Task as TaskRow
@@ -24,6 +25,7 @@ from schema.types.application import Application
 from schema.types.attempt import MessageAttempt
 from schema.types.endpoint import Endpoint
 from schema.types.event_type import EventType
+from schema.types.integration import Integration
 from schema.types.message import Message
 from schema.types.task import BackgroundTask
 
@@ -64,6 +66,12 @@ async def _endpoint(caller: Caller, node_id: str) -> Node | None:
     return None if row is None else Endpoint.of(row)
 
 
+async def _integration(caller: Caller, node_id: str) -> Node | None:
+    only = {} if caller.app_id is None else {"app_id": caller.app_id}
+    row = await IntegrationRow.filter(id=node_id, org_id=caller.org_id, **only).first()
+    return None if row is None else Integration.of(row)
+
+
 async def _event_type(caller: Caller, node_id: str) -> Node | None:
     row = await EventTypeRow.filter(id=node_id, org_id=caller.org_id).first()
     return None if row is None or not row.is_visible_to(caller) else EventType.of(row)
@@ -93,6 +101,7 @@ _FINDERS: dict[str, Callable[[Caller, str], Awaitable[Node | None]]] = {
     "app_": _application,
     "ep_": _endpoint,
     "evtype_": _event_type,
+    "integ_": _integration,
     "msg_": _message,
     "atmpt_": _attempt,
     "qtask_": _task,

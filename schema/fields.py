@@ -46,6 +46,7 @@ def subscription(resolver: Callable[..., Any]) -> Any:
 _ARGUMENTS = {
     "app_id": "The application's id or uid.",
     "endpoint_id": "The endpoint's id or uid.",
+    "integration_id": "The integration's id.",
     "message_id": "The message's id or event id.",
     "id": "Its id, or your own id for it where it has one.",
     "ids": "The ids, at most 100.",

@@ -9,6 +9,7 @@ import resolvers.application
 import resolvers.attempt
 import resolvers.endpoint
 import resolvers.event_type
+import resolvers.integration
 import resolvers.message
 import resolvers.replay
 from schema.fields import operation
@@ -32,6 +33,12 @@ from schema.types.event_type import (
     EventTypeDeletePayload,
     EventTypePatchPayload,
     EventTypeUpdatePayload,
+)
+from schema.types.integration import (
+    IntegrationCreatePayload,
+    IntegrationDeletePayload,
+    IntegrationRotateKeyPayload,
+    IntegrationUpdatePayload,
 )
 from schema.types.message import MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
 from schema.types.task import BackgroundTaskPayload
@@ -74,3 +81,8 @@ class Mutation:
     )
     logout: LogoutPayload | None = operation(resolvers.access.logout)
     one_time_token_exchange: OneTimeTokenExchangePayload | None = operation(resolvers.access.exchange)
+
+    integration_create: IntegrationCreatePayload | None = operation(resolvers.integration.create)
+    integration_update: IntegrationUpdatePayload | None = operation(resolvers.integration.update)
+    integration_delete: IntegrationDeletePayload | None = operation(resolvers.integration.delete)
+    integration_rotate_key: IntegrationRotateKeyPayload | None = operation(resolvers.integration.rotate_key)

@@ -10,6 +10,7 @@ import resolvers.attempt
 import resolvers.delivery
 import resolvers.endpoint
 import resolvers.event_type
+import resolvers.integration
 import resolvers.message
 import resolvers.node
 import resolvers.task
@@ -22,6 +23,7 @@ from schema.types.attempt import MessageAttempt
 from schema.types.delivery import MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
 from schema.types.event_type import EventType
+from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
 from schema.types.task import BackgroundTask
 
@@ -52,3 +54,7 @@ class Query:
     background_tasks: Connection[BackgroundTask] = operation(resolvers.task.page)
 
     whoami: Whoami = operation(resolvers.access.whoami)
+
+    integration: Integration | None = operation(resolvers.integration.get)
+    integrations: Connection[Integration] = operation(resolvers.integration.page)
+    integration_key: IntegrationKey = operation(resolvers.integration.key)

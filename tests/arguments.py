@@ -22,6 +22,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     endpoint = await tenant.endpoint(app, "https://example.com/", uid="an-endpoint", disabled=True)
     message = await tenant.message(app, eventType="a.b", eventId="an-event")
     expunged = await tenant.message(app, eventType="a.b")
+    integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "an integration"})
     in_app = {"appId": app["id"]}
     page: dict[str, Any] = {"first": 1, "after": None, "last": None, "before": None, "limit": None, "iterator": None}
     application = {"name": "n", "uid": "an-application", "rateLimit": 1, "metadata": {"k": "v"}}
@@ -100,6 +101,13 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         },
         "BackgroundTask": {"id": f"qtask_{NOBODY}"},
         "BackgroundTasks": {**page, "order": "ASCENDING", "status": None, "task": None},
+        "Integration": {**in_app, "id": integration["id"]},
+        "Integrations": {**in_app, **page},
+        "IntegrationKey": {**in_app, "integrationId": integration["id"]},
+        "IntegrationCreate": {**in_app, "input": {"name": "n"}, "idempotencyKey": None},
+        "IntegrationUpdate": {**in_app, "id": integration["id"], "input": {"name": "n"}},
+        "IntegrationDelete": {**in_app, "id": "unknown"},
+        "IntegrationRotateKey": {**in_app, "integrationId": integration["id"], "idempotencyKey": None},
         "Whoami": {},
         "Logout": {},
         "AppPortalAccessCreate": {

@@ -26,6 +26,8 @@ STRICTER: dict[tuple[str, str], dict[str, Any]] = {
     ("EndpointPatch", "url"): {"minLength": 1, "maxLength": 65_536},
     ("EndpointHeadersIn", "headers"): {"values": {"type": "string", "pattern": VISIBLE}},
     ("EndpointHeadersPatchIn", "headers"): {"values": {"type": "string", "pattern": VISIBLE, "nullable": True}},
+    ("IntegrationIn", "name"): {"minLength": 1, "maxLength": 4096},
+    ("IntegrationUpdate", "name"): {"minLength": 1, "maxLength": 4096},
     ("AppPortalAccessIn", "featureFlags"): {"maxItems": 25},
     ("OneTimeTokenIn", "oneTimeToken"): {"pattern": ONE_TIME_PATTERN},
     **{

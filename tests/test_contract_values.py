@@ -29,7 +29,7 @@ NOT_READ = {"payloadRetentionPeriod", "application"}
 SECRETS = {"secret", "key"}
 # A secret that the service made.
 MADE = re.compile(r"whsec_[a-zA-Z0-9+/=]{32}")
-_NODES = {"app_": "Application", "ep_": "Endpoint", "evtype_": "EventType", "msg_": "Message"}
+_NODES = {"integ_": "Integration", "app_": "Application", "ep_": "Endpoint", "evtype_": "EventType", "msg_": "Message"}
 _numbers = itertools.count(1)
 
 
@@ -48,6 +48,8 @@ class Scene:
                 found[name] = self.app["id"]
             elif name == "id" and root.startswith("application"):
                 found[name] = (await self.acme.application())["id"]
+            elif name == "id" and root.startswith("integration"):
+                found[name] = (await self.acme.do("IntegrationCreate", appId=self.app["id"], input={"name": "target"}))["id"]
             elif name in ("id", "endpointId"):
                 found[name] = (await self.acme.endpoint(self.app, "http://127.0.0.1/"))["id"]
             elif name == "name":
@@ -87,6 +89,7 @@ class Scene:
             await self.acme.run("EventTypes", limit=250, includeArchived=True),
             await self.acme.run("Endpoints", **app),
             await self.acme.run("Messages", **app),
+            await self.acme.run("Integrations", **app),
         ]
         assert all(found["done"] for found in lists)
         secrets = [await self.secret(endpoint) for endpoint in lists[2]["nodes"]]

@@ -1,4 +1,4 @@
-"""Let tokens be limited to capabilities, belong to sessions, be shown again and lead to others."""
+"""Let tokens be limited to capabilities, belong to sessions, be shown again and lead to others; create integrations."""
 
 from orjson import loads
 from tortoise import fields, migrations
@@ -39,5 +39,19 @@ class Migration(migrations.Migration):
         ops.AddIndex(
             model_name="Token",
             index=Index(fields=["expires_at"]),
+        ),
+        ops.CreateModel(
+            name="Integration",
+            fields=[
+                ("id", IdField(primary_key=True, unique=True, db_index=True, generated=False, null=False)),
+                ("org_id", IdField(generated=False, null=False, unique=False)),
+                ("app_id", IdField(generated=False, null=False, unique=False)),
+                ("name", fields.TextField(unique=False)),
+                ("token_id", IdField(generated=False, null=False, unique=False)),
+                ("created_at", TimestampField(generated=False, null=False, unique=False)),
+                ("updated_at", TimestampField(generated=False, null=False, unique=False)),
+            ],
+            options={"table": "integration", "app": "models", "unique_together": (("app_id", "id"),), "pk_attr": "id"},
+            bases=["Model"],
         ),
     ]

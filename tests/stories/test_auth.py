@@ -131,7 +131,8 @@ async def foreign_things(tenant: Tenant, receiver: Receiver) -> dict[str, Any]:
     endpoint = await tenant.endpoint(app, receiver.url())
     message = await tenant.message(app, eventId="their-event")
     (attempt,) = await tenant.settled(app, message)
-    return {"app": app, "endpoint": endpoint, "message": message, "attempt": attempt}
+    integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "theirs"})
+    return {"app": app, "endpoint": endpoint, "message": message, "attempt": attempt, "integration": integration}
 
 
 async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_another_organisation(
@@ -148,6 +149,8 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
         "MessageCreate": {"eventType": "a", "payload": {}},
+        "IntegrationCreate": {"name": "x"},
+        "IntegrationUpdate": {"name": "x"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         **{key: {"since": format_rfc3339(now())} for key in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay")},
     }
@@ -158,9 +161,18 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         if operation.operation.value == "subscription" or not names & {"appId", "id"} or name in ("Node", "ApplicationUpdate"):
             continue
         kind = (
-            "app" if name.startswith("Application") else "attempt" if "Attempt" in name else "message" if "Message" in name else "endpoint"
+            "app"
+            if name.startswith("Application")
+            else "attempt"
+            if "Attempt" in name
+            else "message"
+            if "Message" in name
+            else "integration"
+            if "Integration" in name
+            else "endpoint"
         )
         variables: dict[str, Any] = {"appId": theirs["app"]["id"], "id": theirs[kind]["id"], "messageId": theirs["message"]["id"]}
+        variables["integrationId"] = theirs["integration"]["id"]
         variables |= {"endpointId": theirs["endpoint"]["id"], "input": inputs.get(name), "inputs": [inputs["MessageCreate"]]}
         if name == "MessageAttempts":
             variables.pop("endpointId")
