@@ -38,6 +38,7 @@ from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
 from models.token import Token, presented
+from resolvers.inbound_http import receive
 from schema.api import create_schema, schema, sdl
 from schema.context import Context, Services
 from workers.deliver import DELIVER, register_deliver
@@ -79,6 +80,8 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
             Route("/graphql", view),
             WebSocketRoute("/graphql", view),
             Route("/schema.graphql", lambda _: PlainTextResponse(sdl(), media_type="application/graphql; charset=utf-8")),
+            Route("/inbound/{app_id}/{inbound_token}", receive, methods=["POST"]),
+            Route("/app/{app_id}/inbound/msg/{inbound_token}", receive, methods=["POST"]),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
             Route("/readyz", ready),
         ],

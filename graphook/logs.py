@@ -32,7 +32,7 @@ _SECRETS = re.compile(
       # The password in a URL, up to the last @: it may hold a slash that nobody escaped. What follows a web address is its port, not that.
       (?P<before_at> (?: https?://[^\s/:@"']*:(?!\d{1,5}(?:[/?\#\s]|$)) | (?<!http)(?<!https)://[^\s/:@"']*: )) [^\s"'<>]{1,2000} (?=@)
     | (?P<keep>
-          (?:org|app|integ|once)sk_ | whs(?:ec|k)_           # our tokens and the secrets of endpoints
+          (?:org|app|integ|once|inbound)sk_ | whs(?:ec|k)_   # our tokens and the secrets of endpoints
         | \b(?:bearer|basic)\s+                              # credentials, wherever they stand
         | [?&;][^\s=&\#"']{0,40}(?:auth|token|secret|key|sig|session|pass|pwd|credential|code)[^\s=&\#"']{0,40}=
       ) [^\s&\#"'\\,;)}\]<>]+

@@ -3,9 +3,10 @@
 from models.application import Application
 from models.endpoint import Endpoint
 from models.event_type import EventType
+from models.inbound import Inbound
 from models.integration import Integration
 from models.organisation import Organisation
 from models.task import Task
 from models.token import Token
 
-__all__ = ["Application", "Endpoint", "EventType", "Integration", "Organisation", "Task", "Token"]
+__all__ = ["Application", "Endpoint", "EventType", "Inbound", "Integration", "Organisation", "Task", "Token"]

@@ -32,7 +32,11 @@ class Sealed:
 
 
 # Every table that holds sealed values; a test looks for one that is missing.
-SEALED = (Sealed("endpoint", ("headers", "secret", "old_secrets")), Sealed("token", ("sealed",)))
+SEALED = (
+    Sealed("endpoint", ("headers", "secret", "old_secrets")),
+    Sealed("inbound", ("token", "secret"), key="app_id"),
+    Sealed("token", ("sealed",)),
+)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import resolvers.application
 import resolvers.attempt
 import resolvers.endpoint
 import resolvers.event_type
+import resolvers.inbound
 import resolvers.integration
 import resolvers.message
 import resolvers.replay
@@ -34,6 +35,7 @@ from schema.types.event_type import (
     EventTypePatchPayload,
     EventTypeUpdatePayload,
 )
+from schema.types.inbound import InboundRotateUrlPayload, InboundUpdatePayload
 from schema.types.integration import (
     IntegrationCreatePayload,
     IntegrationDeletePayload,
@@ -86,3 +88,6 @@ class Mutation:
     integration_update: IntegrationUpdatePayload | None = operation(resolvers.integration.update)
     integration_delete: IntegrationDeletePayload | None = operation(resolvers.integration.delete)
     integration_rotate_key: IntegrationRotateKeyPayload | None = operation(resolvers.integration.rotate_key)
+
+    inbound_rotate_url: InboundRotateUrlPayload | None = operation(resolvers.inbound.rotate_url)
+    inbound_update: InboundUpdatePayload | None = operation(resolvers.inbound.update)

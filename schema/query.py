@@ -10,6 +10,7 @@ import resolvers.attempt
 import resolvers.delivery
 import resolvers.endpoint
 import resolvers.event_type
+import resolvers.inbound
 import resolvers.integration
 import resolvers.message
 import resolvers.node
@@ -23,6 +24,7 @@ from schema.types.attempt import MessageAttempt
 from schema.types.delivery import MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
 from schema.types.event_type import EventType
+from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
 from schema.types.task import BackgroundTask
@@ -58,3 +60,5 @@ class Query:
     integration: Integration | None = operation(resolvers.integration.get)
     integrations: Connection[Integration] = operation(resolvers.integration.page)
     integration_key: IntegrationKey = operation(resolvers.integration.key)
+
+    inbound: Inbound | None = operation(resolvers.inbound.get)

@@ -108,6 +108,9 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "IntegrationUpdate": {**in_app, "id": integration["id"], "input": {"name": "n"}},
         "IntegrationDelete": {**in_app, "id": "unknown"},
         "IntegrationRotateKey": {**in_app, "integrationId": integration["id"], "idempotencyKey": None},
+        "Inbound": in_app,
+        "InboundUpdate": {**in_app, "input": {"scheme": "GITHUB", "secret": "a secret of GitHub's"}},
+        "InboundRotateUrl": {**in_app, "idempotencyKey": None},
         "Whoami": {},
         "Logout": {},
         "AppPortalAccessCreate": {

@@ -43,7 +43,7 @@ def test_what_is_not_planned_exists(table: str) -> None:
         assert row.here, f"{subject} has no name here"
         for name in row.here:
             if row.planned is None:
-                there = name.removeprefix("GET ") in paths if name.startswith("GET ") else exists(name)
+                there = name.partition(" ")[2] in paths if name.startswith(("GET ", "POST ")) else exists(name)
                 assert there, f"{subject}: there is no {name}"
 
 
@@ -70,7 +70,7 @@ def test_every_type_and_root_field_of_the_schema_is_named() -> None:
 
 def test_the_description_of_what_stands_for_a_component_names_it() -> None:
     for component, row in rows("Component schemas").items():
-        if row.planned is None:
+        if row.planned is None and not row.here[0].startswith("POST "):
             head, _, member = row.here[0].partition(".")
             kind: Any = TYPES[head]
             description = (kind.fields[member] if member else kind).description

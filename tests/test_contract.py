@@ -68,7 +68,7 @@ KINDS = {"string": "String", "integer": "Int", "boolean": "Boolean", "date-time"
 OBJECTS = [
     name
     for name, component in COMPONENTS.items()
-    if "properties" in component and (here := of_component(name)) is not None and "." not in here
+    if "properties" in component and (here := of_component(name)) is not None and re.fullmatch(r"\w+", here)
 ]
 ENUMS = [name for name, component in COMPONENTS.items() if "enum" in component and of_component(name) is not None]
 

@@ -1,4 +1,4 @@
-"""Let tokens be limited to capabilities, belong to sessions, be shown again and lead to others; create integrations."""
+"""Let tokens be limited to capabilities, belong to sessions, be shown again and lead to others; create integrations and inbound URLs."""
 
 from orjson import loads
 from tortoise import fields, migrations
@@ -52,6 +52,21 @@ class Migration(migrations.Migration):
                 ("updated_at", TimestampField(generated=False, null=False, unique=False)),
             ],
             options={"table": "integration", "app": "models", "unique_together": (("app_id", "id"),), "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="Inbound",
+            fields=[
+                ("app_id", IdField(primary_key=True, unique=True, db_index=True, generated=False, null=False)),
+                ("org_id", IdField(generated=False, null=False, unique=False)),
+                ("token_hash", IdField(null=True, unique=True, generated=False)),
+                ("token", fields.TextField(null=True, unique=False)),
+                ("scheme", fields.TextField(unique=False)),
+                ("secret", fields.TextField(null=True, unique=False)),
+                ("created_at", TimestampField(generated=False, null=False, unique=False)),
+                ("updated_at", TimestampField(generated=False, null=False, unique=False)),
+            ],
+            options={"table": "inbound", "app": "models", "pk_attr": "app_id"},
             bases=["Model"],
         ),
     ]

@@ -32,7 +32,9 @@ class Message(Node):
     def payload(self, info: Info) -> JSON | None:
         return when_loaded(info.context.contents.load(self.row), _payload_of)  # type: ignore[no-any-return]
 
-    @computed("The exact text that is signed and sent; null once it has expired or was expunged (component MessageRawPayloadOut).")
+    @computed(
+        "The exact text that is signed and sent; null once it has expired or was expunged, and where it came from a provider and is no UTF-8 (component MessageRawPayloadOut)."
+    )
     def raw_payload(self, info: Info) -> str | None:
         return when_loaded(info.context.contents.load(self.row), _text_of)  # type: ignore[no-any-return]
 
@@ -101,4 +103,7 @@ def _payload_of(body: bytes | None) -> object:
 
 
 def _text_of(body: bytes | None) -> str | None:
-    return None if body is None else body.decode()
+    try:
+        return None if body is None else body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -19,6 +19,7 @@ SECRET_TEXT = st.text("abcXYZ019+/_.~-", min_size=1, max_size=40).map(lambda tex
 SURROUNDINGS = [
     "orgsk_{}",
     "token appsk_{} is refused",
+    "POST /inbound/app_1/inboundsk_{} 500",
     "whsec_{}",
     "key=whsk_{}, next",
     "Bearer {}",

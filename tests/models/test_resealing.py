@@ -11,9 +11,11 @@ import pytest
 
 from graphook import database, secrets
 from graphook.database import Statement
+from graphook.inbound import InboundScheme
 from graphook.secrets import KeyRing, SecretUnreadable
 from models import resealing
 from models.endpoint import Endpoint
+from models.inbound import Inbound
 from models.resealing import Progress, reseal
 from models.token import Token
 from tests.deployment import SECRET_KEY, Process, environment_of
@@ -60,6 +62,22 @@ async def test_a_token_that_can_be_shown_again_still_can() -> None:
 
     assert (progress.rows, progress.resealed) == (2, 1)
     assert (await Token.get(id=shown.id)).unsealed() == "its text"
+
+
+async def test_inbound_urls_lead_where_they_led() -> None:
+    app, bare = await make.application(), await make.application()
+    await Inbound.rotate(app)
+    before = (await Inbound.verify_by(app, InboundScheme.GITHUB, "a secret of theirs")).token_text()
+    await Inbound.verify_by(bare, InboundScheme.NONE, None)
+
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+    progress = await finish()
+    secrets.install(KeyRing([NEW_KEY]))
+
+    assert (progress.rows, progress.resealed) == (2, 2)
+    found = await Inbound.find(app.id, before)
+    assert (found.scheme, found.secret) == (InboundScheme.GITHUB, "a secret of theirs")
+    assert (await Inbound.get(app_id=app.id)).token_text() == before
 
 
 async def test_rotating_again_changes_nothing() -> None:

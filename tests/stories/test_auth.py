@@ -149,6 +149,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
         "MessageCreate": {"eventType": "a", "payload": {}},
+        "InboundUpdate": {"scheme": "NONE"},
         "IntegrationCreate": {"name": "x"},
         "IntegrationUpdate": {"name": "x"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
