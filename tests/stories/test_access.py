@@ -273,6 +273,23 @@ async def test_expiring_all_ends_tokens_and_links_but_not_those_of_others(acme: 
     assert (await acme.run("AppTokensExpireAll", appId=app["id"], input={}))["expired"] == 0
 
 
+async def test_no_token_slips_through_between_a_link_and_the_end_of_all(acme: Tenant) -> None:
+    app = await acme.application()
+    for _ in range(12):
+        link = once(await grant(acme, app))
+
+        async def follow(link: str = link) -> str | None:
+            try:
+                return str((await exchange(acme, link))["token"])
+            except (Refused, AssertionError):
+                return None
+
+        token, _ = await asyncio.gather(follow(), acme.do("AppTokensExpireAll", appId=app["id"], input={}))
+
+        assert await status(acme, link) == 401
+        assert token is None or await status(acme, token) == 401
+
+
 async def test_expiring_a_session_ends_its_tokens_alone(acme: Tenant) -> None:
     app = await acme.application()
     mine, theirs, nobodys = await grant(acme, app, sessionId="a"), await grant(acme, app, sessionId="b"), await grant(acme, app)
