@@ -37,6 +37,7 @@ from models.backlog import Backlog
 from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
+from models.payload_check import PayloadChecks
 from models.token import Token, presented
 from resolvers.inbound_http import receive
 from schema.api import create_schema, schema, sdl
@@ -125,6 +126,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             wake=waker.wake,
             attempts=attempts,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
+            payload_checks=PayloadChecks(),
         )
 
 

@@ -166,6 +166,7 @@ def could_be_reference(text: str) -> bool:
 UID = Text(1, 256, SLUG_PATTERN, own_prefixes=False)
 EVENT_TYPE = Text(1, 256, SLUG_PATTERN)
 FEATURE_FLAG = Text(1, 256, SLUG_PATTERN)
+GROUP_NAME = Text(1, 256, SLUG_PATTERN)
 CHANNEL = Text(1, 128, SLUG_PATTERN)
 TAG = Text(1, 128, SLUG_PATTERN)
 NAME = Text(1, 4096, controls=False)

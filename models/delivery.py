@@ -77,6 +77,8 @@ class Claim:
     body: bytes | None
     traceparent: str | None = None
     probe: int = 0
+    # The event type's, in seconds.
+    retry_schedule: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,7 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int)
         body=bytes(content["body"]) if content is not None else None,
         traceparent=content["traceparent"] if content is not None else None,
         probe=probe,
+        retry_schedule=orjson.loads(content["retry_schedule"]) if content is not None and content["retry_schedule"] is not None else None,
     )
 
 

@@ -42,12 +42,15 @@ LEASE = Statement(
 )
 BODIES = Statement(
     postgresql=f"""
-        SELECT m.id, m.event_type, m.traceparent, c.body FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
+        SELECT m.id, m.event_type, m.traceparent, t.retry_schedule::text AS retry_schedule, c.body
+        FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
         JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at
+        LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type
         WHERE c.expires_at > graphook_now() AND {probing("w.id")}""",
     sqlite="""
-        SELECT m.id, m.event_type, m.traceparent, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
-        JOIN message_content c ON c.message_id = m.id WHERE c.expires_at > graphook_now()""",
+        SELECT m.id, m.event_type, m.traceparent, t.retry_schedule, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
+        JOIN message_content c ON c.message_id = m.id
+        LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type WHERE c.expires_at > graphook_now()""",
 )
 
 # (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it;

@@ -27,6 +27,12 @@ class EventType(Model):
     schemas: dict[str, Any] | None = json_field(null=True)
     feature_flag = IdField(null=True)
     archived = fields.BooleanField(default=False)
+    deprecated = fields.BooleanField(default=False, db_default=False)
+    group_name = IdField(null=True)
+    # Whether payloads must fit the schema of the highest version.
+    validate_payload = fields.BooleanField(default=False, db_default=False)
+    # Seconds after each failed try; null for the service's.
+    retry_schedule: list[float] | None = json_field(null=True)
     created_at = TimestampField()
     updated_at = TimestampField()
 

@@ -28,6 +28,18 @@ INLINE_ENDPOINTS = 500
 COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at"
 
 
+@dataclass(frozen=True, slots=True)
+class EventTypeState:
+    """An event type as it was at a time; a change has another `updated_at` (in µs)."""
+
+    id: str
+    updated_at: int
+
+
+class Unchecked(Exception):
+    """The payload was not held against the schema that its event type has now. Nothing was written."""
+
+
 @dataclass(slots=True)
 class NewMessage:
     """A message to accept. `app` is an id or uid; `body` is the exact bytes that will be signed and sent."""
@@ -41,6 +53,11 @@ class NewMessage:
     tags: list[str] | None = None
     retention: timedelta = timedelta(days=90)
     key: IdempotencyKey | None = None
+    # Whether the payload must fit the event type's schema, and the event type as it was when it did.
+    must_fit: bool = False
+    fits: EventTypeState | None = None
+    # Only this endpoint gets it, whatever it listens to.
+    endpoint_id: str | None = None
     created_at: datetime = field(default_factory=now)
     id: str = ""
     # The W3C trace context of the request it came with, when that is traced.
@@ -137,19 +154,24 @@ class Message:
     async def accept(batch: Sequence[NewMessage]) -> AcceptedBatch:
         """Write a batch in one transaction: idempotency keys, messages, contents and one delivery per listening endpoint.
 
-        Outcomes are per message: `NotFound` for an unknown application, `Conflict` for a taken event id or a reused idempotency key. What is
-        answered with `Accepted` is durable. Every write is in key order.
+        Outcomes are per message: `NotFound` for an unknown application, `Conflict` for a taken event id or a reused idempotency key, `Unchecked`
+        for a payload that was not held against its schema. What is answered with `Accepted` is durable. Every write is in key order.
         """
         outcomes: dict[int, Accepted | Exception] = {}
         async with database.transaction() as session:
             apps = await _resolve(session, batch)
+            checks = await _checks(session, batch)
+            unchecked = {m.id for m in batch if m.must_fit and checks.get((m.org_id, m.event_type), m.fits) != m.fits}
             accepted: list[tuple[int, NewMessage, str, bool]] = []
-            keys = await idempotency.take(session, [(m.key, m.id) for m in batch if m.key and (m.org_id, m.app) in apps])
+            keyed = [(m.key, m.id) for m in batch if m.key and (m.org_id, m.app) in apps and m.id not in unchecked]
+            keys = await idempotency.take(session, keyed)
             for index, message in enumerate(batch):
                 app = apps.get((message.org_id, message.app))
                 answer = keys.get(message.id, message.id)
                 if app is None:
                     outcomes[index] = NotFound(f"There is no application {short(message.app)}.", ("appId",))
+                elif message.id in unchecked:
+                    outcomes[index] = Unchecked(message.event_type)
                 elif isinstance(answer, Conflict):
                     outcomes[index] = answer
                 elif answer != message.id:
@@ -169,6 +191,13 @@ async def _resolve(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[
     wanted = sorted({(message.org_id, message.app) for message in batch if could_be_reference(message.app)})
     rows = await session.fetch_rows(sql.RESOLVE_APPLICATIONS, wanted, INLINE_ENDPOINTS + 1)
     return {(row["org_id"], row["reference"]): (row["id"], row["endpoints"] > INLINE_ENDPOINTS) for row in rows}
+
+
+async def _checks(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[str, str], EventTypeState]:
+    """(organisation, name) → those event types that want payloads to fit, as they are now."""
+    wanted = sorted({(message.org_id, message.event_type) for message in batch if message.must_fit})
+    rows = await session.fetch_rows(sql.CHECKING_EVENT_TYPES, wanted)
+    return {(row["org_id"], row["name"]): EventTypeState(row["id"], row["updated_at"]) for row in rows}
 
 
 async def _take_event_ids(
@@ -196,7 +225,7 @@ async def _take_event_ids(
 
 async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str, bool]]) -> list[str]:
     """Insert messages, contents and deliveries; the endpoints that have something to send."""
-    messages, contents, inline, paged = [], [], [], []
+    messages, contents, inline, paged, single = [], [], [], [], []
     for _, message, app_id, many_endpoints in sorted(accepted, key=lambda entry: entry[1].id):
         created_at, expires_at = to_us(message.created_at), to_us(message.created_at + message.retention)
         channels, tags = _json(message.channels), _json(message.tags)
@@ -207,14 +236,16 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
             )
         )  # fmt: skip
         contents.append((message.id, expires_at, message.body))
-        if many_endpoints:
+        if message.endpoint_id is not None:
+            single.append((message.id, message.endpoint_id, created_at))
+        elif many_endpoints:
             paged.append((message.id, app_id))
         else:
             inline.append((message.id, app_id, message.event_type, channels, created_at))
     await session.write_rows(sql.INSERT_MESSAGES, messages)
     await session.write_rows(sql.INSERT_CONTENTS, contents)
     await session.write_rows(sql.INSERT_FANOUTS, paged)
-    rows = await session.fetch_rows(sql.FAN_OUT, inline)
+    rows = [*await session.fetch_rows(sql.FAN_OUT, inline), *await session.fetch_rows(sql.SEND_TO, single)]
     return sorted({row["endpoint_id"] for row in rows})
 
 

@@ -16,6 +16,16 @@ RESOLVE_APPLICATIONS = Statement(
         JOIN application a ON a.org_id = r.value ->> 0 AND a.deleted_at IS NULL AND (a.id = r.value ->> 1 OR a.uid = r.value ->> 1)""",
 )
 
+# (org_id, name) → the event types that want payloads to fit their schema.
+CHECKING_EVENT_TYPES = Statement(
+    postgresql="""
+        SELECT t.org_id, t.name, t.id, t.updated_at FROM unnest($1::text[], $2::text[]) AS w(org_id, name)
+        JOIN event_type t ON t.org_id = w.org_id AND t.name = w.name WHERE t.validate_payload AND NOT t.archived""",
+    sqlite="""
+        SELECT t.org_id, t.name, t.id, t.updated_at FROM json_each(?1) w
+        JOIN event_type t ON t.org_id = w.value ->> 0 AND t.name = w.value ->> 1 WHERE t.validate_payload AND NOT t.archived""",
+)
+
 # (app_id, event_id, message_id) → the message ids that took their event id.
 TAKE_EVENT_IDS = Statement(
     postgresql="""
@@ -70,6 +80,21 @@ FAN_OUT = Statement(
                 SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.value ->> 3) mc ON mc.value = c.value))
         ORDER BY 1, 2
         ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+)
+
+# (message_id, endpoint_id, due_at) → the endpoints that got a delivery, whatever they listen to.
+SEND_TO = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.id, e.id, 0, e.org_id, e.app_id, 0, m.due_at
+        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS m(id, endpoint_id, due_at)
+        JOIN endpoint e ON e.id = m.endpoint_id AND e.deleted_at IS NULL AND NOT e.disabled
+        ORDER BY m.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
+        SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, 0, m.value ->> 2
+        FROM json_each(?1) m JOIN endpoint e ON e.id = m.value ->> 1 AND e.deleted_at IS NULL AND NOT e.disabled
+        ORDER BY 1 ON CONFLICT DO NOTHING RETURNING endpoint_id""",
 )
 
 # (message_id, app_id)

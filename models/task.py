@@ -37,6 +37,7 @@ class TaskType(StrEnum):
     ENDPOINT_REPLAY = "endpoint.replay"
     ENDPOINT_RECOVER = "endpoint.recover"
     ENDPOINT_BULK_REPLAY = "endpoint.bulk-replay"
+    SDK_GENERATE = "sdk.generate"
 
 
 class LeaseLost(Exception):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator as Iterate
+from collections.abc import Mapping
 from typing import Any
 
 import strawberry
 from strawberry import UNSET
 
-from graphook import json_schema, rules, strict_json
+from graphook import event_schemas, rules
 from graphook.auth import Scope
 from graphook.errors import InvalidInput, NotFound
+from graphook.event_schemas import newest
+from graphook.schema_check import BadSchema, SchemaCheck
 from models import idempotency
 from models.event_type import EventType as Row
 from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
-from schema.fields import check_value, faults, given, refuse
+from schema.fields import check, check_value, faults, given, refuse
 from schema.types.event_type import (
     EventType,
     EventTypeCreatePayload,
@@ -27,10 +29,11 @@ from schema.types.event_type import (
     EventTypePatchPayload,
     EventTypeUpdate,
     EventTypeUpdatePayload,
+    EventTypeUpdateRetrySchedulePayload,
+    RetrySchedule,
+    RetryScheduleIn,
 )
 from schema.types.ordering import Ordering
-
-MAX_SCHEMAS = 256 * 1024
 
 
 async def get(info: Info, name: str) -> EventType | None:
@@ -65,6 +68,7 @@ async def create(info: Info, input: EventTypeIn, idempotency_key: str | None = N
     """Create an event type, or bring an archived one of that name back with these values."""
     await _check(input)
     caller, values, was_new = info.context.caller, given(input), False
+    await require_checkable(values)
 
     async def add() -> str:
         nonlocal was_new
@@ -80,6 +84,7 @@ async def update(info: Info, name: str, input: EventTypeUpdate) -> EventTypeUpda
     """Replace all of an event type but its name, or create it when there is none."""
     await _check(input)
     check_value(rules.EVENT_TYPE, name, ("name",))
+    await require_checkable(given(input))
     try:
         row = await Row.load(info.context.caller, name)
     except NotFound:
@@ -93,7 +98,29 @@ async def patch(info: Info, name: str, input: EventTypePatch) -> EventTypePatchP
     """Change parts of an event type."""
     await _check(input)
     row = await Row.load(info.context.caller, name)
-    return EventTypePatchPayload(event_type=EventType.of(await row.change(given(input))))
+    values = given(input)
+    await require_checkable(values, row)
+    return EventTypePatchPayload(event_type=EventType.of(await row.change(values)))
+
+
+async def retry_schedule(info: Info, name: str) -> RetrySchedule | None:
+    """When failed deliveries of the event type are tried again; null when there is no such event type."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return RetrySchedule(retry_schedule=(await Row.load(info.context.caller, name)).retry_schedule)
+    except NotFound:
+        return None
+
+
+@mutation(EventTypeUpdateRetrySchedulePayload, Scope.MANAGE, organisation=True)
+async def update_retry_schedule(info: Info, name: str, input: RetryScheduleIn) -> EventTypeUpdateRetrySchedulePayload:
+    """Choose when failed deliveries of the event type are tried again; null goes back to the service's schedule."""
+    check(input)
+    row = await Row.load(info.context.caller, name)
+    await row.change(given(input))
+    return EventTypeUpdateRetrySchedulePayload(
+        event_type=EventType.of(row), retry_schedule=RetrySchedule(retry_schedule=row.retry_schedule)
+    )
 
 
 @mutation(EventTypeDeletePayload, Scope.MANAGE, organisation=True)
@@ -104,30 +131,26 @@ async def delete(info: Info, name: str, expunge: bool = False) -> EventTypeDelet
     return EventTypeDeletePayload(deleted_id=strawberry.ID(row.id))
 
 
+async def require_checkable(values: Mapping[str, Any], row: Row | None = None, path: rules.Path = ("input",)) -> None:
+    """Raise `InvalidInput` unless payloads can be held against the newest schema, where they must fit it."""
+    wanted = values.get("validate_payload", row is not None and row.validate_payload)
+    schemas = values.get("schemas", row.schemas if row is not None else None)
+    version = newest(schemas)
+    if not wanted or schemas is None or version is None:
+        return
+    try:
+        await asyncio.to_thread(SchemaCheck, schemas[version])
+    except BadSchema as error:
+        where = ("schemas", version, *error.path) if "schemas" in values else ("validatePayload",)
+        raise InvalidInput(f"Payloads cannot be held against this schema: {error.message}.", (*path, *where)) from None
+
+
 async def _check(data: Any) -> None:
     def all_faults() -> list[InvalidInput]:
         found = list(faults(data))
         if data.schemas not in (None, UNSET):
-            found += _schema_faults(data.schemas, ("input", "schemas"))
+            found += event_schemas.faults(data.schemas, ("input", "schemas"))
         return found
 
     # A thread of its own: a large schema takes a second, and everybody else is served meanwhile.
     refuse(iter(await asyncio.to_thread(all_faults)))
-
-
-def _schema_faults(schemas: Any, path: rules.Path) -> Iterate[InvalidInput]:
-    """Each version's schema must be a valid JSON Schema of the draft that it names (Draft 7 when it names none)."""
-    if not isinstance(schemas, dict) or not all(isinstance(schema, dict) for schema in schemas.values()):
-        yield InvalidInput("schemas is an object of JSON Schemas by version.", path)
-        return
-    if len(strict_json.dumps(schemas)) > MAX_SCHEMAS:
-        yield InvalidInput(f"schemas has more than {MAX_SCHEMAS} bytes as JSON.", path)
-        return
-    if not rules.is_storable(schemas):
-        yield InvalidInput("schemas holds characters that cannot be stored.", path)
-        return
-    for version, schema in schemas.items():
-        found = json_schema.fault(schema)
-        if found is not None:
-            message, where = found
-            yield InvalidInput(f"This is not a valid JSON Schema: {message[:200]}", (*path, version, *where))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,10 +12,10 @@ from strawberry import UNSET
 
 from graphook import strict_json, tracing
 from graphook.auth import Scope
-from graphook.errors import GraphookError, InvalidInput, InvalidInputs, NotFound
+from graphook.errors import Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound
 from graphook.ids import end_id, start_id
 from models.application import Application
-from models.message import Accepted, NewMessage
+from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
 from resolvers.expected import mutation
@@ -35,6 +36,7 @@ from schema.types.message import (
 MAX_PAYLOAD = 1024 * 1024
 MAX_DEPTH = 64
 MAX_BATCH = 500
+SCHEMA_CHANGES = 5
 
 
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Message | None:
@@ -96,9 +98,12 @@ async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotenc
     new = _new(info, str(app_id), input, body)
     new.key = key
     info.context.services.backlog.check(info.context.caller.org_id)
+    await _hold(info, new, input, ("input",))
     await _ensure_application(info, str(app_id), input)
-    accepted = await info.context.services.accept.submit(new)
-    return await _shown(new, accepted)
+    (outcome,) = await _accept(info, [(new, input, ("input",))])
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return await _shown(new, outcome)
 
 
 @mutation(MessageCreateBatchPayload, Scope.SEND, organisation=True)
@@ -123,11 +128,12 @@ async def create_batch(
             if key is not None:
                 arguments = {"appId": str(app_id), "input": _arguments(data)}
                 new.key = type(key).of(key.org_id, key.operation, f"{key.key}:{index}", arguments)
+            await _hold(info, new, data, ("inputs", str(index)))
             await _ensure_application(info, str(app_id), data)
             news.append((index, new))
         except GraphookError as failure:
             results[index] = _refused(failure, index)
-    outcomes = await info.context.services.accept.submit_all([new for _, new in news])
+    outcomes = await _accept(info, [(new, inputs[index], ("inputs", str(index))) for index, new in news])
     for (index, new), outcome in zip(news, outcomes, strict=True):
         if isinstance(outcome, GraphookError):
             results[index] = _refused(outcome, index)
@@ -175,6 +181,36 @@ def _check(data: MessageIn, path: tuple[str, ...]) -> bytes:
 def _too_long(body: bytes, path: tuple[str, ...]) -> Iterate[InvalidInput]:
     if len(body) > MAX_PAYLOAD:
         yield InvalidInput(f"{path[-1]} has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", path)
+
+
+async def _hold(info: Info, new: NewMessage, data: MessageIn, path: tuple[str, ...]) -> None:
+    """Hold the payload against the schema that is known. What creates an application asks anew first, so that a refusal leaves none behind."""
+    if data.application is not None:
+        await info.context.services.payload_checks.learn(new.org_id, new.event_type)
+    await info.context.services.payload_checks.hold(new, (*path, "payload" if data.raw_payload is None else "rawPayload"))
+
+
+async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple[str, ...]]]) -> list[Accepted | BaseException]:
+    """What became of messages that were held against their schemas. Those whose event type has changed since are held against the new one."""
+    services, outcomes = info.context.services, dict[int, Accepted | BaseException]()
+    waiting = list(range(len(items)))
+    for _ in range(SCHEMA_CHANGES):
+        answers = await services.accept.submit_all([items[index][0] for index in waiting])
+        outcomes |= dict(zip(waiting, answers, strict=True))
+        waiting = [index for index in waiting if isinstance(outcomes[index], Unchecked)]
+        for event_type in {items[index][0].event_type for index in waiting}:
+            await services.payload_checks.learn(info.context.caller.org_id, event_type)
+        for index in list(waiting):
+            try:
+                await _hold(info, *items[index])
+            except GraphookError as failure:
+                outcomes[index] = failure
+                waiting.remove(index)
+        if not waiting:
+            break
+    for index in waiting:
+        outcomes[index] = Conflict("The event type changes all the time; send the message again.", (*items[index][2], "eventType"))
+    return [outcomes[index] for index in range(len(items))]
 
 
 def _arguments(data: MessageIn) -> dict[str, object]:

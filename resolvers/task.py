@@ -42,7 +42,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = page_request("qtask_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
     found = await Row.page(info.context.caller, request, status=status, kind=task, descending=order is Ordering.DESCENDING)
-    return connection(found, BackgroundTask.of)  # type: ignore[no-any-return]
+    return connection(found, BackgroundTask.in_a_list)  # type: ignore[no-any-return]
 
 
 async def watch(info: Info, id: strawberry.ID) -> AsyncGenerator[BackgroundTask, None]:

@@ -25,6 +25,7 @@ from models.breaker import Opened, opened
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
+from models.payload_check import PayloadChecks
 from schema.fields import check_value
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Services:
     wake: Wake
     attempts: Feed[Attempt]
     cursors: Cursors
+    payload_checks: PayloadChecks
 
 
 @dataclass

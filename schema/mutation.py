@@ -8,6 +8,8 @@ import resolvers.access
 import resolvers.application
 import resolvers.attempt
 import resolvers.endpoint
+import resolvers.event_catalogue
+import resolvers.event_example
 import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
@@ -29,11 +31,14 @@ from schema.types.application import (
 )
 from schema.types.attempt import MessageAttemptPayload, MessageAttemptResendPayload
 from schema.types.endpoint import EndpointCreatePayload, EndpointDeletePayload, EndpointPayload, EndpointUpdatePayload
+from schema.types.event_catalogue import EventTypeImportOpenApiPayload
+from schema.types.event_example import EventTypeGenerateExamplePayload
 from schema.types.event_type import (
     EventTypeCreatePayload,
     EventTypeDeletePayload,
     EventTypePatchPayload,
     EventTypeUpdatePayload,
+    EventTypeUpdateRetrySchedulePayload,
 )
 from schema.types.inbound import InboundRotateUrlPayload, InboundUpdatePayload
 from schema.types.integration import (
@@ -63,10 +68,15 @@ class Mutation:
     endpoint_recover: BackgroundTaskPayload | None = operation(resolvers.replay.recover)
     endpoint_replay_missing: BackgroundTaskPayload | None = operation(resolvers.replay.replay_missing)
     endpoint_bulk_replay: BackgroundTaskPayload | None = operation(resolvers.replay.bulk_replay)
+    endpoint_send_example: MessageCreatePayload | None = operation(resolvers.event_example.send)
 
     event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
     event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)
     event_type_patch: EventTypePatchPayload | None = operation(resolvers.event_type.patch)
+    event_type_import_openapi: EventTypeImportOpenApiPayload | None = operation(resolvers.event_catalogue.import_openapi)
+    event_type_export_openapi: BackgroundTaskPayload | None = operation(resolvers.event_catalogue.export_openapi)
+    event_type_generate_example: EventTypeGenerateExamplePayload | None = operation(resolvers.event_example.generate)
+    event_type_update_retry_schedule: EventTypeUpdateRetrySchedulePayload | None = operation(resolvers.event_type.update_retry_schedule)
     event_type_delete: EventTypeDeletePayload | None = operation(resolvers.event_type.delete)
 
     message_create: MessageCreatePayload | None = operation(resolvers.message.create)

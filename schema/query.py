@@ -23,7 +23,7 @@ from schema.types.application import Application
 from schema.types.attempt import MessageAttempt
 from schema.types.delivery import MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
-from schema.types.event_type import EventType
+from schema.types.event_type import EventType, RetrySchedule
 from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
@@ -44,6 +44,7 @@ class Query:
 
     event_type: EventType | None = operation(resolvers.event_type.get)
     event_types: Connection[EventType] = operation(resolvers.event_type.page)
+    event_type_retry_schedule: RetrySchedule | None = operation(resolvers.event_type.retry_schedule)
 
     message: Message | None = operation(resolvers.message.get)
     messages: Connection[Message] = operation(resolvers.message.page)

@@ -31,7 +31,10 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "version": 1, "disabled": True, "metadata": {"k": "v"},
         "deliveryPolicy": {"retrySchedule": [1.5], "noRetryOn": ["404", "5xx"], "maxInFlight": 3, "ordered": True, "breaker": True},
     }  # fmt: skip
-    event_type = {"description": "d", "schemas": {"1": {"type": "object"}}, "featureFlag": "f", "archived": False}
+    event_type = {
+        "description": "d", "schemas": {"1": {"type": "object"}}, "featureFlag": "f", "archived": False, "deprecated": True, "groupName": "g",
+        "validatePayload": False,
+    }  # fmt: skip
     new_message = {
         "eventType": "a.b", "payload": {"k": ["v"]}, "rawPayload": None, "eventId": None, "channels": ["c"], "tags": ["t"],
         "payloadRetentionPeriod": 5, "application": application,
@@ -74,6 +77,15 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "EventTypeCreate": {"input": {"name": "c.d", **event_type}, "idempotencyKey": "one"},
         "EventTypeUpdate": {"name": "a.b", "input": event_type},
         "EventTypePatch": {"name": "a.b", "input": event_type},
+        "EventTypeImportOpenapi": {
+            "input": {"spec": {"openapi": "3.1.0", "webhooks": {"e.f": {}}}, "specRaw": None, "dryRun": False, "replaceAll": False},
+            "idempotencyKey": None,
+        },
+        "EventTypeExportOpenapi": {"idempotencyKey": None},
+        "EventTypeGenerateExample": {"input": {"schema": {"type": "string"}}, "idempotencyKey": None},
+        "EndpointSendExample": {**of_endpoint, "input": {"eventType": "a.b"}, "idempotencyKey": None},
+        "EventTypeRetrySchedule": {"name": "a.b"},
+        "EventTypeUpdateRetrySchedule": {"name": "a.b", "input": {"retrySchedule": [1, 2]}},
         "EventTypeDelete": {"name": "unknown", "expunge": True},
         "Message": {**in_app, "id": message["id"]},
         "Messages": {**in_app, **page, "filter": message_filter},

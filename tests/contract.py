@@ -100,6 +100,7 @@ def exists(name: str) -> bool:
 HERE = [name for name in OPERATIONS if (root := of_operation(name)) is not None and re.fullmatch(r"\w+", root)]
 # Properties that are no field, and why.
 NOT_FIELDS = {
+    ("EventTypeImportOpenApiOut", "data"): "what it wraps is the payload's own",
     ("HTTPValidationError", "detail"): "each of them is one of a payload's errors",
     ("MessageIn", "transformationsParams"): "planned with transformations",
 }

@@ -14,8 +14,9 @@ from tests.cases import ABSENT, Case, beyonds, edges, facts, is_patch, required
 from tests.contract import COMPONENTS, HERE, NOT_FIELDS, OPERATIONS, ROOTS, TYPES, of_component, of_operation, of_parameter
 from tests.tenant import Refused, Tenant
 
-# What begins a task has stories of its own.
-WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in (None, "RecoverIn", "ReplayIn")]
+# What begins a task has stories of its own, and so have retry schedules, examples and imports.
+OWN_STORIES = (None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn")
+WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in OWN_STORIES]
 # What answers a secret has stories of its own; what it refuses is tried here.
 READABLE = [name for name in WRITES if OPERATIONS[name]["input"] not in ("AppPortalAccessIn", "ApplicationTokenExpireIn", "OneTimeTokenIn")]
 # Root field → what the operations that it answers take in their query strings.

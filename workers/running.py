@@ -10,6 +10,7 @@ from graphook.sender import Sender
 from graphook.settings import Settings
 from models.task import TaskType
 from workers.engine import Engine
+from workers.event_export import export_openapi
 from workers.replay import bulk_replay, recover, replay_missing
 from workers.tasks import TakeStep, TaskRunner
 
@@ -17,6 +18,7 @@ STEPS: dict[TaskType, TakeStep] = {
     TaskType.ENDPOINT_RECOVER: recover,
     TaskType.ENDPOINT_REPLAY: replay_missing,
     TaskType.ENDPOINT_BULK_REPLAY: bulk_replay,
+    TaskType.SDK_GENERATE: export_openapi,
 }
 
 

@@ -46,7 +46,8 @@ def failure(result: Result) -> str:
 def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings) -> Result:
     """The result of an outcome: succeeded on 2xx, else the next try by the retry schedule, or failed when it is exhausted.
 
-    A manual run has one try. What the endpoint does not want again fails at once, and so does 410 Gone.
+    The schedule is the endpoint's, else the event type's, else the service's. A manual run has one try. What the endpoint does not want again fails at once,
+    and so does 410 Gone.
     """
     policy = claim.endpoint.policy
     state, delay = State.SUCCEEDED, None
@@ -55,8 +56,7 @@ def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tup
         gone = outcome.status_code == GONE and settings.disable_on_gone
         if claim.run == 0 and not gone and not is_refusal(outcome.status_code, policy.no_retry_on or ()):
             seconds = next_delay(
-                # The endpoint's, else (once event types have one) the event type's, else the service's.
-                settings.retry_schedule if policy.retry_schedule is None else policy.retry_schedule,
+                next(found for found in (policy.retry_schedule, claim.retry_schedule, settings.retry_schedule) if found is not None),
                 claim.tries + 1,
                 status_code=outcome.status_code,
                 timed_out=outcome.error_code == "timeout",

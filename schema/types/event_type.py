@@ -14,6 +14,9 @@ from schema.fields import field, required, value
 from schema.node import Node
 from schema.scalars import JSON
 
+_RETRY_SCHEDULE = "Seconds to wait after each failed try: as many retries as there are numbers, none when empty; null for the service's. An endpoint's own comes first."
+_VALIDATE_PAYLOAD = "Whether to refuse messages whose payload does not fit the schema of the highest version."
+
 
 @strawberry.type(description="A kind of thing that happens (component EventTypeOut).")
 class EventType(Node):
@@ -22,6 +25,10 @@ class EventType(Node):
     schemas: JSON | None = field("JSON Schemas of its payload, by version.")
     feature_flag: str | None = field("Applications see it only with this flag.")
     archived: bool = field("Whether it is out of use.")
+    deprecated: bool = field("Whether it should not be used any more.")
+    group_name: str | None = field("What it is listed under.")
+    validate_payload: bool = field("Whether a message is refused whose payload does not fit the schema of the highest version.")
+    retry_schedule: list[float] | None = field(_RETRY_SCHEDULE)
     created_at: datetime = field("When it was created.")
     updated_at: datetime = field("When it was last changed.")
 
@@ -34,6 +41,10 @@ class EventType(Node):
             schemas=None if row.schemas is None else JSON(row.schemas),
             feature_flag=row.feature_flag,
             archived=row.archived,
+            deprecated=row.deprecated,
+            group_name=row.group_name,
+            validate_payload=row.validate_payload,
+            retry_schedule=row.retry_schedule,
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
@@ -45,6 +56,9 @@ class EventTypeUpdate:
     schemas: JSON | None = value("JSON Schemas (Draft 7 or 2020-12) of its payload, by version.", default=None)
     feature_flag: str | None = value("Applications see it only with this flag.", rules.FEATURE_FLAG, default=None)
     archived: bool = value("Whether it is out of use.", default=False)
+    deprecated: bool = value("Whether it should not be used any more.", default=False)
+    group_name: str | None = value("What it is listed under.", rules.GROUP_NAME, default=None)
+    validate_payload: bool = value(_VALIDATE_PAYLOAD, default=False)
 
 
 @strawberry.input(description="A new event type (component EventTypeIn).")
@@ -58,6 +72,19 @@ class EventTypePatch:
     schemas: JSON | None = value("JSON Schemas of its payload, by version; null for none.")
     feature_flag: str | None = value("Applications see it only with this flag; null for all.", rules.FEATURE_FLAG)
     archived: bool | None = value("Whether it is out of use.", nullable=False)
+    deprecated: bool | None = value("Whether it should not be used any more.", nullable=False)
+    group_name: str | None = value("What it is listed under; null for nothing.", rules.GROUP_NAME)
+    validate_payload: bool | None = value(_VALIDATE_PAYLOAD, nullable=False)
+
+
+@strawberry.type(description="When failed deliveries of an event type are tried again (component RetryScheduleInOut).")
+class RetrySchedule:
+    retry_schedule: list[float] | None = field(f"{_RETRY_SCHEDULE} Stands for the components RetrySchedule and Duration.")
+
+
+@strawberry.input(description="When to try failed deliveries of an event type again (component RetryScheduleInOut).")
+class RetryScheduleIn:
+    retry_schedule: list[float] | None = value(_RETRY_SCHEDULE, rules.RETRY_SCHEDULE, default=None)
 
 
 @strawberry.type(description="What eventTypeCreate did.")
@@ -77,6 +104,13 @@ class EventTypeUpdatePayload:
 @strawberry.type(description="What eventTypePatch did.")
 class EventTypePatchPayload:
     event_type: EventType | None = field("The event type, unless there are errors.", default=None)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What eventTypeUpdateRetrySchedule did.")
+class EventTypeUpdateRetrySchedulePayload:
+    event_type: EventType | None = field("The event type, unless there are errors.", default=None)
+    retry_schedule: RetrySchedule | None = field("Its retry schedule, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
 
 

@@ -27,6 +27,7 @@ enumeration(
         TaskType.ENDPOINT_REPLAY: "Delivers what an endpoint was never sent (endpoint.replay in the contract).",
         TaskType.ENDPOINT_RECOVER: "Sends once more what failed (endpoint.recover).",
         TaskType.ENDPOINT_BULK_REPLAY: "Sends once more what a filter names (endpoint.bulk-replay).",
+        TaskType.SDK_GENERATE: "Writes event types into an OpenAPI document (sdk.generate).",
     },
     name="BackgroundTaskType",
 )
@@ -41,11 +42,18 @@ class BackgroundTask(Node):
     status: TaskStatus = field("How it stands.")
     progress: float = field("How much is done, in percent.")
     data: JSON = field(
-        "Its result once it is finished, such as messagesSent; the reason under `error` when it failed (component BackgroundTaskData)."
+        "Its result once it is finished, such as messagesSent; the reason under `error` when it failed (component BackgroundTaskData). A list leaves out the document of an export."
     )
     app_id: strawberry.ID | None = field("The application it is about; null for the whole organisation.")
     created_at: datetime = field("When it was begun.")
     updated_at: datetime = field("When it last got on.")
+
+    @classmethod
+    def in_a_list(cls, row: Row) -> Self:
+        """A task without the document that it may have written, which is read by itself."""
+        found = cls.of(row)
+        found.data = JSON({name: value for name, value in row.data.items() if name != "openapi"})
+        return found
 
     @classmethod
     def of(cls, row: Row) -> Self:

@@ -148,6 +148,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointUpdateHeaders": {"headers": {}},
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
+        "EndpointSendExample": {"eventType": "a.b"},
         "MessageCreate": {"eventType": "a", "payload": {}},
         "InboundUpdate": {"scheme": "NONE"},
         "IntegrationCreate": {"name": "x"},

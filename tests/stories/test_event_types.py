@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.conftest import mint
 from tests.deployment import Deployment
+from tests.receiver import Receiver
 from tests.tenant import Tenant
 
 SCHEMAS = {"1": {"type": "object", "properties": {"amount": {"type": "integer"}}, "examples": [{"amount": 1}]}}
@@ -82,3 +85,134 @@ async def test_a_schema_that_is_none_is_refused_with_its_place(acme: Tenant, sch
 
     assert fault == ("BAD_USER_INPUT", ["input", "schemas", *path])
     assert await acme.run("EventType", name="x") is None
+
+
+async def test_an_event_type_has_its_own_retry_schedule(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.endpoint(app, receiver.url())
+    await acme.event_type("never.again")
+    await acme.event_type("often")
+    receiver.answers("/hook", *[500] * 20)
+
+    changed = await acme.do("EventTypeUpdateRetrySchedule", name="never.again", input={"retrySchedule": []})
+    await acme.do("EventTypeUpdateRetrySchedule", name="often", input={"retrySchedule": [0, 0.01, 0, 0]})
+    attempts = {}
+    for name in ("never.again", "often", "unknown"):
+        message = await acme.message(app, eventType=name)
+        attempts[name] = len(await acme.settled(app, message, "FAIL"))
+
+    assert changed["retrySchedule"] == []
+    assert attempts == {"never.again": 1, "often": 5, "unknown": 3}, "the service's has two retries"
+    assert await acme.run("EventTypeRetrySchedule", name="often") == {"retrySchedule": [0, 0.01, 0, 0]}
+    assert await acme.run("EventTypeRetrySchedule", name="unknown") is None
+    await acme.do("EventTypeUpdateRetrySchedule", name="never.again", input={"retrySchedule": None})
+    assert await acme.run("EventTypeRetrySchedule", name="never.again") == {"retrySchedule": None}
+    message = await acme.message(app, eventType="never.again")
+    assert len(await acme.settled(app, message, "FAIL")) == 3
+
+
+@pytest.mark.parametrize(("schedule", "path"), [([5, -1], ["1"]), ([604_801], ["0"]), ([1] * 33, [])])
+async def test_a_retry_schedule_beyond_the_limits_is_refused(acme: Tenant, schedule: list[float], path: list[str]) -> None:
+    await acme.event_type("a")
+
+    fault = await acme.fault("EventTypeUpdateRetrySchedule", name="a", input={"retrySchedule": schedule})
+
+    assert fault == ("BAD_USER_INPUT", ["input", "retrySchedule", *path])
+    assert await acme.run("EventTypeRetrySchedule", name="a") == {"retrySchedule": None}
+
+
+async def test_an_event_type_is_deprecated_and_grouped(acme: Tenant) -> None:
+    created = await acme.event_type("a.old", deprecated=True, groupName="billing")
+    assert (created["deprecated"], created["groupName"]) == (True, "billing")
+    patched = await acme.do("EventTypePatch", name="a.old", input={"deprecated": False, "groupName": None})
+    assert (patched["deprecated"], patched["groupName"]) == (False, None)
+    assert await acme.fault("EventTypePatch", name="a.old", input={"groupName": "a b"}) == ("BAD_USER_INPUT", ["input", "groupName"])
+
+
+ORDERED = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {"items": {"type": "array", "items": {"type": "object", "properties": {"price": {"type": "integer"}}}}},
+}
+
+
+async def test_a_payload_that_does_not_fit_is_refused_at_its_place_and_nothing_is_written(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.event_type("ordered", schemas={"9": {}, "10": ORDERED}, validatePayload=True)
+    bad = {"eventType": "ordered", "payload": {"items": [{"price": "1"}]}}
+
+    assert await acme.fault("MessageCreate", appId=app["id"], input=bad, idempotencyKey="one") == (
+        "BAD_USER_INPUT",
+        ["input", "payload", "items", "0", "price"],
+    )
+    raw = {"eventType": "ordered", "rawPayload": '{"items": [{}, {"price": 1.5}]}'}
+    assert (await acme.fault("MessageCreate", appId=app["id"], input=raw))[1] == ["input", "rawPayload", "items", "1", "price"]
+    assert (await acme.fault("MessageCreate", appId=app["id"], input={**raw, "rawPayload": "no JSON"}))[1] == ["input", "rawPayload"]
+    assert (await acme.run("Messages", appId=app["id"]))["nodes"] == []
+    new = {"application": {"uid": "made.alongside", "name": "n"}}
+    assert (await acme.fault("MessageCreate", appId="made.alongside", input={**bad, **new}))[0] == "BAD_USER_INPUT"
+    assert await acme.run("Application", id="made.alongside") is None
+    good = await acme.run("MessageCreate", appId=app["id"], input={**bad, "payload": {"items": [{"price": 1}]}}, idempotencyKey="one")
+    assert (good["created"], good["errors"]) == (True, []), "what was refused did not take the key"
+
+
+async def test_each_message_of_a_batch_is_held_against_its_schema(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.event_type("ordered", schemas={"1": ORDERED}, validatePayload=True)
+    payloads = [{"items": []}, {}, {"items": [{"price": True}]}, {"items": [{"price": 3}]}]
+    inputs = [{"eventType": "ordered", "payload": payload} for payload in payloads] + [{"eventType": "other", "payload": {}}]
+
+    results = (await acme.run("MessageCreateBatch", appId=app["id"], inputs=inputs))["results"]
+
+    paths = [[error["path"] for error in result["errors"]] for result in results]
+    assert paths == [[], [["inputs", "1", "payload"]], [["inputs", "2", "payload", "items", "0", "price"]], [], []]
+    assert len((await acme.run("Messages", appId=app["id"]))["nodes"]) == 3
+
+
+async def test_a_changed_schema_counts_at_once(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.event_type("ordered", schemas={"1": ORDERED}, validatePayload=True)
+    message = {"eventType": "ordered", "payload": {"total": 5}}
+
+    for kind, fits in (("integer", True), ("string", False), ("integer", True)):
+        schema = {"required": ["total"], "properties": {"total": {"type": kind}}}
+        await acme.do("EventTypePatch", name="ordered", input={"schemas": {"1": schema}})
+        errors = (await acme.run("MessageCreate", appId=app["id"], input=message))["errors"]
+        assert [error["path"] for error in errors] == ([] if fits else [["input", "payload", "total"]])
+
+    await acme.do("EventTypePatch", name="ordered", input={"validatePayload": False, "schemas": {"1": ORDERED}})
+    await acme.message(app, **message)
+    await acme.do("EventTypePatch", name="ordered", input={"validatePayload": True})
+    assert (await acme.fault("MessageCreate", appId=app["id"], input=message))[1] == ["input", "payload"]
+    await acme.do("EventTypeDelete", name="ordered")
+    await acme.message(app, **message)
+
+
+async def test_a_pattern_of_an_organisation_cannot_hold_up_the_service(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.event_type("evil", schemas={"1": {"properties": {"a": {"pattern": "(a+)+$"}}}}, validatePayload=True)
+    began = time.monotonic()
+
+    fault = await acme.fault("MessageCreate", appId=app["id"], input={"eventType": "evil", "payload": {"a": "a" * 50_000 + "b"}})
+
+    assert fault == ("BAD_USER_INPUT", ["input", "payload", "a"])
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"properties": {"a": {"pattern": "(?=a)"}}}, ["properties", "a", "pattern"]),
+        ({"$ref": "https://example.com/schema.json"}, ["$ref"]),
+    ],
+)
+async def test_payloads_are_not_held_against_what_they_cannot_be(acme: Tenant, schema: object, path: list[str]) -> None:
+    values = {"name": "a", "description": "", "schemas": {"1": schema}}
+    fault = await acme.fault("EventTypeCreate", input={**values, "validatePayload": True})
+    assert fault == ("BAD_USER_INPUT", ["input", "schemas", "1", *path])
+    assert await acme.run("EventType", name="a") is None
+
+    await acme.do("EventTypeCreate", input=values)
+    fault = await acme.fault("EventTypePatch", name="a", input={"validatePayload": True})
+    assert fault == ("BAD_USER_INPUT", ["input", "validatePayload"])
+    assert (await acme.run("EventType", name="a"))["validatePayload"] is False

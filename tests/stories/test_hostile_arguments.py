@@ -25,6 +25,9 @@ CREATES = {
     "ApplicationUpdate",
     "EventTypeCreate",
     "EventTypeUpdate",
+    "EventTypeExportOpenapi",
+    "EventTypeGenerateExample",
+    "EventTypeImportOpenapi",
     "AppPortalAccessCreate",
 }
 HOSTILE: list[Any] = [

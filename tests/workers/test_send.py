@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,3 +82,11 @@ def test_no_response_has_no_headers_and_a_sentence_and_secrets_are_not_kept() ->
 
     assert (result.response_headers, result.response) == (None, b"Requests to this address are not allowed.")
     assert (result.request_headers, result.sensitive_headers) == ([("X-A", "b")], ["Authorization"])
+
+
+def test_an_event_types_schedule_comes_before_the_services() -> None:
+    endpoint = ClaimedEndpoint("ep_1", "https://example.com/", "", "", "")
+    claim = Claim("msg_1", endpoint, 0, 1, "org_1", "app_1", 0, "a.b", b"{}", retry_schedule=(5000.0,))
+
+    assert 4000 <= seconds(judge(claim, Outcome(status_code=500), 0, [], SETTINGS)) <= 6000
+    assert judge(replace(claim, retry_schedule=()), Outcome(status_code=500), 0, [], SETTINGS).state is State.FAILED

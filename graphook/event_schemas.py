@@ -1,0 +1,40 @@
+"""The schemas of an event type, by version: what may be written, and which is the newest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graphook import json_schema, rules, strict_json
+from graphook.errors import InvalidInput
+
+MAX_BYTES = 256 * 1024
+
+
+def faults(schemas: Any, path: rules.Path) -> Iterator[InvalidInput]:
+    """Each version's schema must be a valid JSON Schema of the draft that it names (Draft 7 when it names none)."""
+    if not isinstance(schemas, dict) or not all(isinstance(schema, dict) for schema in schemas.values()):
+        yield InvalidInput("schemas is an object of JSON Schemas by version.", path)
+        return
+    if len(strict_json.dumps(schemas)) > MAX_BYTES:
+        yield InvalidInput(f"schemas has more than {MAX_BYTES} bytes as JSON.", path)
+        return
+    if not rules.is_storable(schemas):
+        yield InvalidInput("schemas holds characters that cannot be stored.", path)
+        return
+    for version, schema in schemas.items():
+        found = json_schema.fault(schema)
+        if found is not None:
+            message, where = found
+            yield InvalidInput(f"This is not a valid JSON Schema: {message[:200]}", (*path, version, *where))
+
+
+def newest(schemas: Mapping[str, Any] | None) -> str | None:
+    """The highest version: 10 is above 9, and v2 above v1; None when there is none."""
+    return max(schemas, key=_rank) if schemas else None
+
+
+def _rank(version: str) -> tuple[list[tuple[int, int, str]], str]:
+    runs = re.findall(r"[0-9]+|[^0-9]+", version)
+    return [(1, int(run[:18]), "") if run.isdecimal() else (0, 0, run) for run in runs], version

@@ -1,0 +1,223 @@
+"""Whether a JSON value fits a schema, found within a budget of steps and with patterns that take linear time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import orjson
+import re2
+from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from graphook.json_schema import Fault, fault
+from graphook.schema_parts import parts, rebuilt
+
+# A keyword applied to a value is a step; some microseconds, twenty where recursion is deep.
+MAX_STEPS = 100_000
+MAX_FAULTS = 9
+
+# What the library finds in ways of its own, beside the budget, or that would let it leave the schema.
+_REFUSED = ("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef")
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+_OPTIONS.max_mem = 1 << 20
+
+_steps: ContextVar[list[int]] = ContextVar("steps")
+
+
+class BadSchema(Exception):
+    """Values cannot be held against the schema. `path` is the place in it."""
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+class _Spent(Exception):
+    """The budget is used up."""
+
+
+class SchemaCheck:
+    """A schema made ready to hold values against it. Raises `BadSchema`."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        found = fault(schema) or _unsupported(schema)
+        if found is not None:
+            raise BadSchema(*found)
+        draft = _NEW if "2020-12" in str(schema.get("$schema", "")) else _OLD
+        # The library would choose its own validator by a part's `$schema`.
+        bare = rebuilt(schema, lambda part, _: {name: value for name, value in part.items() if name not in ("$schema", "$id", "id")})
+        self._validator = draft(_quiet(bare), registry=EMPTY_REGISTRY)
+        for part, path in parts(bare):
+            if isinstance(part.get("$ref"), str):
+                try:
+                    self._validator._resolver.lookup(part["$ref"])
+                except Unresolvable as error:
+                    raise BadSchema("it refers to something that it does not have", (*path, "$ref")) from error
+
+    def faults(self, value: Any) -> list[Fault]:
+        """What does not fit, each with its path in the value; at most nine."""
+        return self._run(lambda: [_told(error) for error in islice(self._validator.iter_errors(_quiet(value)), MAX_FAULTS)])
+
+    def fits(self, value: Any, part: Any = None) -> bool:
+        """Whether a value fits the schema, or a part of it."""
+        validator = self._validator if part is None else self._validator.evolve(schema=_quiet(part))
+        return not self._run(lambda: [_told(error) for error in islice(validator.iter_errors(_quiet(value)), 1)])
+
+    @staticmethod
+    def _run(find: Callable[[], list[Fault]]) -> list[Fault]:
+        token = _steps.set([MAX_STEPS])
+        try:
+            return find()
+        except (_Spent, RecursionError):
+            return [("it takes too long to find out whether it fits", ())]
+        except (Unresolvable, re2.error):
+            return [("the schema refers to something that it does not have", ())]
+        finally:
+            _steps.reset(token)
+
+
+def _told(error: ValidationError) -> Fault:
+    return error.message[:200], tuple(str(step) for step in error.absolute_path)
+
+
+@lru_cache(1024)
+def pattern(text: str) -> Any:
+    """A pattern of a schema, compiled to a machine that takes linear time. Raises `re2.error`."""
+    return re2.compile(re.sub(r"(?<!\\)((?:\\\\)*)\\u([0-9a-fA-F]{4})", r"\1\\x{\2}", text), options=_OPTIONS)
+
+
+def _unsupported(schema: dict[str, Any]) -> Fault | None:
+    for part, path in parts(schema):
+        for name in _REFUSED:
+            if name in part:
+                return f"payloads cannot be held against {name}", (*path, name)
+        if path and ("$id" in part or ("id" in part and isinstance(part["id"], str))):
+            return "only the whole schema has an id where payloads are held against it", path
+        reference = part.get("$ref")
+        if isinstance(reference, str) and not reference.startswith("#"):
+            return "a reference stays within the schema: it begins with #", (*path, "$ref")
+        texts = [((*path, "pattern"), part["pattern"])] if isinstance(part.get("pattern"), str) else []
+        texts += [((*path, "patternProperties", text), text) for text in part.get("patternProperties", ())]
+        for where, text in texts:
+            try:
+                pattern(text)
+            except re2.error:
+                return "a pattern has no look-around and no back references, so that it takes linear time", where
+    return None
+
+
+# The library's messages repeat values whole; these say what they are instead.
+
+
+class _Object(dict[str, Any]):
+    def __repr__(self) -> str:
+        return "the object"
+
+
+class _Array(list[Any]):
+    def __repr__(self) -> str:
+        return "the list"
+
+
+class _Text(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "the text"
+
+
+def _quiet(value: Any) -> Any:
+    """A copy that says little of itself, in which a whole number is an integer."""
+    if isinstance(value, dict):
+        return _Object((name, _quiet(item)) for name, item in value.items())
+    if isinstance(value, list):
+        short = len(value) <= 10 and not any(isinstance(item, dict | list) for item in value)
+        return [_quiet(item) for item in value] if short else _Array(_quiet(item) for item in value)
+    if isinstance(value, str):
+        return value if len(value) <= 60 else _Text(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    return value
+
+
+# Keywords
+
+
+def _spend(steps: int) -> None:
+    left = _steps.get()
+    left[0] -= steps
+    if left[0] < 0:
+        raise _Spent
+
+
+def _pattern(validator: Any, text: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str):
+        _spend(len(instance) // 1000)
+        if not pattern(text).search(str(instance)):
+            yield ValidationError(f"{instance!r} does not match {text!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for text, part in patterns.items():
+            _spend(len(instance))
+            for name, value in instance.items():
+                if pattern(text).search(name):
+                    yield from validator.descend(value, part, path=name, schema_path=text)
+
+
+def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        known, texts = schema.get("properties", {}), list(schema.get("patternProperties", ()))
+        _spend(len(instance) * (1 + len(texts)))
+        for name, value in instance.items():
+            if name in known or any(pattern(text).search(name) for text in texts):
+                continue
+            if allowed is False:
+                yield ValidationError(f"{name[:60]!r} is not allowed here")
+            else:
+                yield from validator.descend(value, allowed, path=name)
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if unique and isinstance(instance, list):
+        texts = [orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in instance]
+        _spend(len(texts) + sum(map(len, texts)) // 100)
+        if len(set(texts)) < len(texts):
+            yield ValidationError(f"{instance!r} holds something twice")
+
+
+_OURS = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
+}
+
+
+def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
+        _spend(1)
+        return keyword(validator, value, instance, schema)
+
+    return check
+
+
+def _limited(draft: Any) -> Any:
+    return extend(  # type: ignore[no-untyped-call]
+        draft, {name: _counted(keyword) for name, keyword in {**draft.VALIDATORS, **_OURS}.items()}
+    )
+
+
+_OLD = _limited(Draft7Validator)
+_NEW = _limited(Draft202012Validator)

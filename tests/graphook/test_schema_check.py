@@ -1,0 +1,112 @@
+"""Values against schemas: what fits, where it does not, and that neither side chooses how long finding out takes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from graphook.schema_check import BadSchema, SchemaCheck
+
+NEW = "https://json-schema.org/draft/2020-12/schema"
+ORDER = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {"items": {"type": "array", "items": {"$ref": "#/definitions/item"}}},
+    "additionalProperties": False,
+    "definitions": {"item": {"type": "object", "properties": {"price": {"type": "integer", "minimum": 0}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ({"items": [{"price": 1}, {"price": 2.0}]}, []),
+        ({"items": [{"price": "1"}]}, [("items", "0", "price")]),
+        ({"items": [{}, {"price": -1}, {"price": True}]}, [("items", "1", "price"), ("items", "2", "price")]),
+        ({}, [()]),
+        ({"items": [], "more": 1}, [()]),
+        ([], [()]),
+    ],
+)
+def test_a_fault_names_its_place_in_the_value(value: Any, paths: list[tuple[str, ...]]) -> None:
+    assert [path for _, path in SchemaCheck(ORDER).faults(value)] == paths
+
+
+def test_a_message_does_not_repeat_a_long_value() -> None:
+    found = SchemaCheck({"properties": {"a": {"type": "integer"}, "b": {"enum": [1]}}}).faults({"a": "s3cret" * 20, "b": {"c": "s3cret"}})
+
+    assert len(found) == 2
+    assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("schema", "where"),
+    [
+        ({"properties": {"a": {"pattern": "(?=a)b"}}}, ("properties", "a", "pattern")),
+        ({"patternProperties": {r"(a)\1": {}}}, ("patternProperties", r"(a)\1")),
+        ({"pattern": "(a{1000}){1000}"}, ("pattern",)),
+        ({"items": {"$ref": "https://example.com/item.json"}}, ("items", "$ref")),
+        ({"items": {"$ref": "#/definitions/none"}}, ("items", "$ref")),
+        ({"$schema": NEW, "unevaluatedProperties": False}, ("unevaluatedProperties",)),
+        ({"type": "nonsense"}, ("type",)),
+        ({"items": {"$id": "https://example.com/"}}, ("items",)),
+    ],
+)
+def test_a_schema_that_nothing_can_be_held_against_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:
+    with pytest.raises(BadSchema) as refused:
+        SchemaCheck(schema)
+
+    assert refused.value.path == where
+
+
+NODE = {"allOf": [{"properties": {"a": {"$ref": "#/definitions/node"}}}, {"properties": {"a": {"$ref": "#/definitions/node"}}}]}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"pattern": "(a+)+$"}, "a" * 100_000 + "b"),
+        ({"pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"}, "a" * 100_000),
+        ({"patternProperties": {"(a+)+$": False}, "additionalProperties": {"type": "integer"}}, {"a" * 50_000 + "b": ""}),
+        ({"propertyNames": {"pattern": "(a|a)*$"}, "properties": {"x": False}}, {"a" * 50_000 + "b": 1, "x": 1}),
+        ({"$ref": "#"}, {}),
+        ({"definitions": {"node": NODE}, "$ref": "#/definitions/node"}, deep(60)),
+        ({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, {}),
+        ({"uniqueItems": True}, [{"n": n} for n in range(50_000)] + [{"n": 1}]),
+        ({"items": {"anyOf": [{"type": "string"}] * 100}}, list(range(100_000))),
+        ({"items": {"not": {"enum": [{"n": n} for n in range(1000)]}}}, [{"n": 1}] * 5),
+        ({"items": {"$schema": NEW, "pattern": "(a+)+$"}}, ["a" * 50_000 + "b"]),
+    ],
+)
+def test_finding_out_takes_no_longer_than_the_budget(schema: dict[str, Any], value: Any) -> None:
+    check = SchemaCheck(schema)
+    began = time.process_time()
+
+    found = check.faults(value)
+
+    assert found != []
+    assert time.process_time() - began < 10
+
+
+def test_a_unique_list_tells_one_from_true_and_not_from_one_point_nought() -> None:
+    check = SchemaCheck({"uniqueItems": True})
+
+    assert check.fits([1, True, "1", [1], {"a": 1}, {"a": True}])
+    assert not check.fits([1, 1.0])
+    assert not check.fits([{"a": 1, "b": 2}, {"b": 2, "a": 1}])
+
+
+def test_a_pattern_may_escape_what_is_not_ascii() -> None:
+    check = SchemaCheck({"pattern": "^[\\u00e0-\\u00ff]+$"})
+
+    assert check.fits("éà")
+    assert not check.fits("e")
