@@ -27,13 +27,14 @@ from graphook.errors import Unauthenticated, Unavailable
 from graphook.feed import Feed
 from graphook.graphiql import graphiql_routes
 from graphook.graphql_view import Authenticate, GraphQLView
-from graphook.live import create_bus
+from graphook.live import Bus, create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened
 from graphook.settings import Settings
-from models.attempt_feed import AttemptSource, Cursors
 from models.backlog import Backlog
+from models.cursor import Cursors
+from models.feeds import ATTEMPTS, MESSAGES
 from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate, require_schema
 from models.organisation import Organisation
@@ -46,6 +47,7 @@ from workers.deliver import DELIVER, register_deliver
 from workers.engine import Engine
 from workers.running import start_workers
 from workers.sample import sampled
+from workers.trial import TrialSender
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +103,18 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         stack.enter_context(tracing.traced(settings.tracing))
         await stack.enter_async_context(opened(settings, exclusive=True))
         bus = create_bus(settings.database_url, settings.redis_url)
-        attempts = Feed(AttemptSource())
-        await bus.open(attempts.wake)
+        attempts, messages = Feed(ATTEMPTS), Feed(MESSAGES)
+
+        def tell(key: str) -> None:
+            attempts.wake(key)
+            messages.wake(key)
+
+        await bus.open(tell)
         stack.push_async_callback(bus.close)
         stack.push_async_callback(attempts.close)
+        stack.push_async_callback(messages.close)
+        trial = TrialSender(settings, bus)
+        await trial.open(stack)
         broker = create_broker(settings.redis_url)
         waker = Waker(broker)
         stack.push_async_callback(waker.close)
@@ -121,10 +131,12 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         yield Services(
             settings=settings,
             policy=settings.ssrf_policy(),
-            accept=_accept_batcher(waker, settings.accept_queue),
+            accept=_accept_batcher(waker, bus, settings.accept_queue),
             backlog=backlog,
             wake=waker.wake,
             attempts=attempts,
+            messages=messages,
+            trial=trial,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
             payload_checks=PayloadChecks(),
         )
@@ -140,12 +152,13 @@ def _authenticator() -> Authenticate:
     return authenticate
 
 
-def _accept_batcher(waker: Waker, queue: int) -> Batcher[NewMessage, Accepted]:
+def _accept_batcher(waker: Waker, bus: Bus, queue: int) -> Batcher[NewMessage, Accepted]:
     async def flush(batch: Sequence[NewMessage]) -> Sequence[Accepted | Exception]:
         with metrics.accepting(len(batch)), tracing.batch("accept", (message.traceparent for message in batch), len(batch)):
             accepted = await Message.accept(batch)
         metrics.accepted(sum(isinstance(outcome, Accepted) and not outcome.replayed for outcome in accepted.outcomes))
         waker.wake(DELIVER, accepted.endpoint_ids)
+        bus.publish(accepted.news)
         return accepted.outcomes
 
     return Batcher(

@@ -1,6 +1,6 @@
-"""The live bus: after a commit it says which applications have news, so that readers look at the database at once.
+"""The live bus: after a commit it says which applications, organisations and tasks have news, so that readers look at the database at once.
 
-It carries application ids only. When it is down, readers look once a second.
+It carries ids only. When it is down, readers look once a second.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
     )
+    test_attempts_per_minute: int = Field(60, ge=1, le=6000, description="Test attempts that an organisation may make in a minute.")
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")

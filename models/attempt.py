@@ -13,7 +13,7 @@ import orjson
 
 from graphook import database
 from graphook.clock import from_us
-from graphook.database import Dialect, Row, Statement
+from graphook.database import Row, Statement
 from graphook.errors import NotFound
 from graphook.ids import is_id
 from graphook.rules import short
@@ -96,11 +96,9 @@ class Attempt:
     next_attempt_at: datetime | None
 
     @classmethod
-    def select(cls, dialect: Dialect, prefix: str = "") -> str:
-        """The columns to read, with `position`: where the attempt stands in the order of commits."""
-        columns = ", ".join(f"{prefix}{name.strip()}" for name in f"{_COLUMNS}, expunged".split(","))
-        position = f"{prefix}xid::text::bigint" if dialect == "postgresql" else f"{prefix}seq"
-        return f"{columns}, {position} AS position"
+    def columns(cls, prefix: str = "") -> str:
+        """The columns to read."""
+        return ", ".join(f"{prefix}{name.strip()}" for name in f"{_COLUMNS}, expunged".split(","))
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -130,7 +128,7 @@ class Attempt:
     async def load(cls, app: Application, message_id: str, attempt_id: str, path: tuple[str, ...] = ("id",)) -> Self:
         """The message's attempt of that id. Raises `NotFound`."""
         where = Where().equal("message_id", message_id).equal("id", attempt_id).equal("app_id", app.id)
-        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt") if is_id(attempt_id, "atmpt_") else []
+        rows = await where.fetch(f"SELECT {cls.columns()} FROM attempt") if is_id(attempt_id, "atmpt_") else []
         if not rows:
             raise NotFound(f"There is no attempt {short(attempt_id)} of this message.", path)
         return cls.of(rows[0])
@@ -143,13 +141,13 @@ class Attempt:
         where = Where().equal("id", attempt_id).equal("org_id", org_id)
         if app_id is not None:
             where.equal("app_id", app_id)
-        rows = await where.fetch(f"SELECT {cls.select(database.dialect())} FROM attempt")
+        rows = await where.fetch(f"SELECT {cls.columns()} FROM attempt")
         return cls.of(rows[0]) if rows else None
 
     @classmethod
     async def page(cls, where: Where, request: PageRequest) -> Page[Self]:
         """A page of attempts, newest first. Conditions name the attempt's columns with `a.` and its message's with `m.`."""
-        select = f"SELECT {cls.select(database.dialect(), 'a.')} FROM attempt a JOIN message m ON m.id = a.message_id"
+        select = f"SELECT {cls.columns('a.')} FROM attempt a JOIN message m ON m.id = a.message_id"
         page = await page_where(select, where, request, descending=True, key="a.id")
         return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
 

@@ -53,12 +53,11 @@ class Destination:
         return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
 
 
-# The scheduled run decides where there is one; else the latest manual one.
-_DESTINATIONS = """
-    SELECT message_id, endpoint_id,
-           COALESCE(max(CASE WHEN run = 0 THEN state END), max(state)) AS state,
-           COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at,
-           COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim)) AS claim,
-           max(CASE WHEN state = 3 THEN 1 ELSE 0 END) AS succeeded,
-           max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open
-    FROM delivery"""
+# Over all runs of one message to one endpoint: the scheduled run decides where there is one; else the latest manual one.
+STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(state))"
+CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
+SUCCEEDED = "max(CASE WHEN state = 3 THEN 1 ELSE 0 END)"
+STANDING = f"""
+    {STATE} AS state, {CLAIM} AS claim, {SUCCEEDED} AS succeeded, COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at,
+    max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open"""
+_DESTINATIONS = f"SELECT message_id, endpoint_id, {STANDING} FROM delivery"

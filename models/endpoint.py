@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Self
 
 import orjson
@@ -30,6 +31,14 @@ LOCK = Statement(
     postgresql="SELECT id FROM endpoint WHERE id = $1 FOR UPDATE",
     sqlite="SELECT id FROM endpoint WHERE id = ?1",
 )
+
+
+class Refusal(Enum):
+    """Why an endpoint does not get a message."""
+
+    DISABLED = "disabled"
+    FILTER_TYPES = "filter_types"
+    CHANNELS = "channels"
 
 
 class Endpoint(Model):
@@ -127,6 +136,16 @@ class Endpoint(Model):
     async def remove(self) -> None:
         """Delete the endpoint: its uid is free again; what still waits for it is canceled when it falls due."""
         await self.change({"deleted_at": now(), "uid": None})
+
+    def refusal(self, event_type: str, channels: Sequence[str] | None) -> Refusal | None:
+        """Why a message would not be sent here; None when it would. Accepting decides the same in SQL."""
+        if self.disabled:
+            return Refusal.DISABLED
+        if self.filter_types is not None and event_type not in self.filter_types:
+            return Refusal.FILTER_TYPES
+        if self.channels is not None and not set(self.channels) & set(channels or ()):
+            return Refusal.CHANNELS
+        return None
 
     def header_map(self) -> dict[str, str]:
         """The custom headers in clear."""

@@ -25,7 +25,7 @@ from models.where import Where, page_where
 # Above this many endpoints a transaction would be open too long: workers fan the message out in pages.
 INLINE_ENDPOINTS = 500
 
-COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at"
+COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, deliver_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,9 @@ class NewMessage:
     channels: list[str] | None = None
     tags: list[str] | None = None
     retention: timedelta = timedelta(days=90)
+    deliver_at: datetime | None = None
+    # False: no endpoint gets it by itself.
+    fan_out: bool = True
     key: IdempotencyKey | None = None
     # Whether the payload must fit the event type's schema, and the event type as it was when it did.
     must_fit: bool = False
@@ -78,11 +81,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedBatch:
-    """Per message its outcome or error, and the endpoints that have something to send."""
+    """Per message its outcome or error, the endpoints that have something to send, and the applications and organisations with news."""
 
     outcomes: list[Accepted | Exception]
     endpoint_ids: list[str]
-    app_ids: list[str]
+    news: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,7 @@ class Message:
     tags: list[str] | None
     created_at: datetime
     expires_at: datetime
+    deliver_at: datetime | None = None
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -111,6 +115,7 @@ class Message:
             tags=_list(row["tags"]),
             created_at=from_us(row["created_at"]),
             expires_at=from_us(row["expires_at"]),
+            deliver_at=None if row["deliver_at"] is None else from_us(row["deliver_at"]),
         )
 
     @classmethod
@@ -182,8 +187,8 @@ class Message:
             endpoint_ids = await _write(session, accepted)
         for index, message, app_id, _ in accepted:
             outcomes[index] = Accepted(message.id, app_id)
-        app_ids = sorted({app_id for _, _, app_id, _ in accepted})
-        return AcceptedBatch([outcomes[index] for index in range(len(batch))], endpoint_ids, app_ids)
+        news = sorted({key for _, message, app_id, _ in accepted for key in (app_id, message.org_id)})
+        return AcceptedBatch([outcomes[index] for index in range(len(batch))], endpoint_ids, news)
 
 
 async def _resolve(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, bool]]:
@@ -229,24 +234,29 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
     for _, message, app_id, many_endpoints in sorted(accepted, key=lambda entry: entry[1].id):
         created_at, expires_at = to_us(message.created_at), to_us(message.created_at + message.retention)
         channels, tags = _json(message.channels), _json(message.tags)
+        deliver_at = None if message.deliver_at is None else to_us(message.deliver_at)
         messages.append(
             (
                 message.id, message.org_id, app_id, message.event_type, message.event_id, channels, tags, created_at, expires_at,
-                message.traceparent,
+                message.traceparent, deliver_at,
             )
         )  # fmt: skip
         contents.append((message.id, expires_at, message.body))
+        if not message.fan_out:
+            continue
         if message.endpoint_id is not None:
             single.append((message.id, message.endpoint_id, created_at))
         elif many_endpoints:
             paged.append((message.id, app_id))
         else:
-            inline.append((message.id, app_id, message.event_type, channels, created_at))
+            # Ready, or waiting for its time.
+            due = (created_at, 0) if deliver_at is None else (deliver_at, 1)
+            inline.append((message.id, app_id, message.event_type, channels, *due))
     await session.write_rows(sql.INSERT_MESSAGES, messages)
     await session.write_rows(sql.INSERT_CONTENTS, contents)
     await session.write_rows(sql.INSERT_FANOUTS, paged)
     rows = [*await session.fetch_rows(sql.FAN_OUT, inline), *await session.fetch_rows(sql.SEND_TO, single)]
-    return sorted({row["endpoint_id"] for row in rows})
+    return sorted({row["endpoint_id"] for row in rows if not row["state"]})
 
 
 def _json(value: list[str] | None) -> str | None:

@@ -36,17 +36,17 @@ TAKE_EVENT_IDS = Statement(
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
 
-# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
+# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
 INSERT_MESSAGES = Statement(
     postgresql="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
-        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at, traceparent
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
+        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at, traceparent, deliver_at
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-                    $10::text[])
-          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)""",
+                    $10::text[], $11::bigint[])
+          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)""",
     sqlite="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
 )
 
 # (message_id, expires_at, body)
@@ -57,29 +57,30 @@ INSERT_CONTENTS = Statement(
     sqlite="INSERT INTO message_content (message_id, expires_at, body) VALUES (?, ?, ?)",
 )
 
-# (message_id, app_id, event_type, channels, due_at) → the endpoints that got a delivery.
+# (message_id, app_id, event_type, channels, due_at, state) → the endpoints that got a delivery.
 FAN_OUT = Statement(
     postgresql="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT m.id, e.id, 0, e.org_id, e.app_id, 0, m.due_at
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS m(id, app_id, event_type, channels, due_at)
+        SELECT m.id, e.id, 0, e.org_id, e.app_id, m.state, m.due_at
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[])
+          AS m(id, app_id, event_type, channels, due_at, state)
         JOIN endpoint e ON e.app_id = m.app_id
         WHERE e.deleted_at IS NULL AND NOT e.disabled
           AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
           AND (e.channels IS NULL OR EXISTS (
                 SELECT 1 FROM jsonb_array_elements_text(m.channels::jsonb) c WHERE jsonb_exists(e.channels, c)))
         ORDER BY m.id, e.id
-        ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, 0, m.value ->> 4
+        SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, m.value ->> 5, m.value ->> 4
         FROM json_each(?1) m JOIN endpoint e ON e.app_id = m.value ->> 1
         WHERE e.deleted_at IS NULL AND NOT e.disabled
           AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.value ->> 2))
           AND (e.channels IS NULL OR EXISTS (
                 SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.value ->> 3) mc ON mc.value = c.value))
         ORDER BY 1, 2
-        ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
 # (message_id, endpoint_id, due_at) → the endpoints that got a delivery, whatever they listen to.
@@ -89,12 +90,12 @@ SEND_TO = Statement(
         SELECT m.id, e.id, 0, e.org_id, e.app_id, 0, m.due_at
         FROM unnest($1::text[], $2::text[], $3::bigint[]) AS m(id, endpoint_id, due_at)
         JOIN endpoint e ON e.id = m.endpoint_id AND e.deleted_at IS NULL AND NOT e.disabled
-        ORDER BY m.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ORDER BY m.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, 0, m.value ->> 2
         FROM json_each(?1) m JOIN endpoint e ON e.id = m.value ->> 1 AND e.deleted_at IS NULL AND NOT e.disabled
-        ORDER BY 1 ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ORDER BY 1 ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
 # (message_id, app_id)
@@ -106,30 +107,30 @@ INSERT_FANOUTS = Statement(
 
 NEXT_FANOUT = Statement(
     postgresql="""
-        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at
+        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
         FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""",
     sqlite="""
-        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels, m.created_at
+        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels, m.created_at, m.deliver_at
         FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1""",
 )
 
-# Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page.
+# Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page, state.
 FAN_OUT_PAGE = Statement(
     postgresql="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT $1, e.id, 0, e.org_id, e.app_id, 0, $5::bigint FROM endpoint e
+        SELECT $1, e.id, 0, e.org_id, e.app_id, $8::int, $5::bigint FROM endpoint e
         WHERE e.app_id = $2 AND e.id > $6 AND e.id <= $7 AND e.deleted_at IS NULL AND NOT e.disabled
           AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, $3))
           AND (e.channels IS NULL OR EXISTS (
                 SELECT 1 FROM jsonb_array_elements_text($4::text::jsonb) c WHERE jsonb_exists(e.channels, c)))
-        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT ?1, e.id, 0, e.org_id, e.app_id, 0, ?5 FROM endpoint e
+        SELECT ?1, e.id, 0, e.org_id, e.app_id, ?8, ?5 FROM endpoint e
         WHERE e.app_id = ?2 AND e.id > ?6 AND e.id <= ?7 AND e.deleted_at IS NULL AND NOT e.disabled
           AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = ?3))
           AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?4) mc ON mc.value = c.value))
-        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id""",
+        ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
 # (message_id, expires_at) → the bodies that are still kept.

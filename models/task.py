@@ -38,6 +38,8 @@ class TaskType(StrEnum):
     ENDPOINT_RECOVER = "endpoint.recover"
     ENDPOINT_BULK_REPLAY = "endpoint.bulk-replay"
     SDK_GENERATE = "sdk.generate"
+    APPLICATION_CANCEL_MESSAGES = "application.cancel_messages"
+    APPLICATION_PURGE_CONTENT = "application.purge_content"
 
 
 class LeaseLost(Exception):

@@ -38,7 +38,7 @@ class Where:
     def contains(self, column: str, value: str) -> Self:
         """Add: the JSON list in `column` contains the text `value`."""
         if self._dialect == "postgresql":
-            return self.raw(f"jsonb_exists({column}, ?)", value)
+            return self.raw(f"{column} @> jsonb_build_array(?::text)", value)
         return self.raw(f"EXISTS (SELECT 1 FROM json_each({column}) item WHERE item.value = ?)", value)
 
     def copy(self) -> Where:
@@ -59,9 +59,12 @@ class Where:
 
 
 async def page_where(
-    select: str, where: Where, request: PageRequest, *, descending: bool, key: str = "id", group_by: str = ""
+    select: str, where: Where, request: PageRequest, *, descending: bool, key: str = "id", group_by: str = "", having: str = ""
 ) -> Page[Row]:
-    """One page of `select` by the unique column `key` (qualified where the query joins; its name in the row is the last part)."""
+    """One page of `select` by the unique column `key` (qualified where the query joins; its name in the row is the last part).
+
+    `having` is a condition on groups, without arguments.
+    """
     name = key.rpartition(".")[2]
 
     async def fetch(cursor: str | None, down: bool, limit: int) -> list[Row]:
@@ -69,6 +72,7 @@ async def page_where(
         if cursor is not None:
             conditions.raw(f"{key} {'<' if down else '>'} ?", cursor)
         group = f"GROUP BY {group_by} " if group_by else ""
+        group += f"HAVING {having} " if having else ""
         return list(await conditions.fetch(select, f"{group}ORDER BY {key} {'DESC' if down else 'ASC'} LIMIT {int(limit)}"))
 
     return await paginate(fetch, lambda row: str(row[name]), request, descending)

@@ -15,6 +15,7 @@ from models import delivery, idempotency
 from models.application import Application
 from models.attempt import Attempt as Row
 from models.endpoint import Endpoint
+from models.feeds import ATTEMPT, ATTEMPTS
 from models.message import Message
 from models.where import Where
 from resolvers import message as messages
@@ -72,7 +73,7 @@ async def page(
         where.equal("a.endpoint_id", (await Endpoint.load(app, str(endpoint_id))).id)
     if filter is not None:
         await _narrow(where, app, filter)
-    live_cursor = await info.context.services.cursors.head(app.id)
+    live_cursor = info.context.services.cursors.write(await ATTEMPTS.head(app.id), ATTEMPT)
     return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
 
 
@@ -105,11 +106,11 @@ async def watch(
         check(filter, ("filter",))
     app = await Application.load(info.context.caller, str(app_id))
     services = info.context.services
-    position = None if after is None else services.cursors.read(after)
+    position = None if after is None else services.cursors.read(after, ATTEMPT)
     wanted = await Wanted.of(app, filter)
     async for event in services.attempts.follow(app.id, position):
         if await wanted.matches(info, event.item):
-            yield MessageAttemptEvent(cursor=services.cursors.write(event.position), attempt=MessageAttempt.of(event.item))
+            yield MessageAttemptEvent(cursor=services.cursors.write(event.position, ATTEMPT), attempt=MessageAttempt.of(event.item))
 
 
 @mutation(MessageAttemptResendPayload, Scope.SEND)

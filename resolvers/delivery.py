@@ -1,4 +1,4 @@
-"""Operations on deliveries: a message's destinations, and how it stands with them live."""
+"""Operations on deliveries: a message's destinations, an endpoint's messages, and how a message stands with its destinations live."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import strawberry
 from strawberry import UNSET
 
 from graphook.auth import Scope
+from models import endpoint_message
 from models.application import Application
 from models.destination import Destination
+from models.endpoint import Endpoint
 from models.message import Message as MessageRow
 from models.page import MAX_LIMIT, PageRequest
+from models.where import Where
+from resolvers.message import choose, prime_contents
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
-from schema.types.delivery import MessageDestination, MessageStatusEvent
+from schema.fields import check
+from schema.types.delivery import EndpointMessage, EndpointMessageFilter, MessageDestination, MessageStatusEvent
 
 
 async def page(
@@ -34,6 +39,34 @@ async def page(
     message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     found = await Destination.page(message.id, request)
     return connection(found, lambda row: MessageDestination.of(row, message))  # type: ignore[no-any-return]
+
+
+async def page_of_endpoint(
+    info: Info,
+    app_id: strawberry.ID,
+    endpoint_id: strawberry.ID,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    filter: EndpointMessageFilter | None = None,
+) -> Connection[EndpointMessage]:
+    """The messages that went or are to go to an endpoint, and how each stands with it, newest first."""
+    info.context.caller.require(Scope.READ)
+    if filter is not None:
+        check(filter, ("filter",))
+    request = page_request("msg_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    app = await Application.load(info.context.caller, str(app_id))
+    endpoint = await Endpoint.load(app, str(endpoint_id))
+    where = Where()
+    if filter is not None:
+        choose(where, filter, app.id, "d.message_id", "m.")
+    found = await endpoint_message.page_of_endpoint(endpoint.id, where, request, None if filter is None else filter.status)
+    messages = await MessageRow.load_many(app.id, found.keys)
+    await prime_contents(info, list(messages.values()))
+    return connection(found, lambda row: EndpointMessage.of(row, messages[row.message_id]))  # type: ignore[no-any-return]
 
 
 async def watch(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> AsyncGenerator[MessageStatusEvent, None]:

@@ -12,9 +12,11 @@ from strawberry import UNSET
 
 from graphook import strict_json, tracing
 from graphook.auth import Scope
+from graphook.clock import now
 from graphook.errors import Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound
 from graphook.ids import end_id, start_id
 from models.application import Application
+from models.feeds import MESSAGE, MESSAGES
 from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
@@ -37,6 +39,8 @@ MAX_PAYLOAD = 1024 * 1024
 MAX_DEPTH = 64
 MAX_BATCH = 500
 SCHEMA_CHANGES = 5
+# A few seconds are given to the request's way here, and to clocks that differ.
+SOONEST, LATEST = timedelta(seconds=55), timedelta(hours=24, seconds=5)
 
 
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Message | None:
@@ -59,7 +63,10 @@ async def page(
     iterator: Iterator = UNSET,
     filter: MessageFilter | None = None,
 ) -> Connection[Message]:
-    """The application's messages, newest first."""
+    """The application's messages, newest first.
+
+    Subscribe to messages with `after: liveCursor` and nothing is missed; what was accepted while the list was read may come once more.
+    """
     info.context.caller.require(Scope.READ)
     if filter is not None:
         check(filter, ("filter",))
@@ -67,17 +74,30 @@ async def page(
     app = await Application.load(info.context.caller, str(app_id))
     where = Where().equal("app_id", app.id)
     if filter is not None:
-        narrow(where, filter)
-        if filter.created_after is not None:
-            where.raw("id > ?", end_id("msg_", filter.created_after))
-        if filter.created_before is not None:
-            where.raw("id < ?", start_id("msg_", filter.created_before))
+        choose(where, filter, app.id, "id")
+    live_cursor = info.context.services.cursors.write(await MESSAGES.head(app.id), MESSAGE) if selects(info, "liveCursor") else None
     found = await Row.page(where, request)
+    await prime_contents(info, found.items)
+    return connection(found, Message.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
+
+
+async def prime_contents(info: Info, rows: Sequence[Row]) -> None:
+    """Read the payloads of a page at once, where they are selected."""
     if selects(info, "payload", "rawPayload"):
-        bodies = await Row.contents(found.items)
-        for row in found.items:
+        bodies = await Row.contents(rows)
+        for row in rows:
             info.context.contents.prime(row, bodies.get(row.id))
-    return connection(found, Message.of)  # type: ignore[no-any-return]
+
+
+def choose(where: Where, filter: MessageFilter, app_id: str, key: str, prefix: str = "") -> None:
+    """Add all that a filter of messages says; `key` is the column of their ids."""
+    narrow(where, filter, prefix)
+    if filter.event_id is not None:
+        where.raw(f"{key} = (SELECT message_id FROM message_key WHERE app_id = ? AND event_id = ?)", app_id, filter.event_id)
+    if filter.created_after is not None:
+        where.raw(f"{key} > ?", end_id("msg_", filter.created_after))
+    if filter.created_before is not None:
+        where.raw(f"{key} < ?", start_id("msg_", filter.created_before))
 
 
 def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: str = "") -> None:
@@ -93,9 +113,9 @@ def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: s
 @mutation(MessageCreatePayload, Scope.SEND, organisation=True)
 async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None) -> MessageCreatePayload:
     """Send a message to every endpoint of the application that listens. When it is answered without errors, it is durable."""
-    body = _check(input, ("input",))
-    key = info.context.idempotency(info, idempotency_key, {"appId": str(app_id), "input": _arguments(input)})
-    new = _new(info, str(app_id), input, body)
+    body = checked(input, ("input",))
+    key = info.context.idempotency(info, idempotency_key, {"appId": str(app_id), "input": arguments_of(input)})
+    new = new_message(info, str(app_id), input, body)
     new.key = key
     info.context.services.backlog.check(info.context.caller.org_id)
     await _hold(info, new, input, ("input",))
@@ -124,9 +144,9 @@ async def create_batch(
     news: list[tuple[int, NewMessage]] = []
     for index, data in enumerate(inputs):
         try:
-            new = _new(info, str(app_id), data, _check(data, ("inputs", str(index))))
+            new = new_message(info, str(app_id), data, checked(data, ("inputs", str(index))))
             if key is not None:
-                arguments = {"appId": str(app_id), "input": _arguments(data)}
+                arguments = {"appId": str(app_id), "input": arguments_of(data)}
                 new.key = type(key).of(key.org_id, key.operation, f"{key.key}:{index}", arguments)
             await _hold(info, new, data, ("inputs", str(index)))
             await _ensure_application(info, str(app_id), data)
@@ -152,7 +172,7 @@ async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawbe
     return MessagePayload(message=Message.of(row))
 
 
-def _check(data: MessageIn, path: tuple[str, ...]) -> bytes:
+def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:
     """The bytes to send. Raises `InvalidInputs` with whatever is wrong with the input."""
 
     def all_faults() -> Iterate[InvalidInput]:
@@ -161,6 +181,8 @@ def _check(data: MessageIn, path: tuple[str, ...]) -> bytes:
             yield InvalidInput("Give exactly one of payload and rawPayload.", (*path, "payload"))
         elif data.payload is not None and not isinstance(data.payload, dict):
             yield InvalidInput("payload is a JSON object; use rawPayload for anything else.", (*path, "payload"))
+        if data.deliver_at is not None and not SOONEST <= data.deliver_at - now() <= LATEST:
+            yield InvalidInput("deliverAt is not between 1 minute and 24 hours from now.", (*path, "deliverAt"))
 
     refuse(all_faults())
     if data.raw_payload is not None:
@@ -213,14 +235,16 @@ async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple
     return [outcomes[index] for index in range(len(items))]
 
 
-def _arguments(data: MessageIn) -> dict[str, object]:
+def arguments_of(data: MessageIn) -> dict[str, object]:
+    """What an idempotency key is held to."""
     values = given(data)
     if data.application is not None:
         values["application"] = given(data.application)
     return values
 
 
-def _new(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
+def new_message(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
+    """The message of an input that is checked."""
     return NewMessage(
         org_id=info.context.caller.org_id,
         app=app,
@@ -230,6 +254,7 @@ def _new(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
         channels=data.channels,
         tags=data.tags,
         retention=timedelta(days=data.payload_retention_period),
+        deliver_at=data.deliver_at,
         traceparent=tracing.current(),
     )
 
@@ -258,6 +283,7 @@ async def _shown(new: NewMessage, accepted: Accepted) -> MessageCreatePayload:
             tags=new.tags,
             created_at=new.created_at,
             expires_at=new.created_at + new.retention,
+            deliver_at=new.deliver_at,
         )
     return MessageCreatePayload(message=Message.of(row), created=not accepted.replayed)
 

@@ -19,9 +19,9 @@ from graphook.settings import Settings
 from graphook.ssrf import Policy
 from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
-from models.attempt_feed import Cursors
 from models.backlog import Backlog
 from models.breaker import Opened, opened
+from models.cursor import Cursors
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
@@ -37,6 +37,12 @@ class Wake(Protocol):
     def __call__(self, actor_name: str, ids: Iterable[str]) -> None: ...
 
 
+class TrialSender(Protocol):
+    """Sends a message to one endpoint at once, and returns when the attempt is recorded."""
+
+    async def send(self, message: Message, endpoint: Endpoint, body: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a process has once, whoever asks."""
@@ -47,6 +53,8 @@ class Services:
     backlog: Backlog
     wake: Wake
     attempts: Feed[Attempt]
+    messages: Feed[Message]
+    trial: TrialSender
     cursors: Cursors
     payload_checks: PayloadChecks
 

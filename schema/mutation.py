@@ -7,6 +7,7 @@ import strawberry
 import resolvers.access
 import resolvers.application
 import resolvers.attempt
+import resolvers.cancel
 import resolvers.endpoint
 import resolvers.event_catalogue
 import resolvers.event_example
@@ -14,7 +15,9 @@ import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
 import resolvers.message
+import resolvers.message_stream
 import resolvers.replay
+import resolvers.trial
 from schema.fields import operation
 from schema.types.access import (
     AppPortalAccessCreatePayload,
@@ -47,8 +50,10 @@ from schema.types.integration import (
     IntegrationRotateKeyPayload,
     IntegrationUpdatePayload,
 )
-from schema.types.message import MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
+from schema.types.message import MessageCancelPayload, MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
+from schema.types.message_stream import MessageStreamPollPayload, MessageStreamPositionPayload
 from schema.types.task import BackgroundTaskPayload
+from schema.types.trial import MessageTestAttemptPayload
 
 
 @strawberry.type(description="What can be changed. Expected failures are in the payloads, under `errors`.")
@@ -57,6 +62,7 @@ class Mutation:
     application_update: ApplicationUpdatePayload | None = operation(resolvers.application.update)
     application_patch: ApplicationPatchPayload | None = operation(resolvers.application.patch)
     application_delete: ApplicationDeletePayload | None = operation(resolvers.application.delete)
+    application_purge_content: BackgroundTaskPayload | None = operation(resolvers.cancel.purge_content)
 
     endpoint_create: EndpointCreatePayload | None = operation(resolvers.endpoint.create)
     endpoint_update: EndpointUpdatePayload | None = operation(resolvers.endpoint.update)
@@ -82,7 +88,13 @@ class Mutation:
     message_create: MessageCreatePayload | None = operation(resolvers.message.create)
     message_create_batch: MessageCreateBatchPayload | None = operation(resolvers.message.create_batch)
     message_expunge_content: MessagePayload | None = operation(resolvers.message.expunge_content)
+    message_cancel: MessageCancelPayload | None = operation(resolvers.cancel.message)
+    messages_cancel: BackgroundTaskPayload | None = operation(resolvers.cancel.messages)
+    message_stream_poll: MessageStreamPollPayload | None = operation(resolvers.message_stream.poll)
+    message_stream_commit: MessageStreamPositionPayload | None = operation(resolvers.message_stream.commit)
+    message_stream_seek: MessageStreamPositionPayload | None = operation(resolvers.message_stream.seek)
 
+    message_test_attempt: MessageTestAttemptPayload | None = operation(resolvers.trial.attempt)
     message_attempt_resend: MessageAttemptResendPayload | None = operation(resolvers.attempt.resend)
     message_attempt_expunge_content: MessageAttemptPayload | None = operation(resolvers.attempt.expunge_content)
 

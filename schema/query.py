@@ -13,21 +13,25 @@ import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
 import resolvers.message
+import resolvers.message_stream
 import resolvers.node
 import resolvers.task
+import resolvers.trial
 from schema.connection import Connection
 from schema.fields import operation
 from schema.node import Node
 from schema.types.access import Whoami
 from schema.types.application import Application
 from schema.types.attempt import MessageAttempt
-from schema.types.delivery import MessageDestination
+from schema.types.delivery import EndpointMessage, MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
 from schema.types.event_type import EventType, RetrySchedule
 from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
+from schema.types.message_stream import MessageStream
 from schema.types.task import BackgroundTask
+from schema.types.trial import MessageDryRun, MessagePrecheck
 
 
 @strawberry.type(description="What can be read.")
@@ -40,6 +44,7 @@ class Query:
 
     endpoint: Endpoint | None = operation(resolvers.endpoint.get)
     endpoints: Connection[Endpoint] = operation(resolvers.endpoint.page)
+    endpoint_messages: Connection[EndpointMessage] = operation(resolvers.delivery.page_of_endpoint)
     endpoint_secret: EndpointSecret = operation(resolvers.endpoint.secret)
 
     event_type: EventType | None = operation(resolvers.event_type.get)
@@ -48,6 +53,10 @@ class Query:
 
     message: Message | None = operation(resolvers.message.get)
     messages: Connection[Message] = operation(resolvers.message.page)
+    message_stream: MessageStream = operation(resolvers.message_stream.page)
+    organisation_message_stream: MessageStream = operation(resolvers.message_stream.organisation_page)
+    message_dry_run: Connection[MessageDryRun] = operation(resolvers.trial.dry_run)
+    message_precheck: MessagePrecheck = operation(resolvers.trial.precheck)
     message_destinations: Connection[MessageDestination] = operation(resolvers.delivery.page)
 
     message_attempt: MessageAttempt | None = operation(resolvers.attempt.get)

@@ -37,12 +37,15 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     new_message = {
         "eventType": "a.b", "payload": {"k": ["v"]}, "rawPayload": None, "eventId": None, "channels": ["c"], "tags": ["t"],
-        "payloadRetentionPeriod": 5, "application": application,
+        "payloadRetentionPeriod": 5, "application": application, "deliverAt": (now() + timedelta(hours=1)).isoformat(),
     }  # fmt: skip
     message_filter = {
-        "channel": "c", "tag": "t", "eventTypes": ["a.b"], "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z",
+        "eventId": "an-event", "channel": "c", "tag": "t", "eventTypes": ["a.b"], "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z",
     }  # fmt: skip
     attempt_filter = {"status": "SUCCESS", "statusCodeClass": "CODE_2XX", "endpointId": endpoint["id"], **message_filter}
+    attempt_filter.pop("eventId")
+    stream = {"limit": 1, "iterator": None, "start": "OLDEST", "eventTypes": ["a.b"], "channels": ["c"]}
+    consumer = {**in_app, "consumerId": "a-consumer"}
     of_message = {**in_app, "messageId": message["id"]}
     of_endpoint = {**in_app, "endpointId": endpoint["id"]}
     period = {"since": (now() - timedelta(days=1)).isoformat(), "until": now().isoformat()}
@@ -92,7 +95,28 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "MessageCreate": {"appId": "an-application", "input": new_message, "idempotencyKey": None},
         "MessageCreateBatch": {"appId": "an-application", "inputs": [new_message], "idempotencyKey": None},
         "MessageExpungeContent": {**in_app, "messageId": expunged["id"]},
+        "MessageDryRun": {**in_app, "input": new_message, **page},
+        "MessagePrecheck": {**in_app, "eventType": "a.b", "channels": ["c"]},
+        "MessageTestAttempt": {**of_endpoint, "input": {**new_message, "deliverAt": None}, "idempotencyKey": None},
+        "MessageCancel": {**of_message, "endpointId": endpoint["id"]},
+        "MessagesCancel": {
+            **in_app,
+            "input": {
+                "createdBefore": now().isoformat(),
+                "createdAfter": "2026-01-01T00:00:00Z",
+                "eventTypes": ["a.b"],
+                "endpointId": endpoint["id"],
+            },
+            "idempotencyKey": None,
+        },
+        "ApplicationPurgeContent": {**in_app, "idempotencyKey": None},
+        "MessageStream": {**in_app, **stream},
+        "OrganisationMessageStream": stream,
+        "MessageStreamPoll": {**consumer, "leaseSeconds": 30, "limit": 1, "start": "OLDEST", "eventTypes": ["a.b"], "channels": ["c"]},
+        "MessageStreamCommit": {**consumer, "iterator": (await tenant.run("MessageStream", appId=app["id"]))["iterator"]},
+        "MessageStreamSeek": {**consumer, "iterator": None, "start": "NEWEST"},
         "MessageDestinations": {**of_message, **page},
+        "EndpointMessages": {**of_endpoint, **page, "filter": {**message_filter, "status": "SUCCESS"}},
         "MessageAttempt": attempt,
         "MessageAttempts": {**of_message, "endpointId": None, **page, "filter": attempt_filter},
         "MessageAttemptExpungeContent": attempt,

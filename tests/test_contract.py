@@ -44,6 +44,11 @@ RENAMES = {
         for name in COMPONENTS["MessageEndpointOut"]["properties"]
         if name not in ("status", "nextAttempt")
     },
+    **{
+        ("EndpointMessageOut", name): f"message.{name}"
+        for name in COMPONENTS["EndpointMessageOut"]["properties"]
+        if name not in ("status", "nextAttempt")
+    },
 }
 # Deliberate departures in type, all of them on the page.
 OTHER_TYPES = {
@@ -61,9 +66,9 @@ OTHER_TYPES = {
 # Components that the contract both reads and writes: what they are written as.
 WRITTEN_AS = {"RetryScheduleInOut": "RetryScheduleIn"}
 # Required by the contract and nullable here: the other form of a payload, and an error that is about no argument.
-NULLABLE = {("MessageIn", "payload"), ("MessageOut", "payload"), ("ValidationError", "loc")}
+NULLABLE = {("MessageIn", "payload"), ("MessageOut", "payload"), ("EndpointMessageOut", "payload"), ("ValidationError", "loc")}
 
-ADDED_VALUES = {"CANCELED", "ENDPOINT_BULK_REPLAY"}
+ADDED_VALUES = {"CANCELED", "ENDPOINT_BULK_REPLAY", "APPLICATION_CANCEL_MESSAGES", "APPLICATION_PURGE_CONTENT"}
 PLANNED_VALUES = {"application.stats", "message.broadcast", "event-type.aggregate"}
 # What cannot be repeated: a one-time token is used up and a token that logged out is dead.
 ONCE = {"v1.authentication.exchange-one-time-token", "v1.authentication.logout"}

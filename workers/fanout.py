@@ -35,9 +35,10 @@ async def fan_out_page() -> list[str] | None:
             row["app_id"],
             row["event_type"],
             row["channels"],
-            row["created_at"],
+            row["created_at"] if row["deliver_at"] is None else row["deliver_at"],
             row["after_endpoint"],
             end,
+            0 if row["deliver_at"] is None else 1,
         )
         await session.fetch(_ADVANCE, row["message_id"], end)
-        return sorted({delivery["endpoint_id"] for delivery in written})
+        return sorted({delivery["endpoint_id"] for delivery in written if not delivery["state"]})

@@ -11,6 +11,7 @@ from graphook.settings import Settings
 from models.task import TaskType
 from workers.engine import Engine
 from workers.event_export import export_openapi
+from workers.purge import cancel_messages, purge_content
 from workers.replay import bulk_replay, recover, replay_missing
 from workers.tasks import TakeStep, TaskRunner
 
@@ -19,6 +20,8 @@ STEPS: dict[TaskType, TakeStep] = {
     TaskType.ENDPOINT_REPLAY: replay_missing,
     TaskType.ENDPOINT_BULK_REPLAY: bulk_replay,
     TaskType.SDK_GENERATE: export_openapi,
+    TaskType.APPLICATION_CANCEL_MESSAGES: cancel_messages,
+    TaskType.APPLICATION_PURGE_CONTENT: purge_content,
 }
 
 

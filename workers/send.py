@@ -6,14 +6,13 @@ import random
 from collections.abc import Sequence
 
 from graphook import tracing
-from graphook.clock import from_us, now_us
+from graphook.clock import now_us
 from graphook.headers import is_sensitive
 from graphook.retry import is_refusal, is_success, next_delay
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
-from graphook.signing import signed_headers
 from models.delivery import Claim, Result, State
-from models.endpoint import open_headers, signing_keys
+from models.request import request_headers
 
 GONE = 410
 
@@ -21,10 +20,7 @@ GONE = 410
 async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings) -> Result:
     """Send one claimed delivery and say what to record. Raises only when it is cancelled."""
     started_at = now_us()
-    keys = signing_keys(claim.endpoint.id, claim.endpoint.secret, claim.endpoint.old_secrets, from_us(started_at))
-    custom = open_headers(claim.endpoint.id, claim.endpoint.headers)
-    signed = signed_headers(keys, claim.message_id, started_at // 1_000_000, body, style=settings.signature_headers)
-    headers = [("Content-Type", "application/json"), ("User-Agent", settings.user_agent), *signed, *custom.items()]
+    headers = request_headers(claim.endpoint, claim.message_id, body, started_at, settings)
     with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
         if span is not None and settings.trace_receivers and (traceparent := tracing.current()) is not None:
             headers.append(("traceparent", traceparent))

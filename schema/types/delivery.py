@@ -11,9 +11,9 @@ from models.attempt import MessageStatus
 from models.destination import Destination
 from models.message import Message as MessageRow
 from schema.context import Info
-from schema.fields import computed, field
+from schema.fields import computed, field, value
 from schema.types.endpoint import Endpoint
-from schema.types.message import Message
+from schema.types.message import Message, MessageFilter
 
 
 @strawberry.type(
@@ -39,6 +39,25 @@ class MessageDestination:
             next_attempt=row.next_attempt_at,
             message=Message.of(message),
         )
+
+
+@strawberry.type(
+    description="How one message of an endpoint stands with it (component EndpointMessageOut). It has no id of its own: caches key by id, and that of "
+    "the message would mix up endpoints."
+)
+class EndpointMessage:
+    message: Message = field("The message.")
+    status: MessageStatus = field("How it stands with the endpoint.")
+    next_attempt: datetime | None = field("When the next attempt is due.")
+
+    @classmethod
+    def of(cls, row: Destination, message: MessageRow) -> Self:
+        return cls(message=Message.of(message), status=row.status, next_attempt=row.next_attempt_at)
+
+
+@strawberry.input(description="Which messages of an endpoint to list.")
+class EndpointMessageFilter(MessageFilter):
+    status: MessageStatus | None = value("Only those that stand like this with the endpoint.", default=None)
 
 
 @strawberry.type(description="How a message stands with its endpoints, at the beginning and after every change.")

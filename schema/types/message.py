@@ -21,11 +21,13 @@ EXPIRED = {"expired": True}
 
 @strawberry.type(description="Something that happened (component MessageOut).")
 class Message(Node):
+    app_id: strawberry.ID = field("The application.")
     event_id: str | None = field("Your own id for it, unique within the application.")
     event_type: str = field("What kind of thing happened.")
     channels: list[str] | None = field("The channels it goes to.")
     tags: list[str] | None = field("What you find it by.")
     timestamp: datetime = field("When it was accepted.")
+    deliver_at: datetime | None = field("When it is delivered, if not at once.")
     row: strawberry.Private[Row]
 
     @computed('What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.')
@@ -42,11 +44,13 @@ class Message(Node):
     def of(cls, row: Row) -> Self:
         return cls(
             id=strawberry.ID(row.id),
+            app_id=strawberry.ID(row.app_id),
             event_id=row.event_id,
             event_type=row.event_type,
             channels=row.channels,
             tags=row.tags,
             timestamp=row.created_at,
+            deliver_at=row.deliver_at,
             row=row,
         )
 
@@ -62,11 +66,13 @@ class MessageIn:
     )
     tags: list[str] | None = value("What you want to find it by.", rules.TAGS, default=None)
     payload_retention_period: int = value("How many days the payload is kept.", rules.RETENTION_DAYS, default=90)
+    deliver_at: datetime | None = value("When to deliver it: 1 minute to 24 hours from now; at once when absent.", default=None)
     application: ApplicationIn | None = value("Creates the application when there is none; its uid must equal appId.", default=None)
 
 
 @strawberry.input(description="Which messages to list.")
 class MessageFilter:
+    event_id: str | None = value("Only the one with this event id.", rules.Text(1, 256, rules.SLUG_PATTERN), default=None)
     channel: str | None = value("Only those of this channel.", rules.CHANNEL, default=None)
     tag: str | None = value("Only those with this tag.", rules.TAG, default=None)
     event_types: list[str] | None = value("Only those of these event types.", rules.EVENT_TYPES, default=None)
@@ -85,6 +91,21 @@ class MessageCreatePayload:
 class MessageCreateBatchPayload:
     results: list[MessageCreatePayload] = field("Per message, what messageCreate would have answered.", default_factory=list)
     errors: list[UserError] = field("Why the whole batch was refused.", default_factory=list)
+
+
+@strawberry.input(description="Which messages' pending deliveries to cancel.")
+class MessagesCancelIn:
+    created_before: datetime = required("Messages accepted before this; what is accepted after the request is never canceled.")
+    created_after: datetime | None = value("Messages accepted after this.", default=None)
+    event_types: list[str] | None = value("Only those of these event types.", rules.FILTER_TYPES, default=None)
+    endpoint_id: strawberry.ID | None = value("Only deliveries to this endpoint (id or uid).", default=None)
+
+
+@strawberry.type(description="What messageCancel did.")
+class MessageCancelPayload:
+    message: Message | None = field("The message, unless there are errors.", default=None)
+    canceled: int = field("How many deliveries were still pending and are canceled.", default=0)
+    errors: list[UserError] = field("Why nothing was canceled.", default_factory=list)
 
 
 @strawberry.type(description="What messageExpungeContent did.")

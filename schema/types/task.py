@@ -28,6 +28,8 @@ enumeration(
         TaskType.ENDPOINT_RECOVER: "Sends once more what failed (endpoint.recover).",
         TaskType.ENDPOINT_BULK_REPLAY: "Sends once more what a filter names (endpoint.bulk-replay).",
         TaskType.SDK_GENERATE: "Writes event types into an OpenAPI document (sdk.generate).",
+        TaskType.APPLICATION_CANCEL_MESSAGES: "Cancels what is still to be sent of the messages that a filter names (ours).",
+        TaskType.APPLICATION_PURGE_CONTENT: "Forgets all payloads and responses of an application (application.purge_content).",
     },
     name="BackgroundTaskType",
 )

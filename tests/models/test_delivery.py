@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from graphook import database
+from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
 from models import delivery
 from models.attempt import Attempt
+from models.cancel import cancel_pending
 from models.delivery import State
 from models.message import INLINE_ENDPOINTS, Message
 from models.page import PageRequest
@@ -261,3 +264,38 @@ async def test_a_message_to_many_endpoints_is_fanned_out_in_pages() -> None:
         pages.append(page)
 
     assert sum(map(len, pages)) == len(await rows(message_id)) == 2 * INLINE_ENDPOINTS + 1
+
+
+async def test_a_message_that_is_canceled_while_it_is_fanned_out_goes_to_nobody_more() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    first, second = await make.message(app), await make.message(app)
+    async with database.transaction() as session:
+        for message_id in (first, second):
+            await session.fetch(Statement.same("DELETE FROM delivery WHERE message_id = $1"), message_id)
+            await session.fetch(
+                Statement.same("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')"), message_id, app.id
+            )
+
+    assert await cancel_pending(first, endpoint.id) == 1
+    assert await cancel_pending(second, None) == 0
+    while await fan_out_page() is not None:
+        pass
+
+    assert [row["state"] for row in await rows(first)] == [State.CANCELED]
+    assert await rows(second) == []
+
+
+async def test_a_later_message_is_fanned_out_waiting() -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    message_id = await make.message(app, deliver_at=now() + timedelta(hours=1))
+    async with database.transaction() as session:
+        await session.fetch(Statement.same("DELETE FROM delivery WHERE message_id = $1"), message_id)
+        await session.fetch(
+            Statement.same("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')"), message_id, app.id
+        )
+
+    assert await fan_out_page() == [], "nobody is woken for it"
+    assert [row["state"] for row in await rows(message_id)] == [State.WAITING]
+    assert await delivery.promote(10) == ([], 0)

@@ -154,6 +154,9 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "IntegrationCreate": {"name": "x"},
         "IntegrationUpdate": {"name": "x"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
+        "MessageDryRun": {"eventType": "a", "payload": {}},
+        "MessageTestAttempt": {"eventType": "a", "payload": {}},
+        "MessagesCancel": {"createdBefore": format_rfc3339(now())},
         **{key: {"since": format_rfc3339(now())} for key in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay")},
     }
     tried = 0
@@ -176,6 +179,9 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         variables: dict[str, Any] = {"appId": theirs["app"]["id"], "id": theirs[kind]["id"], "messageId": theirs["message"]["id"]}
         variables["integrationId"] = theirs["integration"]["id"]
         variables |= {"endpointId": theirs["endpoint"]["id"], "input": inputs.get(name), "inputs": [inputs["MessageCreate"]]}
+        variables["eventType"] = "a"
+        if "Stream" in name:
+            variables |= {"consumerId": "theirs", "iterator": (await acme.run("OrganisationMessageStream"))["iterator"]}
         if name == "MessageAttempts":
             variables.pop("endpointId")
         tried += 1

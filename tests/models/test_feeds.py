@@ -1,4 +1,4 @@
-"""The live cursor: attempts in the order of their commits, also when rows commit out of id order."""
+"""The live cursor: attempts and messages in the order of their commits, also when rows commit out of id order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import asyncio
 import asyncpg
 import pytest
 
+from graphook import database
+from graphook.errors import InvalidInput
 from graphook.feed import Event, Feed, Overflow, Position
 from models import delivery
 from models.attempt import Attempt
-from models.attempt_feed import AttemptSource, Cursors
+from models.cursor import START, Cursors
+from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE
+from models.message_stream import Wanted, read_page
 from tests.models import make
 from tests.waiting import until
 
@@ -25,7 +29,7 @@ async def test_a_reader_sees_every_attempt_once_while_writers_overlap(db: str) -
     endpoints = [await make.endpoint(app) for _ in range(6)]
     for _ in range(20):
         await make.message(app)
-    feed = Feed(AttemptSource())
+    feed = Feed(ATTEMPTS)
     seen: list[Event[Attempt]] = []
 
     async def follow() -> None:
@@ -57,7 +61,7 @@ async def test_a_row_that_commits_late_with_an_early_id_is_not_missed(db: str) -
     for _ in range(2):
         await make.message(app)
     early, _ = await make.claims(endpoint)
-    source = AttemptSource()
+    source = ATTEMPTS
     start = await source.head(app.id)
     slow = await asyncpg.connect(db)
     open_transaction = slow.transaction()
@@ -93,7 +97,7 @@ async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> 
     for _ in range(12):
         await make.message(app)
     claims = await make.claims(endpoint, each=20)
-    feed = Feed(AttemptSource(), queue=5)
+    feed = Feed(ATTEMPTS, queue=5)
     stream = feed.follow(app.id, None)
     first = asyncio.ensure_future(anext(stream))
     try:
@@ -119,7 +123,7 @@ async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_foll
     app = await make.application()
     endpoint = await make.endpoint(app)
     await make.message(app)
-    source = AttemptSource()
+    source = ATTEMPTS
     start = await source.head(app.id)
     (stale,) = await make.claims(endpoint, lease_us=0)
     await delivery.take_back(10)
@@ -138,5 +142,54 @@ async def test_a_cursor_survives_writing_and_reading(db: str) -> None:
     cursors = await Cursors.of_database(7)
 
     for position in (Position(12, "~"), Position(5, "atmpt_" + "0" * 27)):
-        assert cursors.read(cursors.write(position)) == position
-    assert (await Cursors.of_database(8)).write(Position(1, "~")) != cursors.write(Position(1, "~"))
+        assert cursors.read(cursors.write(position, ATTEMPT), ATTEMPT) == position
+    assert (await Cursors.of_database(8)).write(Position(1, "~"), ATTEMPT) != cursors.write(Position(1, "~"), ATTEMPT)
+
+
+async def test_a_cursor_of_other_rows_is_refused(db: str) -> None:
+    cursors = await Cursors.of_database(7)
+
+    for position in (Position(12, "~"), Position(5, "msg_" + "0" * 27)):
+        with pytest.raises(InvalidInput):
+            cursors.read(cursors.write(position, MESSAGE), ATTEMPT)
+    with pytest.raises(InvalidInput):
+        cursors.read(cursors.write(Position(2**63, "~"), MESSAGE), MESSAGE)
+
+
+@pytest.mark.postgresql_only
+async def test_a_message_that_commits_late_is_not_missed_by_a_stream(db: str) -> None:
+    app = await make.application()
+    slow = await asyncpg.connect(db)
+    open_transaction = slow.transaction()
+    await open_transaction.start()
+    await slow.execute(
+        "INSERT INTO message (id, org_id, app_id, event_type, created_at, expires_at) VALUES ($1, $2, $3, 'late', 1, 1)",
+        "msg_" + "0" * 27, app.org_id, app.id,
+    )  # fmt: skip
+    prompt = await make.message(app)
+
+    async with database.read() as session:
+        while_open = await read_page(session, app.id, START, 10, Wanted())
+    assert while_open.messages == [], "what follows an open transaction waits for it"
+    await open_transaction.commit()
+    await slow.close()
+
+    for key in (app.id, app.org_id):
+        async with database.read() as session:
+            page = await read_page(session, key, while_open.position, 10, Wanted())
+        assert [message.id for message in page.messages] == ["msg_" + "0" * 27, prompt]
+
+
+async def test_a_filter_that_finds_nothing_still_gets_on(db: str) -> None:
+    app = await make.application()
+    for _ in range(12):
+        await make.message(app)
+    places = [START]
+    async with database.read() as session:
+        for _ in range(3):
+            page = await read_page(session, app.id, places[-1], 5, Wanted(event_types=["none"]), scan=5, chunk=5)
+            places.append(page.position)
+
+    assert (page.messages, page.done) == ([], True)
+    assert places == sorted(places)
+    assert len(set(places)) == 4

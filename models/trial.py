@@ -1,0 +1,56 @@
+"""Trying a message out: whether anybody listens, and a delivery to one endpoint that this process sends itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from graphook import database
+from graphook.database import Statement
+from graphook.errors import Conflict
+from models.delivery import Claim, ClaimedEndpoint
+from models.endpoint import Endpoint
+from models.message import Message
+
+# application id, event type, channels
+LISTENS = Statement(
+    postgresql="""
+        SELECT 1 FROM endpoint e WHERE e.app_id = $1 AND e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, $2))
+          AND (e.channels IS NULL OR EXISTS (
+                SELECT 1 FROM jsonb_array_elements_text($3::text::jsonb) c WHERE jsonb_exists(e.channels, c))) LIMIT 1""",
+    sqlite="""
+        SELECT 1 FROM endpoint e WHERE e.app_id = ?1 AND e.deleted_at IS NULL AND NOT e.disabled
+          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = ?2))
+          AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?3) mc ON mc.value = c.value)) LIMIT 1""",
+)
+# message id, endpoint id, org id, app id, leased by, lease in µs: the manual run of a message that nobody else was sent.
+LEASE = Statement(
+    postgresql="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
+        VALUES ($1, $2, 1, $3, $4, 2, graphook_now(), 1, $5, graphook_now() + $6::bigint)""",
+    sqlite="""
+        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
+        VALUES (?1, ?2, 1, ?3, ?4, 2, graphook_now(), 1, ?5, graphook_now() + ?6)""",
+)
+
+
+async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] | None) -> bool:
+    """Whether any endpoint of the application would get such a message."""
+    async with database.read() as session:
+        return bool(await session.fetch(LISTENS, app_id, event_type, orjson.dumps(list(channels or ())).decode()))
+
+
+def require_enabled(endpoint: Endpoint) -> None:
+    """Raise `Conflict` for an endpoint that is disabled."""
+    if endpoint.disabled:
+        raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
+
+
+async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int) -> Claim:
+    """Add a delivery of a message that has none, already claimed. When its process dies, an engine takes it over as it does any."""
+    async with database.transaction() as session:
+        await session.fetch(LEASE, message.id, endpoint.id, message.org_id, message.app_id, leased_by, lease_us)
+    sealed = ClaimedEndpoint(endpoint.id, endpoint.url, endpoint.headers, endpoint.secret, endpoint.old_secrets)
+    return Claim(message.id, sealed, 1, 1, message.org_id, message.app_id, 0, message.event_type, body)

@@ -1,0 +1,110 @@
+"""Operations that try a message out: who would get it, whether anybody would, and sending it to one endpoint while the caller waits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+from strawberry import UNSET
+
+from graphook import rules
+from graphook.auth import Scope
+from graphook.clock import now_us
+from graphook.errors import Conflict, InvalidInput
+from graphook.headers import is_sensitive
+from graphook.ids import new_id
+from models import allowance
+from models.application import Application
+from models.attempt import Attempt
+from models.endpoint import Endpoint as EndpointRow
+from models.message import Message as MessageRow
+from models.page import PageRequest
+from models.request import request_headers
+from models.trial import is_listened_to, require_enabled
+from models.where import Where
+from resolvers.expected import mutation
+from resolvers.message import arguments_of, checked, new_message
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.fields import check_value
+from schema.types.attempt import MessageAttempt
+from schema.types.endpoint import Endpoint, HttpHeader
+from schema.types.message import MessageIn
+from schema.types.trial import MessageDryRun, MessagePrecheck, MessageTestAttemptPayload
+
+
+async def dry_run(
+    info: Info,
+    app_id: strawberry.ID,
+    input: MessageIn,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+) -> Connection[MessageDryRun]:
+    """Which endpoints would get a message, with which headers, and why others would not, by endpoint id. Nothing is written or sent."""
+    caller, settings = info.context.caller, info.context.services.settings
+    caller.require(Scope.READ)
+    body = checked(input, ("input",))
+    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    app = await Application.load(caller, str(app_id))
+    message_id, at = new_id("msg_"), now_us()
+
+    def header(name: str, text: str) -> HttpHeader:
+        masked = is_sensitive(name) or (name.endswith("-signature") and Scope.SECRETS not in caller.scopes)
+        return HttpHeader(name=name, value=None if masked else text, masked=masked)
+
+    def shown(row: EndpointRow) -> MessageDryRun:
+        reason = row.refusal(input.event_type, input.channels)
+        headers = request_headers(row, message_id, body, at, settings)
+        return MessageDryRun(
+            endpoint=Endpoint.of(row), would_send=reason is None, reason=reason, headers=[header(*pair) for pair in headers]
+        )
+
+    return connection(await EndpointRow.page(app, request, descending=False), shown)  # type: ignore[no-any-return]
+
+
+async def precheck(
+    info: Info,
+    app_id: strawberry.ID,
+    event_type: Annotated[str, strawberry.argument(description="The event type of the message.")],
+    channels: Annotated[list[str] | None, strawberry.argument(description="Its channels.")] = None,
+) -> MessagePrecheck:
+    """Whether any endpoint would get such a message, so that an expensive payload need not be made for nobody."""
+    info.context.caller.require(Scope.READ)
+    check_value(rules.EVENT_TYPE, event_type, ("eventType",))
+    if channels is not None:
+        check_value(rules.MESSAGE_CHANNELS, channels, ("channels",))
+    app = await Application.load(info.context.caller, str(app_id))
+    return MessagePrecheck(active=await is_listened_to(app.id, event_type, channels))
+
+
+@mutation(MessageTestAttemptPayload, Scope.SEND, organisation=True)
+async def attempt(
+    info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None
+) -> MessageTestAttemptPayload:
+    """Send a message to one endpoint now, whatever its filters say, and answer with the attempt: one try, at most 8 seconds.
+
+    The message and the attempt are recorded like any others. How many may be made in a minute is limited for each organisation.
+    """
+    services, caller = info.context.services, info.context.caller
+    body = checked(input, ("input",))
+    if input.deliver_at is not None:
+        raise InvalidInput("A test attempt is made at once.", ("input", "deliverAt"))
+    app = await Application.load(caller, str(app_id))
+    endpoint = await EndpointRow.load(app, str(endpoint_id))
+    require_enabled(endpoint)
+    key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "input": arguments_of(input)})
+    await allowance.draw(f"test:{caller.org_id}", services.settings.test_attempts_per_minute, "test attempts")
+    new = new_message(info, app.id, input, body)
+    new.key, new.fan_out = key, False
+    accepted = await services.accept.submit(new)
+    if not accepted.replayed:
+        await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body)
+    where = Where().equal("a.message_id", accepted.message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
+    attempts = (await Attempt.page(where, PageRequest(limit=1))).items
+    if not attempts:
+        raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))
+    return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(attempts[0]))

@@ -1,0 +1,55 @@
+"""Sends one delivery at once for somebody who waits for its attempt, in any process, whether an engine runs there or not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from graphook.ids import new_id
+from graphook.live import Bus
+from graphook.sender import Sender
+from graphook.settings import Settings
+from models import delivery, trial
+from models.endpoint import Endpoint
+from models.message import Message
+from workers.send import attempt
+
+# Below the time that an operation may take, so that whoever asked gets the attempt.
+LONGEST = 8.0
+LEASE_MARGIN = 15.0
+CONNECTIONS = 32
+
+
+class TrialSender:
+    """One per process. What it has begun to send is recorded even if nobody waits any more."""
+
+    def __init__(self, settings: Settings, bus: Bus) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._name = new_id("wrk_")
+        self._timeout = min(settings.request_timeout, LONGEST)
+        self._sender = Sender(
+            settings.ssrf_policy(), timeout_seconds=self._timeout, response_limit=settings.response_limit, connections=CONNECTIONS
+        )
+        self._sends: set[asyncio.Task[None]] = set()
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Make ready to send; `stack` waits for what is out and closes the sender."""
+        await self._sender.open()
+        stack.push_async_callback(self._close)
+
+    async def send(self, message: Message, endpoint: Endpoint, body: bytes) -> None:
+        """Send a message that has no delivery yet to an endpoint, and return when the attempt is recorded."""
+        task = asyncio.create_task(self._send(message, endpoint, body))
+        self._sends.add(task)
+        task.add_done_callback(self._sends.discard)
+        await asyncio.shield(task)
+
+    async def _send(self, message: Message, endpoint: Endpoint, body: bytes) -> None:
+        claim = await trial.lease(message, endpoint, body, self._name, round((self._timeout + LEASE_MARGIN) * 1_000_000))
+        await delivery.settle([await attempt(claim, body, self._sender, self._settings)])
+        self._bus.publish([claim.app_id])
+
+    async def _close(self) -> None:
+        await asyncio.gather(*self._sends, return_exceptions=True)
+        await self._sender.close()
