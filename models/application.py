@@ -7,6 +7,7 @@ from typing import Any, Self
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
 
 from graphook import database
 from graphook.auth import Caller
@@ -25,6 +26,8 @@ class Application(Model):
     name = fields.TextField()
     rate_limit = fields.IntField(null=True)
     metadata: dict[str, str] = json_field()
+    # The organisation's own, whose endpoints get operational messages: listed nowhere, and nobody sends to it.
+    operational = fields.BooleanField(default=False, db_default=False)
     created_at = TimestampField()
     updated_at = TimestampField()
     deleted_at = TimestampField(null=True)
@@ -38,7 +41,7 @@ class Application(Model):
         """The caller's application of that id or uid. Raises `NotFound`, also for somebody else's."""
         found = None
         if could_be_reference(reference):
-            found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=caller.org_id, deleted_at=None, **_only(caller)).first()
+            found = await cls._seen_by(caller).filter(Q(id=reference) | Q(uid=reference)).first()
         if found is None:
             raise NotFound(f"There is no application {short(reference)}.", path)
         return found
@@ -46,7 +49,7 @@ class Application(Model):
     @classmethod
     async def of_organisation(cls, org_id: str, reference: str) -> Self:
         """The organisation's application of that id or uid, for an operator. Raises `NotFound`."""
-        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=org_id, deleted_at=None).first()
+        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=org_id, operational=False, deleted_at=None).first()
         if found is None:
             raise NotFound(f"There is no application {reference!r}.")
         return found
@@ -54,7 +57,24 @@ class Application(Model):
     @classmethod
     async def page(cls, caller: Caller, request: PageRequest, *, descending: bool = False) -> Page[Self]:
         """The caller's applications by id."""
-        return await page_of(cls.filter(org_id=caller.org_id, deleted_at=None, **_only(caller)), request, descending)
+        return await page_of(cls._seen_by(caller), request, descending)
+
+    @classmethod
+    def _seen_by(cls, caller: Caller) -> QuerySet[Self]:
+        only = {} if caller.app_id is None else {"id": caller.app_id}
+        return cls.filter(org_id=caller.org_id, operational=False, deleted_at=None, **only)
+
+    @classmethod
+    async def of_operational_messages(cls, caller: Caller, *, create: bool = False) -> Self:
+        """The organisation's own application, whose endpoints get operational messages.
+
+        Until it is first created, what is answered is in no table and has no endpoints.
+        """
+        values = {"name": "operational", "metadata": {}, "operational": True, "created_at": now(), "updated_at": now()}
+        found = cls(id=operational_id(caller.org_id), org_id=caller.org_id, **values)
+        if create:
+            await cls.bulk_create([found], ignore_conflicts=True)
+        return found
 
     @classmethod
     async def add(cls, caller: Caller, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
@@ -102,8 +122,9 @@ class Application(Model):
         await self.change({"deleted_at": now(), "uid": None})
 
 
-def _only(caller: Caller) -> dict[str, str]:
-    return {} if caller.app_id is None else {"id": caller.app_id}
+def operational_id(org_id: str) -> str:
+    """The id of an organisation's own application: there is one, whoever creates it first."""
+    return "app_" + org_id.removeprefix("org_")
 
 
 def _taken(values: dict[str, Any], path: tuple[str, ...]) -> Conflict:

@@ -9,10 +9,11 @@ from graphook import database
 from graphook.database import Statement
 from graphook.errors import Overloaded, Unavailable
 
-# Per endpoint one probe into the index of what is ready; counting ends at the limit.
+# Per endpoint one probe into the index of what is ready; counting ends at the limit. Operational messages are not the organisation's doing.
 READY = Statement.same("""
     SELECT count(*) AS ready FROM (
-        SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0 WHERE e.org_id = $1 LIMIT $2) counted""")
+        SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0
+        WHERE e.org_id = $1 AND e.app_id <> 'app_' || substr($1, 5) LIMIT $2) counted""")
 COUNT_EVERY = 2.0
 
 

@@ -39,7 +39,9 @@ class CommitSource(Generic[T]):
 
     def __init__(self, table: str, columns: str, of: Callable[[Row], T]) -> None:
         self._of = of
-        scoped = {prefix: self._statements(table, columns, column) for prefix, column in (("app_", "app_id"), ("org_", "org_id"))}
+        # What operational messages tell an organisation is not a part of its stream.
+        scopes = {"app_": "app_id = {0}", "org_": "org_id = {0} AND app_id <> 'app_' || substr({0}, 5)"}
+        scoped = {prefix: self._statements(table, columns, scope) for prefix, scope in scopes.items()}
         self._read = {prefix: read for prefix, (read, _) in scoped.items()}
         self._hidden = {prefix: hidden for prefix, (_, hidden) in scoped.items()}
         self._head = Statement(
@@ -48,20 +50,20 @@ class CommitSource(Generic[T]):
         )
 
     @staticmethod
-    def _statements(table: str, columns: str, column: str) -> tuple[Statement, Statement]:
+    def _statements(table: str, columns: str, scope: str) -> tuple[Statement, Statement]:
         """Rows behind a place, and whether anything is committed that is left out because an older transaction is still open."""
         read = Statement(
             postgresql=f"""
                 SELECT {columns}, xid::text::bigint AS position FROM {table}
-                WHERE {column} = $1 AND (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                WHERE {scope.format("$1")} AND (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
                 ORDER BY xid, id LIMIT $4""",
             sqlite=f"""
                 SELECT {columns}, seq AS position FROM {table}
-                WHERE {column} = ?1 AND seq > ?2 AND ?3 IS NOT NULL ORDER BY seq LIMIT ?4""",
+                WHERE {scope.format("?1")} AND seq > ?2 AND ?3 IS NOT NULL ORDER BY seq LIMIT ?4""",
         )
         hidden = Statement(
             postgresql=f"""
-                SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} = $1 AND xid >= pg_snapshot_xmin(pg_current_snapshot())) AS hidden""",
+                SELECT EXISTS (SELECT 1 FROM {table} WHERE {scope.format("$1")} AND xid >= pg_snapshot_xmin(pg_current_snapshot())) AS hidden""",
             sqlite="SELECT 0 AS hidden WHERE ?1 IS NOT NULL",
         )
         return read, hidden

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -17,12 +17,14 @@ from graphook.database import Row, Session
 from graphook.errors import Conflict, InvalidInput
 from graphook.ids import new_id
 from models import delivery_sql as sql
-from models import restriction
+from models import endpoint_health, restriction
 from models.attempt import INSERT, MessageStatus, TriggerType
 from models.breaker import BreakerRule, Tried, record
 from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
+from models.operational import SettledAttempt, tell_attempts
+from models.operational_type import OperationalType
 from models.restriction import Limits, Room
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 MAX_INTERRUPTS = 3
 # What a claim cancels at most of a disabled endpoint; the rest is found again.
 CANCEL_PER_LANE = 200
+# With so many failed tries, and retries left, a message is told to be failing.
+FAILING_TRIES = 4
 
 
 class State(IntEnum):
@@ -112,6 +116,14 @@ class Result:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The endpoints whose breaker opened, and those that have an operational message to get."""
+
+    opened: list[str]
+    told: list[str]
+
+
 async def lanes(after: str, limit: int) -> list[str]:
     """The next endpoints after an id that have something ready."""
     async with database.read() as session:
@@ -152,38 +164,23 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, bre
     return Claimed(claims, more, later, full, canceled)
 
 
-async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> list[str]:
-    """Record a batch of results in one transaction: delivery states, attempts and endpoint health. Safe to repeat.
+async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> Settled:
+    """Record a batch of results in one transaction: delivery states, attempts, endpoint health, breakers, and what is told of them.
 
-    A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the receiver answered.
-    Answers with the endpoints whose breaker opened by `rule`.
+    Safe to repeat. A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the
+    receiver answered. Breakers open by `rule`.
     """
     async with database.transaction() as session:
         await _record(session, results)
         healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED})
         failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
-        if healed:
-            await session.fetch(sql.HEALED, healed)
-        if failing:
-            await session.fetch(sql.FAILING, failing)
+        await endpoint_health.record(session, healed, failing)
+        told = await tell_attempts(session, _to_tell(results))
         if rule is None:
-            return []
+            return Settled([], told)
         tries = [r for r in results if r.claim.endpoint.breaker and r.counted]
         tried = (Tried(r.claim.endpoint.id, r.claim.probe, r.state is State.SUCCEEDED) for r in tries)
-        return await record(session, tried, rule)
-
-
-async def disable(endpoint_ids: Iterable[str], *, failing_for_us: int | None) -> list[str]:
-    """Disable those endpoints whose every attempt failed for so long (None: at once, they are gone); answers with those it disabled."""
-    wanted = sorted(set(endpoint_ids))
-    if not wanted:
-        return []
-    async with database.transaction() as session:
-        if failing_for_us is None:
-            rows = await session.fetch(sql.DISABLE_GONE, wanted)
-        else:
-            rows = await session.fetch(sql.DISABLE_FAILING, wanted, failing_for_us)
-    return [row["id"] for row in rows]
+        return Settled(await record(session, tried, rule), told)
 
 
 async def promote(limit: int) -> tuple[list[str], int]:
@@ -204,9 +201,10 @@ async def take_back(limit: int) -> tuple[list[str], set[str], int]:
         rows = await session.fetch(sql.EXPIRED, limit)
         results = [_interrupted(row) for row in rows]
         await _record(session, results)
+        told = await tell_attempts(session, _to_tell(results))
     for result in results:
         _tell_taken_back(result)
-    ready = sorted({r.claim.endpoint.id for r in results if r.state is State.READY})
+    ready = sorted({r.claim.endpoint.id for r in results if r.state is State.READY}.union(told))
     return ready, {r.claim.app_id for r in results}, len(rows)
 
 
@@ -302,6 +300,23 @@ async def _record(session: Session, results: Sequence[Result]) -> None:
     ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
     await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
     await session.write_rows(INSERT, [_attempt(result) for result in ordered])
+
+
+def _to_tell(results: Sequence[Result]) -> list[SettledAttempt]:
+    told = [(result, kind) for result in results if (kind := _told_of(result)) is not None]
+    return [SettledAttempt(kind, r.claim.message_id, r.claim.endpoint.id, r.claim.number, int(r.state)) for r, kind in told]
+
+
+def _told_of(result: Result) -> OperationalType | None:
+    """What an organisation is told about a result of a scheduled run, if anything."""
+    tries = result.claim.tries + 1
+    if result.claim.run:
+        return None
+    if result.state in (State.FAILED, State.QUARANTINED):
+        return OperationalType.ATTEMPT_EXHAUSTED
+    if result.state is State.WAITING and result.counted and tries == FAILING_TRIES:
+        return OperationalType.ATTEMPT_FAILING
+    return OperationalType.ATTEMPT_RECOVERED if result.state is State.SUCCEEDED and tries > FAILING_TRIES else None
 
 
 def _attempt(result: Result) -> tuple[Any, ...]:

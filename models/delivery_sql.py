@@ -112,38 +112,3 @@ RESEND = Statement.same("""
     INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
     SELECT $1, $2, COALESCE(max(run), 0) + 1, $3, $4, 0, graphook_now() FROM delivery WHERE message_id = $1 AND endpoint_id = $2
     ON CONFLICT DO NOTHING RETURNING run""")
-
-# Endpoint health: the first failure of a run of failures, ended by a success. Rows are locked in the order of their ids.
-HEALED = Statement(
-    postgresql="""
-        UPDATE endpoint SET failing_since = NULL WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)""",
-    sqlite="UPDATE endpoint SET failing_since = NULL WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NOT NULL",
-)
-FAILING = Statement(
-    postgresql="""
-        UPDATE endpoint SET failing_since = graphook_now() WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NULL ORDER BY id FOR UPDATE)""",
-    sqlite="""
-        UPDATE endpoint SET failing_since = graphook_now()
-        WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
-)
-# endpoint ids, µs a run of failures may last
-DISABLE_FAILING = Statement(
-    postgresql="""
-        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
-        WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND failing_since < graphook_now() - $2::bigint
-            ORDER BY id FOR UPDATE) RETURNING id""",
-    sqlite="""
-        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
-        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND failing_since < graphook_now() - ?2 RETURNING id""",
-)
-DISABLE_GONE = Statement(
-    postgresql="""
-        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
-        WHERE id IN (SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled ORDER BY id FOR UPDATE) RETURNING id""",
-    sqlite="""
-        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
-        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled RETURNING id""",
-)

@@ -14,7 +14,7 @@ from tortoise.expressions import Q
 
 from graphook import database
 from graphook.clock import from_us, now, to_us
-from graphook.database import Statement
+from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
@@ -22,15 +22,15 @@ from graphook.secrets import keyring
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
+from models.operational import EndpointChange, shown_instant, tell_endpoints
+from models.operational_type import OperationalType
 from models.page import Page, PageRequest, page_of
 
 ROTATION_GRACE = timedelta(hours=24)
 MAX_OLD_SECRETS = 10
 
-LOCK = Statement(
-    postgresql="SELECT id FROM endpoint WHERE id = $1 FOR UPDATE",
-    sqlite="SELECT id FROM endpoint WHERE id = ?1",
-)
+_LOCK = "SELECT uid, disabled, failing_since FROM endpoint WHERE deleted_at IS NULL AND id ="
+LOCK = Statement(postgresql=f"{_LOCK} $1 FOR UPDATE", sqlite=f"{_LOCK} ?1")
 
 
 class Refusal(Enum):
@@ -102,8 +102,8 @@ class Endpoint(Model):
         if secret is not None:
             parse_secret(secret)
         try:
-            async with database.transaction():
-                return await cls.create(
+            async with database.transaction() as session:
+                endpoint = await cls.create(
                     id=endpoint_id,
                     org_id=app.org_id,
                     app_id=app.id,
@@ -114,28 +114,49 @@ class Endpoint(Model):
                     old_secrets=_seal(endpoint_id, "old_secrets", "[]"),
                     **values,
                 )
+                await tell_endpoints(session, [EndpointChange(OperationalType.ENDPOINT_CREATED, endpoint_id, endpoint.uid)])
+                return endpoint
         except IntegrityError as error:
             raise _taken(values, path) from error
 
     async def change(self, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
         """Write new values. Raises `Conflict` when a new uid is taken. Enabling an endpoint forgets its failures."""
-        changed = dict(values)
-        if changed.get("disabled") is False and self.disabled:
-            changed |= {"failing_since": None, "disabled_reason": None}
-        elif changed.get("disabled") is True and not self.disabled:
-            changed["disabled_reason"] = "disabled by request"
-        changed["updated_at"] = now()
-        self.update_from_dict(changed)
         try:
-            async with database.transaction():
-                await self.save(update_fields=list(changed))
+            async with database.transaction() as session:
+                # Of two requests at once that disable it, one does: it is told once.
+                before = await self._lock(session)
+                told: dict[OperationalType, dict[str, Any]] = {OperationalType.ENDPOINT_UPDATED: {}}
+                changed = dict(values)
+                if changed.get("disabled") is False and before["disabled"]:
+                    changed |= {"failing_since": None, "disabled_reason": None}
+                    told[OperationalType.ENDPOINT_ENABLED] = {"trigger": "manual"}
+                elif changed.get("disabled") is True and not before["disabled"]:
+                    changed["disabled_reason"] = "disabled by request"
+                    told[OperationalType.ENDPOINT_DISABLED] = {"trigger": "manual", "failSince": shown_instant(before["failing_since"])}
+                await self._write(changed)
+                await tell_endpoints(session, [EndpointChange(kind, self.id, self.uid, more) for kind, more in told.items()])
         except IntegrityError as error:
             raise _taken(values, path) from error
         return self
 
     async def remove(self) -> None:
         """Delete the endpoint: its uid is free again; what still waits for it is canceled when it falls due."""
-        await self.change({"deleted_at": now(), "uid": None})
+        async with database.transaction() as session:
+            before = await self._lock(session)
+            await self._write({"deleted_at": now(), "uid": None})
+            await tell_endpoints(session, [EndpointChange(OperationalType.ENDPOINT_DELETED, self.id, before["uid"])])
+
+    async def _lock(self, session: Session) -> Row:
+        """What the row holds now, until the transaction is over. Raises `NotFound` when it was deleted meanwhile."""
+        rows = await session.fetch(LOCK, self.id)
+        if not rows:
+            raise NotFound(f"The endpoint {self.id} was deleted meanwhile.")
+        return rows[0]
+
+    async def _write(self, values: Mapping[str, Any]) -> None:
+        changed = {**values, "updated_at": now()}
+        self.update_from_dict(changed)
+        await self.save(update_fields=list(changed))
 
     def refusal(self, event_type: str, channels: Sequence[str] | None) -> Refusal | None:
         """Why a message would not be sent here; None when it would. Accepting decides the same in SQL."""
@@ -160,15 +181,17 @@ class Endpoint(Model):
         """The current secret in clear."""
         return _open(self.id, "secret", self.secret)
 
-    async def rotate_secret(self, secret: str | None = None, grace: timedelta = ROTATION_GRACE) -> None:
-        """Make `secret` (or a fresh one) current. The one before keeps signing, second, until `grace` is over.
+    async def rotate_secret(
+        self, secret: str | None = None, grace: timedelta = ROTATION_GRACE, values: Mapping[str, Any] | None = None
+    ) -> None:
+        """Make `secret` (or a fresh one) current. The one before keeps signing, second, until `grace` is over. Other new values come with it.
 
-        Raises `LimitExceeded` when more than ten old secrets are still within their grace.
+        Raises `LimitExceeded` when more than ten old secrets are still within their grace, and what `change` raises.
         """
         if secret is not None:
             parse_secret(secret)
         async with database.transaction() as session:
-            await session.fetch(LOCK, self.id)
+            await self._lock(session)
             await self.refresh_from_db()
             old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
             if len(old) >= MAX_OLD_SECRETS:
@@ -177,6 +200,7 @@ class Endpoint(Model):
                 old.insert(0, [self.secret_text(), to_us(now() + grace)])
             await self.change(
                 {
+                    **(values or {}),
                     "secret": _seal(self.id, "secret", secret or generate_secret()),
                     "old_secrets": _seal(self.id, "old_secrets", orjson.dumps(old).decode()),
                 }

@@ -190,6 +190,15 @@ class Message:
         news = sorted({key for _, message, app_id, _ in accepted for key in (app_id, message.org_id)})
         return AcceptedBatch([outcomes[index] for index in range(len(batch))], endpoint_ids, news)
 
+    @staticmethod
+    async def write(session: Session, batch: Sequence[tuple[NewMessage, bool]]) -> list[str]:
+        """Write messages whose `app` is an id that is known, in a transaction under way; answers with the endpoints that have something to send.
+
+        With each comes whether its application has too many endpoints to fan out inline. One whose event id is taken is left out.
+        """
+        entries = [(index, message, message.app, many_endpoints) for index, (message, many_endpoints) in enumerate(batch)]
+        return await _write(session, await _take_event_ids(session, entries, {}))
+
 
 async def _resolve(session: Session, batch: Sequence[NewMessage]) -> dict[tuple[str, str], tuple[str, bool]]:
     """(organisation, reference) → application id, and whether it has too many endpoints to fan out inline."""

@@ -8,12 +8,14 @@ RESOLVE_APPLICATIONS = Statement(
         SELECT r.org_id, r.reference, a.id,
                (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT $3) x) AS endpoints
         FROM unnest($1::text[], $2::text[]) AS r(org_id, reference)
-        JOIN application a ON a.org_id = r.org_id AND a.deleted_at IS NULL AND (a.id = r.reference OR a.uid = r.reference)""",
+        JOIN application a ON a.org_id = r.org_id AND a.deleted_at IS NULL AND NOT a.operational
+         AND (a.id = r.reference OR a.uid = r.reference)""",
     sqlite="""
         SELECT r.value ->> 0 AS org_id, r.value ->> 1 AS reference, a.id,
                (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT ?2)) AS endpoints
         FROM json_each(?1) r
-        JOIN application a ON a.org_id = r.value ->> 0 AND a.deleted_at IS NULL AND (a.id = r.value ->> 1 OR a.uid = r.value ->> 1)""",
+        JOIN application a ON a.org_id = r.value ->> 0 AND a.deleted_at IS NULL AND NOT a.operational
+         AND (a.id = r.value ->> 1 OR a.uid = r.value ->> 1)""",
 )
 
 # (org_id, name) → the event types that want payloads to fit their schema.

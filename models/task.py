@@ -19,6 +19,7 @@ from graphook.errors import NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, dump_json, json_field
+from models.operational import tell_task
 from models.page import Page, PageRequest, page_of
 
 # A task that was taken up this often without getting through a step is taken out of circulation.
@@ -150,10 +151,12 @@ class ClaimedTask:
         if not await session.fetch(ADVANCE, self.id, self.number, dump_json(dict(state)), progress, lease_us):
             raise LeaseLost(self.id)
 
-    async def end(self, session: Session, status: TaskStatus, data: Mapping[str, Any]) -> None:
-        """Record the result, inside the last step's transaction. Raises `LeaseLost`."""
+    async def end(self, session: Session, status: TaskStatus, data: Mapping[str, Any]) -> list[str]:
+        """Record the result, inside the last step's transaction; answers with the endpoints that are to be told. Raises `LeaseLost`."""
         if not await session.fetch(END, self.id, self.number, status.value, dump_json(dict(data))):
             raise LeaseLost(self.id)
+        told = {"taskId": self.id, "task": self.type.value, "status": status.value, "data": data}
+        return await tell_task(session, self.org_id, told)
 
     async def release(self) -> None:
         """Give the task back, to be taken up at once by whoever looks next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import strawberry
 from strawberry import UNSET
@@ -14,11 +14,12 @@ from graphook.errors import InvalidInput, InvalidInputs, NotFound
 from graphook.headers import check_headers
 from graphook.signing import parse_secret, public_form
 from graphook.ssrf import check_url
-from models import idempotency
+from models import idempotency, operational
 from models.application import Application
 from models.delivery_policy import merged
 from models.endpoint import Endpoint as Row
 from models.event_type import EventType
+from models.operational_type import OperationalType
 from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
@@ -38,6 +39,8 @@ from schema.types.endpoint import (
     EndpointUpdatePayload,
 )
 from schema.types.ordering import Ordering
+
+T = TypeVar("T")
 
 
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoint | None:
@@ -77,8 +80,12 @@ async def secret(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID) 
 @mutation(EndpointCreatePayload, Scope.MANAGE)
 async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempotency_key: str | None = None) -> EndpointCreatePayload:
     """Create an endpoint. It gets what is sent from now on."""
+    return await _told(info, await create_in(info, await Application.load(info.context.caller, str(app_id)), input, idempotency_key))
+
+
+async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> EndpointCreatePayload:
+    """Create an endpoint in that application."""
     _check(info, input)
-    app = await Application.load(info.context.caller, str(app_id))
     values, was_new = _values(input), False
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
     signing_secret, headers = values.pop("secret"), values.pop("headers")
@@ -96,8 +103,12 @@ async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempoten
 @mutation(EndpointUpdatePayload, Scope.MANAGE)
 async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
     """Replace all of an endpoint but its secret and headers, or create it when there is none of that id or uid."""
+    return await _told(info, await update_in(info, await Application.load(info.context.caller, str(app_id)), id, input))
+
+
+async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
+    """Replace or create an endpoint of that application."""
     _check(info, input)
-    app = await Application.load(info.context.caller, str(app_id))
     values = _values(input)
     await _require_event_types(app, values)
     try:
@@ -110,24 +121,34 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
 @mutation(EndpointPayload, Scope.MANAGE)
 async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
     """Change parts of an endpoint."""
+    return await _told(info, await patch_in(info, await Application.load(info.context.caller, str(app_id)), id, input))
+
+
+async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+    """Change parts of an endpoint of that application."""
     _check(info, input)
-    app = await Application.load(info.context.caller, str(app_id))
     row = await Row.load(app, str(id), ("id",))
     values = _values(input, row)
     new_secret = values.pop("secret", None)
     if new_secret is not None:
         info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
     await _require_event_types(app, values)
-    await row.change(values)
     if new_secret is not None:
-        await row.rotate_secret(new_secret)
+        await row.rotate_secret(new_secret, values=values)
+    else:
+        await row.change(values)
     return EndpointPayload(endpoint=Endpoint.of(row))
 
 
 @mutation(EndpointDeletePayload, Scope.MANAGE)
 async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> EndpointDeletePayload:
     """Delete an endpoint. Its uid is free again; what still waits for it is canceled."""
-    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",))
+    return await _told(info, await delete_in(await Application.load(info.context.caller, str(app_id)), id))
+
+
+async def delete_in(app: Application, id: strawberry.ID) -> EndpointDeletePayload:
+    """Delete an endpoint of that application."""
+    row = await Row.load(app, str(id), ("id",))
     await row.remove()
     return EndpointDeletePayload(deleted_id=strawberry.ID(row.id))
 
@@ -135,8 +156,13 @@ async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoi
 @mutation(EndpointPayload, Scope.MANAGE)
 async def update_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
     """Replace the custom headers. The next attempt carries them."""
+    return await _told(info, await update_headers_in(await Application.load(info.context.caller, str(app_id)), endpoint_id, input))
+
+
+async def update_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+    """Replace the custom headers of an endpoint of that application."""
     refuse(check_headers(input.headers, ("input", "headers")))
-    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id))
+    row = await Row.load(app, str(endpoint_id))
     await row.set_headers(input.headers)
     return EndpointPayload(endpoint=Endpoint.of(row))
 
@@ -144,7 +170,12 @@ async def update_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawbe
 @mutation(EndpointPayload, Scope.MANAGE)
 async def patch_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
     """Set or remove some of the custom headers."""
-    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id))
+    return await _told(info, await patch_headers_in(await Application.load(info.context.caller, str(app_id)), endpoint_id, input))
+
+
+async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+    """Set or remove some of the custom headers of an endpoint of that application."""
+    row = await Row.load(app, str(endpoint_id))
     changed = {header.name: header.value for header in input.headers}
     lowered = {name.lower() for name in changed}
     kept = {name: text for name, text in row.header_map().items() if name.lower() not in lowered}
@@ -163,10 +194,18 @@ async def rotate_secret(
     idempotency_key: str | None = None,
 ) -> EndpointPayload:
     """Give the endpoint a new secret. The old one signs on, second, until the grace period is over."""
+    return await _told(
+        info, await rotate_secret_in(info, await Application.load(info.context.caller, str(app_id)), endpoint_id, input, idempotency_key)
+    )
+
+
+async def rotate_secret_in(
+    info: Info, app: Application, endpoint_id: strawberry.ID, input: EndpointSecretRotateIn, idempotency_key: str | None
+) -> EndpointPayload:
+    """Give an endpoint of that application a new secret."""
     check(input)
     if input.key is not None:
         _check_secret(input.key, "key")
-    app = await Application.load(info.context.caller, str(app_id))
     row = await Row.load(app, str(endpoint_id))
     key = info.context.idempotency(info, idempotency_key, {"endpoint": row.id, "input": given(input)})
 
@@ -175,6 +214,12 @@ async def rotate_secret(
         return row.id
 
     return EndpointPayload(endpoint=Endpoint.of(await Row.load(app, await idempotency.once(key, rotate))))
+
+
+async def _told(info: Info, payload: T) -> T:
+    """What a change did, once it is committed and whoever is told of it is awake."""
+    info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
+    return payload
 
 
 async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: strawberry.ID, name: str) -> Row:
@@ -220,5 +265,11 @@ def _check_secret(text: str, name: str) -> None:
 
 
 async def _require_event_types(app: Application, values: dict[str, Any]) -> None:
-    if values.get("filter_types"):
+    if app.operational:
+        if values.get("channels") is not None:
+            raise InvalidInput(
+                "Operational messages have no channels: an endpoint that asks for some would get nothing.", ("input", "channels")
+            )
+        OperationalType.require_known(values.get("filter_types") or (), ("input", "filterTypes"))
+    elif values.get("filter_types"):
         await EventType.require_known(app.org_id, values["filter_types"], ("input", "filterTypes"))

@@ -16,6 +16,7 @@ import resolvers.inbound
 import resolvers.integration
 import resolvers.message
 import resolvers.message_stream
+import resolvers.operational
 import resolvers.replay
 import resolvers.trial
 from schema.fields import operation
@@ -75,6 +76,14 @@ class Mutation:
     endpoint_replay_missing: BackgroundTaskPayload | None = operation(resolvers.replay.replay_missing)
     endpoint_bulk_replay: BackgroundTaskPayload | None = operation(resolvers.replay.bulk_replay)
     endpoint_send_example: MessageCreatePayload | None = operation(resolvers.event_example.send)
+
+    operational_endpoint_create: EndpointCreatePayload | None = operation(resolvers.operational.create)
+    operational_endpoint_update: EndpointUpdatePayload | None = operation(resolvers.operational.update)
+    operational_endpoint_patch: EndpointPayload | None = operation(resolvers.operational.patch)
+    operational_endpoint_delete: EndpointDeletePayload | None = operation(resolvers.operational.delete)
+    operational_endpoint_update_headers: EndpointPayload | None = operation(resolvers.operational.update_headers)
+    operational_endpoint_patch_headers: EndpointPayload | None = operation(resolvers.operational.patch_headers)
+    operational_endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.operational.rotate_secret)
 
     event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
     event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)

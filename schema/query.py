@@ -15,6 +15,7 @@ import resolvers.integration
 import resolvers.message
 import resolvers.message_stream
 import resolvers.node
+import resolvers.operational
 import resolvers.task
 import resolvers.trial
 from schema.connection import Connection
@@ -30,6 +31,7 @@ from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
 from schema.types.message_stream import MessageStream
+from schema.types.operational import OperationalEventType
 from schema.types.task import BackgroundTask
 from schema.types.trial import MessageDryRun, MessagePrecheck
 
@@ -46,6 +48,11 @@ class Query:
     endpoints: Connection[Endpoint] = operation(resolvers.endpoint.page)
     endpoint_messages: Connection[EndpointMessage] = operation(resolvers.delivery.page_of_endpoint)
     endpoint_secret: EndpointSecret = operation(resolvers.endpoint.secret)
+
+    operational_endpoint: Endpoint | None = operation(resolvers.operational.get)
+    operational_endpoints: Connection[Endpoint] = operation(resolvers.operational.page)
+    operational_endpoint_secret: EndpointSecret = operation(resolvers.operational.secret)
+    operational_event_types: list[OperationalEventType] = operation(resolvers.operational.types)
 
     event_type: EventType | None = operation(resolvers.event_type.get)
     event_types: Connection[EventType] = operation(resolvers.event_type.page)

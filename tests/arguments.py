@@ -23,6 +23,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     message = await tenant.message(app, eventType="a.b", eventId="an-event")
     expunged = await tenant.message(app, eventType="a.b")
     integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "an integration"})
+    await tenant.do("OperationalEndpointCreate", input={"url": "https://example.com/", "uid": "operations", "disabled": True})
     in_app = {"appId": app["id"]}
     page: dict[str, Any] = {"first": 1, "after": None, "last": None, "before": None, "limit": None, "iterator": None}
     application = {"name": "n", "uid": "an-application", "rateLimit": 1, "metadata": {"k": "v"}}
@@ -75,6 +76,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
             "input": {"key": f"whsec_{'A' * 32}", "gracePeriodSeconds": 0},
             "idempotencyKey": None,
         },
+        **_of_operational_endpoints(update, page),
         "EventType": {"name": "a.b"},
         "EventTypes": {**page, "order": "ASCENDING", "includeArchived": True},
         "EventTypeCreate": {"input": {"name": "c.d", **event_type}, "idempotencyKey": "one"},
@@ -159,6 +161,28 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "OneTimeTokenExchange": {"input": {"oneTimeToken": f"oncesk_{'0' * 43}"}},
         "Node": {"id": app["id"]},
         "Nodes": {"ids": [app["id"], endpoint["id"]]},
+    }
+
+
+def _of_operational_endpoints(update: dict[str, Any], page: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    values = {**update, "uid": "operations", "channels": None, "filterTypes": ["endpoint.created"]}
+    endpoint = {"endpointId": "operations"}
+    secret = f"whsec_{'A' * 32}"
+    return {
+        "OperationalEndpoint": {"id": "operations"},
+        "OperationalEndpoints": {**page, "order": "ASCENDING"},
+        "OperationalEndpointSecret": endpoint,
+        "OperationalEndpointCreate": {
+            "input": {**values, "uid": None, "secret": secret, "headers": {"X-A": "b"}},
+            "idempotencyKey": None,
+        },
+        "OperationalEndpointUpdate": {"id": "operations", "input": values},
+        "OperationalEndpointPatch": {"id": "operations", "input": {**values, "secret": None}},
+        "OperationalEndpointDelete": {"id": "unknown"},
+        "OperationalEndpointUpdateHeaders": {**endpoint, "input": {"headers": {"X-A": "b"}}},
+        "OperationalEndpointPatchHeaders": {**endpoint, "input": {"headers": [{"name": "X-A", "value": "b"}]}},
+        "OperationalEndpointRotateSecret": {**endpoint, "input": {"key": secret, "gracePeriodSeconds": 0}, "idempotencyKey": None},
+        "OperationalEventTypes": {},
     }
 
 

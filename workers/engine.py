@@ -26,7 +26,7 @@ from graphook.ids import new_id
 from graphook.live import Bus
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models import delivery
+from models import delivery, endpoint_health
 from models.breaker import BreakerRule
 from models.delivery import Claim, Result, State
 from workers.fanout import fan_out_page
@@ -223,9 +223,10 @@ class Engine:
 
     async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
         began = time.monotonic()
-        opened = await delivery.settle(results, self._rule)
+        settled = await delivery.settle(results, self._rule)
+        self._add_lanes(settled.told)
         metrics.settled(((r.state.name.lower(), failure(r), r.duration_ms) for r in results), time.monotonic() - began)
-        for endpoint_id in opened:
+        for endpoint_id in settled.opened:
             log.warning("the breaker of endpoint %s is open: too many tries failed", endpoint_id)
         self._bus.publish({result.claim.app_id for result in results})
         gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
@@ -233,15 +234,16 @@ class Engine:
         # Behind an open breaker hardly any schedule comes to its end, and the clock goes on.
         exhausted |= {r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.claim.probe}
         if gone and self._settings.disable_on_gone:
-            self._tell_disabled(await delivery.disable(gone, failing_for_us=None), "gone", "it answered 410 Gone")
+            await self._disable(gone, None, "gone", "it answered 410 Gone")
         if exhausted and self._settings.disable_after_hours:
             window = round(self._settings.disable_after_hours * 3600 * 1_000_000)
-            self._tell_disabled(await delivery.disable(exhausted, failing_for_us=window), "failing", "every attempt failed for too long")
+            await self._disable(exhausted, window, "failing", "every attempt failed for too long")
         return [None] * len(results)
 
-    @staticmethod
-    def _tell_disabled(endpoint_ids: Iterable[str], reason: str, why: str) -> None:
-        for endpoint_id in endpoint_ids:
+    async def _disable(self, endpoint_ids: Iterable[str], failing_for_us: int | None, reason: str, why: str) -> None:
+        disabled, told = await endpoint_health.disable(endpoint_ids, failing_for_us=failing_for_us)
+        self._add_lanes(told)
+        for endpoint_id in disabled:
             metrics.endpoint_disabled(reason)
             log.warning("endpoint %s is disabled: %s", endpoint_id, why, extra={"endpoint_id": endpoint_id, "reason": reason})
 

@@ -91,8 +91,8 @@ class TaskRunner:
                 await self._fail(task, "It was interrupted too often without getting anywhere.")
                 return
             while not self._stopping.is_set():
-                step = await self._step(task, state)
-                self._wake(step.endpoint_ids)
+                step, told = await self._step(task, state)
+                self._wake([*step.endpoint_ids, *told])
                 self._bus.publish([task.id])
                 if step.done:
                     return
@@ -108,18 +108,18 @@ class TaskRunner:
             # Left leased: taken up again when the lease runs out, and ended if this goes on.
             log.exception("background task %s stumbled", task.id)
 
-    async def _step(self, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+    async def _step(self, task: ClaimedTask, state: Mapping[str, Any]) -> tuple[Step, list[str]]:
         async with database.transaction() as session:
             step = await self._steps[task.type](session, task, state)
             if step.done:
-                await task.end(session, TaskStatus.FINISHED, step.data)
-            else:
-                await task.advance(session, step.state, step.progress, self._lease_us)
-        return step
+                return step, await task.end(session, TaskStatus.FINISHED, step.data)
+            await task.advance(session, step.state, step.progress, self._lease_us)
+            return step, []
 
     async def _fail(self, task: ClaimedTask, why: str) -> None:
         async with database.transaction() as session:
-            await task.end(session, TaskStatus.FAILED, {"error": why})
+            told = await task.end(session, TaskStatus.FAILED, {"error": why})
+        self._wake(told)
         self._bus.publish([task.id])
 
     async def _through_outages(self, call: Callable[[], Awaitable[Any]]) -> Any:

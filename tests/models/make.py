@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
+from graphook.database import Statement
 from models import delivery
 from models.application import Application
 from models.delivery import Claim, Result, State
@@ -25,6 +27,15 @@ async def application(**values: Any) -> Application:
 
 async def endpoint(app: Application, **values: Any) -> Endpoint:
     return await Endpoint.add(app, {"url": "http://127.0.0.1:1/", "description": "", "metadata": {}, **values})
+
+
+async def copies(endpoint: Endpoint, count: int) -> None:
+    """So many more endpoints like that one, whose secrets nobody can open."""
+    async with database.transaction() as session:
+        columns = "org_id, app_id, url, description, version, metadata, headers, secret, old_secrets, disabled, created_at, updated_at"
+        counting = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < $1)"
+        copied = f"{counting} SELECT 'ep_many' || n, {columns} FROM endpoint, c WHERE id = '{endpoint.id}'"
+        await session.fetch(Statement.same(f"INSERT INTO endpoint (id, {columns}) {copied}"), count)
 
 
 async def message(app: Application, **values: Any) -> str:

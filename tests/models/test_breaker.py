@@ -34,7 +34,7 @@ async def guarded(messages: int, **policy: Any) -> Endpoint:
 async def settle(claims: list[Claim], state: State = State.WAITING) -> list[str]:
     status = 200 if state is State.SUCCEEDED else 500
     results = [make.result(claim, state, delay=0 if state is State.WAITING else None, status=status) for claim in claims]
-    return await delivery.settle([dataclasses.replace(result, started_at=now_us()) for result in results], RULE)
+    return (await delivery.settle([dataclasses.replace(result, started_at=now_us()) for result in results], RULE)).opened
 
 
 async def trip(endpoint: Endpoint) -> list[Claim]:

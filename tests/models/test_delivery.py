@@ -12,7 +12,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
-from models import delivery
+from models import delivery, endpoint_health
 from models.attempt import Attempt
 from models.cancel import cancel_pending
 from models.delivery import State
@@ -233,12 +233,12 @@ async def test_endpoint_health_counts_from_the_first_failure_and_a_success_clear
     await delivery.settle([make.result(second, State.FAILED, status=500)])
     await endpoint.refresh_from_db()
     assert endpoint.failing_since == since
-    assert await delivery.disable([endpoint.id], failing_for_us=3_600_000_000) == []
+    assert await endpoint_health.disable([endpoint.id], failing_for_us=3_600_000_000) == ([], [])
 
     async with database.transaction() as session:
         await session.fetch(Statement.same("UPDATE endpoint SET failing_since = 1 WHERE id = $1"), endpoint.id)
-    assert await delivery.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == [endpoint.id]
-    assert await delivery.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == []
+    assert await endpoint_health.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == ([endpoint.id], [])
+    assert await endpoint_health.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == ([], [])
     await delivery.settle([make.result(third)])
     await endpoint.refresh_from_db()
     healed: Any = endpoint.failing_since
@@ -250,12 +250,7 @@ async def test_endpoint_health_counts_from_the_first_failure_and_a_success_clear
 async def test_a_message_to_many_endpoints_is_fanned_out_in_pages() -> None:
     app = await make.application()
     template = await make.endpoint(app)
-    async with database.transaction() as session:
-        columns = "org_id, app_id, url, description, version, metadata, headers, secret, old_secrets, disabled, created_at, updated_at"
-        counting = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < $1)"
-        copied = f"{counting} SELECT 'ep_many' || n, {columns} FROM endpoint, c WHERE id = '{template.id}'"
-        many = Statement.same(f"INSERT INTO endpoint (id, {columns}) {copied}")
-        await session.fetch(many, 2 * INLINE_ENDPOINTS)
+    await make.copies(template, 2 * INLINE_ENDPOINTS)
 
     message_id = await make.message(app)
     assert await rows(message_id) == []

@@ -14,7 +14,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.ids import new_id, start_id
-from models import breaker_sql, delivery, partitions, restriction_sql
+from models import breaker_sql, delivery, endpoint_health, partitions, restriction_sql
 from models import delivery_sql as sql
 from models.delivery import State
 from models.message_sql import CONTENTS
@@ -85,7 +85,7 @@ async def test_claims_settlements_and_cancellations_at_once_do_not_lock_each_oth
         while not ended.is_set():
             await delivery.take_back(50)
             await delivery.promote(50)
-            await delivery.disable([e.id for e in endpoints], failing_for_us=3_600_000_000)
+            await endpoint_health.disable([e.id for e in endpoints], failing_for_us=3_600_000_000)
 
     async def flicker() -> None:
         for _ in range(5):

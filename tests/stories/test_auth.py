@@ -131,8 +131,18 @@ async def foreign_things(tenant: Tenant, receiver: Receiver) -> dict[str, Any]:
     endpoint = await tenant.endpoint(app, receiver.url())
     message = await tenant.message(app, eventId="their-event")
     (attempt,) = await tenant.settled(app, message)
+    operational = await tenant.do(
+        "OperationalEndpointCreate", input={"url": receiver.url("/operations"), "filterTypes": ["endpoint.enabled"]}
+    )
     integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "theirs"})
-    return {"app": app, "endpoint": endpoint, "message": message, "attempt": attempt, "integration": integration}
+    return {
+        "app": app,
+        "endpoint": endpoint,
+        "message": message,
+        "attempt": attempt,
+        "integration": integration,
+        "operational": operational,
+    }
 
 
 async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_another_organisation(
@@ -149,6 +159,10 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
         "EndpointSendExample": {"eventType": "a.b"},
+        "OperationalEndpointPatch": {"description": "x"},
+        "OperationalEndpointUpdateHeaders": {"headers": {}},
+        "OperationalEndpointPatchHeaders": {"headers": []},
+        "OperationalEndpointRotateSecret": {},
         "MessageCreate": {"eventType": "a", "payload": {}},
         "InboundUpdate": {"scheme": "NONE"},
         "IntegrationCreate": {"name": "x"},
@@ -159,11 +173,12 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "MessagesCancel": {"createdBefore": format_rfc3339(now())},
         **{key: {"since": format_rfc3339(now())} for key in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay")},
     }
-    tried = 0
+    # What there is not they create, for themselves.
+    creates, tried = ("Node", "ApplicationUpdate", "OperationalEndpointUpdate"), 0
     for name, document in operations().items():
         operation = next(d for d in parse(document).definitions if isinstance(d, OperationDefinitionNode))
         names = {definition.variable.name.value for definition in operation.variable_definitions or ()}
-        if operation.operation.value == "subscription" or not names & {"appId", "id"} or name in ("Node", "ApplicationUpdate"):
+        if operation.operation.value == "subscription" or not names & {"appId", "id", "endpointId"} or name in creates:
             continue
         kind = (
             "app"
@@ -178,10 +193,12 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         )
         variables: dict[str, Any] = {"appId": theirs["app"]["id"], "id": theirs[kind]["id"], "messageId": theirs["message"]["id"]}
         variables["integrationId"] = theirs["integration"]["id"]
-        variables |= {"endpointId": theirs["endpoint"]["id"], "input": inputs.get(name), "inputs": [inputs["MessageCreate"]]}
-        variables["eventType"] = "a"
+        variables |= {"endpointId": theirs["endpoint"]["id"], "eventType": "a"}
         if "Stream" in name:
             variables |= {"consumerId": "theirs", "iterator": (await acme.run("OrganisationMessageStream"))["iterator"]}
+        if name.startswith("Operational"):
+            variables["id"] = variables["endpointId"] = theirs["operational"]["id"]
+        variables |= {"input": inputs.get(name), "inputs": [inputs["MessageCreate"]]}
         if name == "MessageAttempts":
             variables.pop("endpointId")
         tried += 1
@@ -195,6 +212,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
             payload["errors"] and {error["code"] for error in payload["errors"]} == {"NOT_FOUND"}
             for payload in (found[1:] if answer.get("results") else found)
         ), name
-    assert tried >= 20
+    assert tried >= 28
+    assert await rival.run("OperationalEndpoint", id=theirs["operational"]["id"]) == theirs["operational"]
     assert await rival.run("Application", id=theirs["app"]["id"]) == theirs["app"]
     assert await rival.run("Endpoint", appId=theirs["app"]["id"], id=theirs["endpoint"]["id"]) == theirs["endpoint"]

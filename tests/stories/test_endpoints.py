@@ -264,3 +264,17 @@ async def test_what_waits_for_a_deleted_endpoint_is_canceled(acme: Tenant, recei
 
     await acme.settled(app, message, "CANCELED")
     assert len(receiver.got()) == 1
+
+
+async def test_a_patch_whose_secret_is_refused_changes_nothing_else(acme: Tenant) -> None:
+    """Ten old secrets are still valid: an eleventh is refused, and with it the description that came along."""
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    for _ in range(10):
+        await acme.do("EndpointRotateSecret", appId=app["id"], endpointId=endpoint["id"], input={})
+
+    given = {"description": "new", "secret": f"whsec_{'A' * 32}"}
+    code, _ = await acme.fault("EndpointPatch", appId=app["id"], id=endpoint["id"], input=given)
+
+    assert code == "LIMIT_EXCEEDED"
+    assert (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["description"] == ""

@@ -1,0 +1,80 @@
+"""An endpoint's health: since when all that is sent to it fails, and that it is disabled when that lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from graphook import database
+from graphook.clock import now_us
+from graphook.database import Row, Session, Statement
+from models.operational import EndpointChange, shown_instant, tell_endpoints
+from models.operational_type import OperationalType
+
+# Endpoint health: the first failure of a run of failures, ended by a success. Rows are locked in the order of their ids.
+HEALED = Statement(
+    postgresql="""
+        UPDATE endpoint SET failing_since = NULL WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)""",
+    sqlite="UPDATE endpoint SET failing_since = NULL WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NOT NULL",
+)
+FAILING = Statement(
+    postgresql="""
+        UPDATE endpoint SET failing_since = graphook_now() WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NULL ORDER BY id FOR UPDATE)""",
+    sqlite="""
+        UPDATE endpoint SET failing_since = graphook_now()
+        WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
+)
+# endpoint ids, µs a run of failures may last
+DISABLE_FAILING = Statement(
+    postgresql="""
+        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
+        WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND deleted_at IS NULL
+            AND failing_since < graphook_now() - $2::bigint ORDER BY id FOR UPDATE)
+        RETURNING id, uid, failing_since""",
+    sqlite="""
+        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
+        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND deleted_at IS NULL AND failing_since < graphook_now() - ?2
+        RETURNING id, uid, failing_since""",
+)
+DISABLE_GONE = Statement(
+    postgresql="""
+        UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
+        WHERE id IN (
+            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND deleted_at IS NULL ORDER BY id FOR UPDATE)
+        RETURNING id, uid, failing_since""",
+    sqlite="""
+        UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
+        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND deleted_at IS NULL RETURNING id, uid, failing_since""",
+)
+
+
+async def record(session: Session, healed: Sequence[str], failing: Sequence[str]) -> None:
+    """Begin or end the run of failures of endpoints, by their ids in order, in the transaction that records the attempts."""
+    if healed:
+        await session.fetch(HEALED, healed)
+    if failing:
+        await session.fetch(FAILING, failing)
+
+
+async def disable(endpoint_ids: Iterable[str], *, failing_for_us: int | None) -> tuple[list[str], list[str]]:
+    """Disable those endpoints whose every attempt failed for so long (None: at once, they are gone).
+
+    Answers with those it disabled, and the endpoints that have an operational message about it to get.
+    """
+    wanted = sorted(set(endpoint_ids))
+    if not wanted:
+        return [], []
+    async with database.transaction() as session:
+        if failing_for_us is None:
+            rows = await session.fetch(DISABLE_GONE, wanted)
+        else:
+            rows = await session.fetch(DISABLE_FAILING, wanted, failing_for_us)
+        told = await tell_endpoints(session, [_disabled(row) for row in rows])
+    return [row["id"] for row in rows], told
+
+
+def _disabled(row: Row) -> EndpointChange:
+    more = {"trigger": "automatic", "failSince": shown_instant(row["failing_since"] or now_us())}
+    return EndpointChange(OperationalType.ENDPOINT_DISABLED, row["id"], row["uid"], more)

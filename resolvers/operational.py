@@ -1,0 +1,125 @@
+"""Operations on the endpoints that get operational messages: those of ordinary endpoints, in the organisation's own application."""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry import UNSET
+
+from graphook import database
+from graphook.auth import Scope
+from graphook.errors import NotFound
+from graphook.signing import public_form
+from models.application import Application
+from models.endpoint import Endpoint as Row
+from models.operational_type import OperationalType
+from resolvers import endpoint
+from resolvers.expected import mutation
+from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.context import Info
+from schema.types.endpoint import (
+    Endpoint,
+    EndpointCreatePayload,
+    EndpointDeletePayload,
+    EndpointHeadersIn,
+    EndpointHeadersPatchIn,
+    EndpointIn,
+    EndpointPatch,
+    EndpointPayload,
+    EndpointSecret,
+    EndpointSecretRotateIn,
+    EndpointUpdate,
+    EndpointUpdatePayload,
+)
+from schema.types.operational import OperationalEventType
+from schema.types.ordering import Ordering
+
+
+async def types(info: Info) -> list[OperationalEventType]:
+    """What operational messages tell: every type with its JSON Schema."""
+    info.context.caller.require(Scope.READ)
+    info.context.caller.require_organisation()
+    return [OperationalEventType.of(kind) for kind in OperationalType]
+
+
+async def get(info: Info, id: strawberry.ID) -> Endpoint | None:
+    """The organisation's operational endpoint of that id or uid; null when there is none."""
+    try:
+        return Endpoint.of(await Row.load(await _application(info, Scope.READ), str(id), ("id",)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    first: First = UNSET,
+    after: After = UNSET,
+    last: Last = UNSET,
+    before: Before = UNSET,
+    limit: Limit = UNSET,
+    iterator: Iterator = UNSET,
+    order: Ordering = Ordering.DESCENDING,
+) -> Connection[Endpoint]:
+    """The organisation's operational endpoints, newest first."""
+    app = await _application(info, Scope.READ)
+    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    return connection(await Row.page(app, request, descending=order is Ordering.DESCENDING), Endpoint.of)  # type: ignore[no-any-return]
+
+
+async def secret(info: Info, endpoint_id: strawberry.ID) -> EndpointSecret:
+    """What the receiver of operational messages verifies signatures with. Needs the scope secrets."""
+    row = await Row.load(await _application(info, Scope.SECRETS), str(endpoint_id))
+    return EndpointSecret(key=public_form(row.secret_text()))
+
+
+@mutation(EndpointCreatePayload, Scope.MANAGE, organisation=True)
+async def create(info: Info, input: EndpointIn, idempotency_key: str | None = None) -> EndpointCreatePayload:
+    """Create an endpoint that gets operational messages, all or those of filterTypes, from now on."""
+    async with database.transaction():
+        app = await Application.of_operational_messages(info.context.caller, create=True)
+        return await endpoint.create_in(info, app, input, idempotency_key)
+
+
+@mutation(EndpointUpdatePayload, Scope.MANAGE, organisation=True)
+async def update(info: Info, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
+    """Replace all of an operational endpoint but its secret and headers, or create it when there is none of that id or uid."""
+    async with database.transaction():
+        return await endpoint.update_in(info, await Application.of_operational_messages(info.context.caller, create=True), id, input)
+
+
+@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
+async def patch(info: Info, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+    """Change parts of an operational endpoint."""
+    return await endpoint.patch_in(info, await Application.of_operational_messages(info.context.caller), id, input)
+
+
+@mutation(EndpointDeletePayload, Scope.MANAGE, organisation=True)
+async def delete(info: Info, id: strawberry.ID) -> EndpointDeletePayload:
+    """Delete an operational endpoint. Its uid is free again; what still waits for it is canceled."""
+    return await endpoint.delete_in(await Application.of_operational_messages(info.context.caller), id)
+
+
+@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
+async def update_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+    """Replace the custom headers of an operational endpoint."""
+    return await endpoint.update_headers_in(await Application.of_operational_messages(info.context.caller), endpoint_id, input)
+
+
+@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
+async def patch_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+    """Set or remove some of the custom headers of an operational endpoint."""
+    return await endpoint.patch_headers_in(await Application.of_operational_messages(info.context.caller), endpoint_id, input)
+
+
+@mutation(EndpointPayload, Scope.SECRETS, organisation=True)
+async def rotate_secret(
+    info: Info, endpoint_id: strawberry.ID, input: EndpointSecretRotateIn, idempotency_key: str | None = None
+) -> EndpointPayload:
+    """Give an operational endpoint a new secret. The old one signs on, second, until the grace period is over."""
+    app = await Application.of_operational_messages(info.context.caller)
+    return await endpoint.rotate_secret_in(info, app, endpoint_id, input, idempotency_key)
+
+
+async def _application(info: Info, scope: Scope) -> Application:
+    info.context.caller.require(scope)
+    info.context.caller.require_organisation()
+    return await Application.of_operational_messages(info.context.caller)
