@@ -32,7 +32,9 @@ from graphook.ssrf import BlockedURL, Policy, Target, check_url
 
 _logger = logging.getLogger(__name__)
 
-ErrorCode = Literal["timeout", "dns", "connection", "tls", "blocked", "protocol", "response_header_limit", "request", "internal"]
+ErrorCode = Literal[
+    "timeout", "dns", "connection", "tls", "blocked", "https_required", "protocol", "response_header_limit", "request", "internal"
+]
 
 # What a tenant is told: nothing about the network we are in.
 _SENTENCES: dict[ErrorCode, str] = {
@@ -41,6 +43,7 @@ _SENTENCES: dict[ErrorCode, str] = {
     "connection": "The connection could not be made or was closed before an answer came.",
     "tls": "The TLS handshake failed or the certificate is not valid for this host.",
     "blocked": "Requests to this address are not allowed.",
+    "https_required": "The organisation's settings want https, and this endpoint's URL is http.",
     "protocol": "The answer was not valid HTTP or broke off.",
     "response_header_limit": "The headers of the answer were too large.",
     "request": "The endpoint's URL or headers do not make a valid request.",

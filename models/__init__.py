@@ -6,7 +6,8 @@ from models.event_type import EventType
 from models.inbound import Inbound
 from models.integration import Integration
 from models.organisation import Organisation
+from models.organisation_settings import OrganisationSettings
 from models.task import Task
 from models.token import Token
 
-__all__ = ["Application", "Endpoint", "EventType", "Inbound", "Integration", "Organisation", "Task", "Token"]
+__all__ = ["Application", "Endpoint", "EventType", "Inbound", "Integration", "Organisation", "OrganisationSettings", "Task", "Token"]

@@ -51,16 +51,27 @@ _CORRECT = f"""
           response = CASE WHEN attempt.expunged THEN attempt.response ELSE excluded.response END, {{}}
         WHERE attempt.error_code = 'interrupted' AND excluded.error_code IS DISTINCT FROM 'interrupted'"""
 # The columns in order, with the delay until the next attempt in µs (or null) for the last one.
+# PostgreSQL also counts for `models.statistic` those whose outcome is known now, one row per endpoint and five minutes. A destination counts with
+# the first of them; a row that has another id than was given is a correction.
 INSERT = Statement(
     postgresql=f"""
-        INSERT INTO attempt ({_COLUMNS})
+        WITH added AS (INSERT INTO attempt ({_COLUMNS})
         SELECT id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, code, response, response_headers,
                request_headers, sensitive, error_code, started_at, duration_ms, graphook_now() + delay
         FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::int[], $9::int[], $10::text[],
                     $11::int[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::int[], $19::bigint[])
           AS a(id, message_id, endpoint_id, run, claim, org_id, app_id, status, trigger_type, url, code, response, response_headers,
                request_headers, sensitive, error_code, started_at, duration_ms, delay)
-        {_CORRECT.format("xid = excluded.xid")}""",
+        {_CORRECT.format("xid = excluded.xid")}
+        RETURNING id, message_id, endpoint_id, run, claim, app_id, status, error_code, started_at)
+        INSERT INTO attempt_count (app_id, endpoint_id, bucket, succeeded, failed, destinations)
+        SELECT a.app_id, a.endpoint_id, a.started_at / 300000000 * 300000000, count(*) FILTER (WHERE a.status = 0),
+               count(*) FILTER (WHERE a.status <> 0),
+               count(DISTINCT a.message_id) FILTER (WHERE a.run = 0 AND ((a.claim = 1 AND g.id IS NOT NULL) OR NOT EXISTS (
+                   SELECT 1 FROM attempt f WHERE f.message_id = a.message_id AND f.endpoint_id = a.endpoint_id AND f.run = 0
+                     AND f.claim <> a.claim AND f.error_code IS DISTINCT FROM 'interrupted')))
+        FROM added a LEFT JOIN unnest($1::text[]) AS g(id) ON g.id = a.id
+        WHERE a.error_code IS DISTINCT FROM 'interrupted' GROUP BY 1, 2, 3""",
     sqlite=f"""
         INSERT INTO attempt ({_COLUMNS})
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, graphook_now() + ?)

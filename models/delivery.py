@@ -61,6 +61,7 @@ class ClaimedEndpoint:
     old_secrets: str
     policy: DeliveryPolicy = DeliveryPolicy()
     breaker: bool = False
+    enforce_https: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ def _endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
         row["old_secrets"],
         policy,
         breaker if policy.breaker is None else policy.breaker,
+        bool(row["enforce_https"]),
     )
 
 

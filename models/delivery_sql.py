@@ -14,8 +14,10 @@ LANES = Statement.same("""
 _ENDPOINTS = """
     SELECT e.id, e.app_id, e.url, e.headers, e.secret, e.old_secrets, COALESCE(e.rate_limit, a.rate_limit) AS rate_limit,
            CAST(e.delivery_policy AS text) AS delivery_policy,
-           r.open_until IS NOT NULL AS tripped, (e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL) AS closed
-    FROM endpoint e JOIN application a ON a.id = e.app_id LEFT JOIN restriction r ON r.endpoint_id = e.id WHERE e.id {}"""
+           r.open_until IS NOT NULL AS tripped, (e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL) AS closed,
+           COALESCE(s.enforce_https, false) AS enforce_https
+    FROM endpoint e JOIN application a ON a.id = e.app_id LEFT JOIN restriction r ON r.endpoint_id = e.id
+      LEFT JOIN organisation_settings s ON s.org_id = e.org_id WHERE e.id {}"""
 ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
 
 # At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.

@@ -26,17 +26,20 @@ FAILING = Statement(
         WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
 )
 # endpoint ids, µs a run of failures may last
+_MAY_BE_DISABLED = (
+    "NOT EXISTS (SELECT 1 FROM organisation_settings s WHERE s.org_id = endpoint.org_id AND NOT s.disable_endpoint_on_failure)"
+)
 DISABLE_FAILING = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
         WHERE id IN (
             SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND deleted_at IS NULL
-            AND failing_since < graphook_now() - $2::bigint ORDER BY id FOR UPDATE)
+            AND failing_since < graphook_now() - $2::bigint AND {_MAY_BE_DISABLED} ORDER BY id FOR UPDATE)
         RETURNING id, uid, failing_since""",
-    sqlite="""
+    sqlite=f"""
         UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
         WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND deleted_at IS NULL AND failing_since < graphook_now() - ?2
-        RETURNING id, uid, failing_since""",
+          AND {_MAY_BE_DISABLED} RETURNING id, uid, failing_since""",
 )
 DISABLE_GONE = Statement(
     postgresql="""

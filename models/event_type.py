@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from tortoise import Model, fields
@@ -77,6 +77,19 @@ class EventType(Model):
                 )
         except IntegrityError as error:
             raise taken from error
+
+    @classmethod
+    async def put(cls, caller: Caller, listed: Sequence[Mapping[str, Any]]) -> None:
+        """Create or replace event types by name, archived or not; each of `listed` has the same fields."""
+        if not listed:
+            return
+        created_at = now()
+        rows = [
+            cls(id=new_id("evtype_", created_at), org_id=caller.org_id, created_at=created_at, updated_at=created_at, **values)
+            for values in sorted(listed, key=lambda values: values["name"])
+        ]
+        changed = [*(name for name in listed[0] if name != "name"), "updated_at"]
+        await cls.bulk_create(rows, on_conflict=["org_id", "name"], update_fields=changed)
 
     async def change(self, values: Mapping[str, Any]) -> Self:
         """Write new values."""

@@ -41,6 +41,9 @@ class TaskType(StrEnum):
     SDK_GENERATE = "sdk.generate"
     APPLICATION_CANCEL_MESSAGES = "application.cancel_messages"
     APPLICATION_PURGE_CONTENT = "application.purge_content"
+    APPLICATION_STATS = "application.stats"
+    EVENT_TYPE_AGGREGATE = "event-type.aggregate"
+    MESSAGE_BROADCAST = "message.broadcast"
 
 
 class LeaseLost(Exception):

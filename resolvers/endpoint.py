@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -13,13 +14,14 @@ from graphook.auth import Capability, Scope
 from graphook.errors import InvalidInput, InvalidInputs, NotFound
 from graphook.headers import check_headers
 from graphook.signing import parse_secret, public_form
-from graphook.ssrf import check_url
+from graphook.ssrf import Policy, check_url
 from models import idempotency, operational
 from models.application import Application
 from models.delivery_policy import merged
 from models.endpoint import Endpoint as Row
 from models.event_type import EventType
 from models.operational_type import OperationalType
+from models.organisation_settings import OrganisationSettings
 from resolvers.expected import mutation
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
@@ -85,7 +87,7 @@ async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempoten
 
 async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> EndpointCreatePayload:
     """Create an endpoint in that application."""
-    _check(info, input)
+    _check(await _policy(info), input)
     values, was_new = _values(input), False
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
     signing_secret, headers = values.pop("secret"), values.pop("headers")
@@ -108,7 +110,7 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
 
 async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
     """Replace or create an endpoint of that application."""
-    _check(info, input)
+    _check(await _policy(info), input)
     values = _values(input)
     await _require_event_types(app, values)
     try:
@@ -126,7 +128,7 @@ async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: End
 
 async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
     """Change parts of an endpoint of that application."""
-    _check(info, input)
+    _check(await _policy(info), input)
     row = await Row.load(app, str(id), ("id",))
     values = _values(input, row)
     new_secret = values.pop("secret", None)
@@ -227,13 +229,20 @@ async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: st
     return await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id), (name,))
 
 
-def _check(info: Info, data: Any) -> None:
+async def _policy(info: Info) -> Policy:
+    """What URLs the operator allows, and the organisation's settings."""
+    settings = await OrganisationSettings.load(info.context.caller.org_id)
+    policy = info.context.services.policy
+    return replace(policy, https_only=True) if settings.enforce_https else policy
+
+
+def _check(policy: Policy, data: Any) -> None:
     def all_faults() -> Iterate[InvalidInput]:
         yield from faults(data)
         values = given(data)
         if values.get("url"):
             try:
-                check_url(values["url"], info.context.services.policy)
+                check_url(values["url"], policy)
             except InvalidInput as fault:
                 yield InvalidInput(fault.message, ("input", "url"))
         if values.get("headers") is not None:

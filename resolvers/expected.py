@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from graphook.auth import Capability, Scope
-from graphook.errors import GraphookError
+from graphook.auth import Caller, Capability, Scope
+from graphook.errors import Forbidden, GraphookError
+from models.organisation_settings import OrganisationSettings
 from schema.errors import user_errors
 
 P = ParamSpec("P")
@@ -31,6 +32,8 @@ def mutation(
                     info.context.caller.require(scope, capability)
                 if organisation:
                     info.context.caller.require_organisation()
+                elif scope is not None and info.context.caller.app_id is not None:
+                    await _require_writable(info.context.caller)
                 return await resolver(*args, **kwargs)
             except GraphookError as failure:
                 errors = user_errors(failure)
@@ -41,3 +44,8 @@ def mutation(
         return run
 
     return decorate
+
+
+async def _require_writable(caller: Caller) -> None:
+    if (await OrganisationSettings.load(caller.org_id)).read_only:
+        raise Forbidden("The organisation's settings let tokens of one application only read.")

@@ -11,6 +11,9 @@ import resolvers.cancel
 import resolvers.endpoint
 import resolvers.event_catalogue
 import resolvers.event_example
+import resolvers.broadcast
+import resolvers.endpoint
+import resolvers.environment
 import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
@@ -19,6 +22,7 @@ import resolvers.message_stream
 import resolvers.operational
 import resolvers.replay
 import resolvers.trial
+import resolvers.statistic
 from schema.fields import operation
 from schema.types.access import (
     AppPortalAccessCreatePayload,
@@ -37,6 +41,7 @@ from schema.types.attempt import MessageAttemptPayload, MessageAttemptResendPayl
 from schema.types.endpoint import EndpointCreatePayload, EndpointDeletePayload, EndpointPayload, EndpointUpdatePayload
 from schema.types.event_catalogue import EventTypeImportOpenApiPayload
 from schema.types.event_example import EventTypeGenerateExamplePayload
+from schema.types.environment import EnvironmentImportPayload, EnvironmentSettingsPayload
 from schema.types.event_type import (
     EventTypeCreatePayload,
     EventTypeDeletePayload,
@@ -85,6 +90,9 @@ class Mutation:
     operational_endpoint_patch_headers: EndpointPayload | None = operation(resolvers.operational.patch_headers)
     operational_endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.operational.rotate_secret)
 
+    environment_update_settings: EnvironmentSettingsPayload | None = operation(resolvers.environment.update_settings)
+    environment_import: EnvironmentImportPayload | None = operation(resolvers.environment.import_)
+
     event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
     event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)
     event_type_patch: EventTypePatchPayload | None = operation(resolvers.event_type.patch)
@@ -96,6 +104,7 @@ class Mutation:
 
     message_create: MessageCreatePayload | None = operation(resolvers.message.create)
     message_create_batch: MessageCreateBatchPayload | None = operation(resolvers.message.create_batch)
+    message_broadcast: BackgroundTaskPayload | None = operation(resolvers.broadcast.start)
     message_expunge_content: MessagePayload | None = operation(resolvers.message.expunge_content)
     message_cancel: MessageCancelPayload | None = operation(resolvers.cancel.message)
     messages_cancel: BackgroundTaskPayload | None = operation(resolvers.cancel.messages)
@@ -122,3 +131,6 @@ class Mutation:
 
     inbound_rotate_url: InboundRotateUrlPayload | None = operation(resolvers.inbound.rotate_url)
     inbound_update: InboundUpdatePayload | None = operation(resolvers.inbound.update)
+
+    usage_aggregate_applications: BackgroundTaskPayload | None = operation(resolvers.statistic.aggregate_applications)
+    usage_aggregate_event_types: BackgroundTaskPayload | None = operation(resolvers.statistic.aggregate_event_types)

@@ -9,6 +9,7 @@ import resolvers.application
 import resolvers.attempt
 import resolvers.delivery
 import resolvers.endpoint
+import resolvers.environment
 import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
@@ -16,6 +17,7 @@ import resolvers.message
 import resolvers.message_stream
 import resolvers.node
 import resolvers.operational
+import resolvers.statistic
 import resolvers.task
 import resolvers.trial
 from schema.connection import Connection
@@ -32,6 +34,12 @@ from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
 from schema.types.message_stream import MessageStream
 from schema.types.operational import OperationalEventType
+from schema.types.environment import Environment, EnvironmentSettings
+from schema.types.event_type import EventType
+from schema.types.inbound import Inbound
+from schema.types.integration import Integration, IntegrationKey
+from schema.types.message import Message
+from schema.types.statistic import ApplicationStats, AttemptStatistics, EndpointStats
 from schema.types.task import BackgroundTask
 from schema.types.trial import MessageDryRun, MessagePrecheck
 
@@ -53,6 +61,14 @@ class Query:
     operational_endpoints: Connection[Endpoint] = operation(resolvers.operational.page)
     operational_endpoint_secret: EndpointSecret = operation(resolvers.operational.secret)
     operational_event_types: list[OperationalEventType] = operation(resolvers.operational.types)
+    application_stats: ApplicationStats = operation(resolvers.statistic.usage)
+    applications_stats: Connection[ApplicationStats] = operation(resolvers.statistic.usages)
+    application_attempt_stats: AttemptStatistics = operation(resolvers.statistic.of_application)
+    endpoint_attempt_stats: AttemptStatistics = operation(resolvers.statistic.of_endpoint)
+    endpoint_stats: EndpointStats = operation(resolvers.statistic.standing)
+
+    environment_settings: EnvironmentSettings = operation(resolvers.environment.settings)
+    environment_export: Environment = operation(resolvers.environment.export)
 
     event_type: EventType | None = operation(resolvers.event_type.get)
     event_types: Connection[EventType] = operation(resolvers.event_type.page)

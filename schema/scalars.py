@@ -14,6 +14,7 @@ JSON = NewType("JSON", object)
 StringMap = NewType("StringMap", dict[str, str])
 URL = NewType("URL", str)
 Int64 = NewType("Int64", int)
+Color = NewType("Color", str)
 
 _MAX_SAFE = 2**53
 
@@ -67,6 +68,12 @@ def _url(value: Any) -> str:
     return value
 
 
+def _color(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _bad("A Color is a string.")
+    return value
+
+
 def _int64(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_SAFE:
         raise _bad("An Int64 is a whole number of at most 2^53.")
@@ -113,6 +120,12 @@ SCALARS: dict[object, Any] = {
         specified_by_url="https://url.spec.whatwg.org/",
         serialize=str,
         parse_value=_url,
+    ),
+    Color: strawberry.scalar(
+        name="Color",
+        description="A colour as `#rgb`, `#rgba`, `#rrggbb` or `#rrggbbaa` (component Color).",
+        serialize=str,
+        parse_value=_color,
     ),
     Int64: strawberry.scalar(
         name="Int64",

@@ -50,6 +50,18 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     of_message = {**in_app, "messageId": message["id"]}
     of_endpoint = {**in_app, "endpointId": endpoint["id"]}
     period = {"since": (now() - timedelta(days=1)).isoformat(), "until": now().isoformat()}
+    dates = {"startDate": period["since"], "endDate": period["until"]}
+    palette = dict.fromkeys(
+        ("backgroundHover", "backgroundPrimary", "backgroundSecondary", "buttonPrimary", "interactiveAccent", "navigationAccent", "primary",
+         "textDanger", "textPrimary"), "#fff"
+    )  # fmt: skip
+    settings = {
+        "displayName": "Acme", "colorPaletteDark": palette, "colorPaletteLight": palette, "customBaseFontSize": 16, "customColor": "#fff",
+        "customFontFamily": "Inter", "customFontFamilyUrl": "https://example.com/f", "customLogoUrl": "https://example.com/l",
+        "customThemeOverride": {"borderRadius": {"button": "LG", "card": "NONE", "input": "FULL"}, "fontSize": {"base": 16}},
+        "disableEndpointOnFailure": True, "enableChannels": True, "enableIntegrationManagement": True, "enableMessageTags": True,
+        "enableTransformations": True, "enforceHttps": False, "eventCatalogPublished": True, "readOnly": False, "showUseSvixPlay": False,
+    }  # fmt: skip
     attempt = {**of_message, "id": f"atmpt_{NOBODY}"}
     return {
         "Application": {"id": app["id"]},
@@ -134,6 +146,29 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
                 "tag": "t",
                 "status": "SUCCESS",
                 "statusCodeClass": "CODE_2XX",
+            },
+            "idempotencyKey": None,
+        },
+        "ApplicationAttemptStats": {**in_app, **dates},
+        "EndpointAttemptStats": {**of_endpoint, **dates},
+        "EndpointStats": {**of_endpoint, **period},
+        "ApplicationStats": {**in_app, **period},
+        "ApplicationsStats": {**period, **page},
+        "UsageAggregateApplications": {"input": {**period, "appIds": [app["id"]]}, "idempotencyKey": None},
+        "UsageAggregateEventTypes": {},
+        "MessageBroadcast": {
+            "input": {"eventType": "a.b", "payload": {"k": ["v"]}, "eventId": None, "channels": ["c"], "payloadRetentionPeriod": 5},
+            "idempotencyKey": None,
+        },
+        "EnvironmentSettings": {},
+        "EnvironmentExport": {},
+        "EnvironmentUpdateSettings": {"input": settings},
+        "EnvironmentImport": {
+            "input": {
+                "version": 1,
+                "createdAt": "2026-01-01T00:00:00Z",
+                "eventTypes": [{"name": "e.f", **event_type}],
+                "settings": settings,
             },
             "idempotencyKey": None,
         },

@@ -14,8 +14,11 @@ from tests.cases import ABSENT, Case, beyonds, edges, facts, is_patch, required
 from tests.contract import COMPONENTS, HERE, NOT_FIELDS, OPERATIONS, ROOTS, TYPES, of_component, of_operation, of_parameter
 from tests.tenant import Refused, Tenant
 
-# What begins a task has stories of its own, and so have retry schedules, examples, imports and test attempts.
-OWN_STORIES = (None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn")
+# What begins a task has stories of its own, and so have retry schedules, examples, imports, whole configurations and test attempts.
+OWN_STORIES = (
+    None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn", "AppUsageStatsIn",
+    "MessageBroadcastIn", "EnvironmentIn",
+)  # fmt: skip
 WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in OWN_STORIES and name != "create_message_attempt_for_endpoint"]
 # What answers a secret has stories of its own; what it refuses is tried here.
 READABLE = [name for name in WRITES if OPERATIONS[name]["input"] not in ("AppPortalAccessIn", "ApplicationTokenExpireIn", "OneTimeTokenIn")]
@@ -23,7 +26,13 @@ READABLE = [name for name in WRITES if OPERATIONS[name]["input"] not in ("AppPor
 LISTS: dict[str, dict[str, Any]] = {}
 for _name, _operation in OPERATIONS.items():
     _here = of_operation(_name)
-    if _here is not None and _operation["method"] == "GET" and _operation["query"]:
+    # Statistics have stories of their own: their times depend on each other.
+    if (
+        _here is not None
+        and _operation["method"] == "GET"
+        and _operation["query"]
+        and not {"since", "startDate"} & set(_operation["query"])
+    ):
         LISTS.setdefault(re.split(r"[.(]", _here)[0], {}).update(_operation["query"])
 # What can be given and not read back.
 NOT_READ = {"payloadRetentionPeriod", "application"}

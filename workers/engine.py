@@ -26,7 +26,7 @@ from graphook.ids import new_id
 from graphook.live import Bus
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models import delivery, endpoint_health
+from models import delivery, endpoint_health, statistic
 from models.breaker import BreakerRule
 from models.delivery import Claim, Result, State
 from workers.fanout import fan_out_page
@@ -43,6 +43,7 @@ PER_LANE = 10
 # The last part of the slots is for endpoints with nothing in flight, one delivery each: those that hang cannot take everything.
 RESERVE = 0.25
 SCAN = 1000
+FOLD = 2000
 TICK = 1.0
 PRUNE_EVERY = 60.0
 SETTLE_BATCH = 200
@@ -270,6 +271,8 @@ class Engine:
         found = await delivery.lanes(self._scan_after, SCAN)
         self._scan_after = found[-1] if len(found) == SCAN else ""
         self._add_lanes(found)
+        while await statistic.fold(FOLD) >= FOLD:
+            pass
         if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
             self._pruned_at = time.monotonic()
 

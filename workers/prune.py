@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from graphook import database
 from graphook.clock import now
-from models import idempotency, partitions, retention, token
+from models import idempotency, partitions, retention, statistic, token
 from models import message_sql as sql
 
 BATCH = 1000
@@ -28,4 +28,5 @@ async def prune(retention_days: int) -> int:
     async with database.transaction() as session:
         tokens = await session.fetch(token.FORGET_ENDED, BATCH)
     rows = 0 if before is None else await retention.delete_rows(before, BATCH)
-    return max(len(contents), len(keys), len(tokens), rows)
+    counts = 0 if before is None else await statistic.delete_old(before, BATCH)
+    return max(len(contents), len(keys), len(tokens), rows, counts)

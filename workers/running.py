@@ -9,6 +9,8 @@ from graphook.live import Bus
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models.task import TaskType
+from workers.aggregate import application_stats, event_types
+from workers.broadcast import broadcast
 from workers.engine import Engine
 from workers.event_export import export_openapi
 from workers.purge import cancel_messages, purge_content
@@ -22,6 +24,9 @@ STEPS: dict[TaskType, TakeStep] = {
     TaskType.SDK_GENERATE: export_openapi,
     TaskType.APPLICATION_CANCEL_MESSAGES: cancel_messages,
     TaskType.APPLICATION_PURGE_CONTENT: purge_content,
+    TaskType.APPLICATION_STATS: application_stats,
+    TaskType.EVENT_TYPE_AGGREGATE: event_types,
+    TaskType.MESSAGE_BROADCAST: broadcast,
 }
 
 

@@ -11,7 +11,7 @@ from graphook.headers import is_sensitive
 from graphook.retry import is_refusal, is_success, next_delay
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
-from models.delivery import Claim, Result, State
+from models.delivery import Claim, ClaimedEndpoint, Result, State
 from models.request import request_headers
 
 GONE = 410
@@ -24,12 +24,18 @@ async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings)
     with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
         if span is not None and settings.trace_receivers and (traceparent := tracing.current()) is not None:
             headers.append(("traceparent", traceparent))
-        outcome = await sender.send(claim.endpoint.url, headers, body)
+        outcome = await _send(claim.endpoint, headers, body, sender)
         result = judge(claim, outcome, started_at, headers, settings)
         if span is not None:
             span.set_attribute("http.response.status_code", outcome.status_code)
             tracing.ended(span, failure(result) or "OK")
     return result
+
+
+async def _send(endpoint: ClaimedEndpoint, headers: Sequence[tuple[str, str]], body: bytes, sender: Sender) -> Outcome:
+    if endpoint.enforce_https and not endpoint.url.lower().startswith("https:"):
+        return Outcome(0, error_code="https_required")
+    return await sender.send(endpoint.url, headers, body)
 
 
 def failure(result: Result) -> str:

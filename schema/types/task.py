@@ -30,6 +30,9 @@ enumeration(
         TaskType.SDK_GENERATE: "Writes event types into an OpenAPI document (sdk.generate).",
         TaskType.APPLICATION_CANCEL_MESSAGES: "Cancels what is still to be sent of the messages that a filter names (ours).",
         TaskType.APPLICATION_PURGE_CONTENT: "Forgets all payloads and responses of an application (application.purge_content).",
+        TaskType.APPLICATION_STATS: "Adds up how much each application sent (application.stats).",
+        TaskType.EVENT_TYPE_AGGREGATE: "Lists which event types each application asks for (event-type.aggregate).",
+        TaskType.MESSAGE_BROADCAST: "Sends a message to every application (message.broadcast).",
     },
     name="BackgroundTaskType",
 )

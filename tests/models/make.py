@@ -51,14 +51,16 @@ async def claims(*endpoints: Endpoint, each: int = 10, worker: str = "worker", l
     return (await delivery.claim({e.id: each for e in endpoints}, worker, lease_us)).claims
 
 
-def result(claim: Claim, state: State = State.SUCCEEDED, *, delay: int | None = None, status: int = 200) -> Result:
+def result(
+    claim: Claim, state: State = State.SUCCEEDED, *, delay: int | None = None, status: int = 200, at: int = 1_800_000_000_000_000
+) -> Result:
     """The result of a claim as the engine would record it."""
     return Result(
         claim=claim,
         state=state,
         delay=delay,
         counted=True,
-        started_at=1_800_000_000_000_000,
+        started_at=at,
         duration_ms=3,
         status_code=status,
         response=b"said",

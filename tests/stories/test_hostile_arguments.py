@@ -86,6 +86,17 @@ async def test_a_hostile_argument_is_answered_with_a_typed_error_or_taken(acme: 
         await asyncio.gather(*(send(path, value) for path in places(good) for value in HOSTILE))
 
 
+OWN_ORGANISATION = {
+    "EnvironmentExport",
+    "EnvironmentImport",
+    "EnvironmentSettings",
+    "EnvironmentUpdateSettings",
+    "MessageBroadcast",
+    "UsageAggregateApplications",
+    "UsageAggregateEventTypes",
+}
+
+
 @pytest.mark.parametrize("name", sorted(set(operations()) - SUBSCRIPTIONS))
 async def test_the_ids_of_one_organisation_mean_nothing_to_another(acme: Tenant, rival: Tenant, name: str) -> None:
     given = (await of_every_operation(acme))[name]
@@ -100,6 +111,12 @@ async def test_the_ids_of_one_organisation_mean_nothing_to_another(acme: Tenant,
         return
     if name == "Logout":
         assert {error["code"] for error in answer["errors"]} == {"FORBIDDEN"}
+        return
+    if name in OWN_ORGANISATION:
+        # They are about the rival's own, which has nothing of this.
+        assert not answer.get("errors")
+        assert "a.b" not in json.dumps((await rival.run("EnvironmentExport"))["eventTypes"])
+        assert (await acme.run("EnvironmentExport"))["settings"] is None
         return
     if name == "MessageCreateBatch":
         answer = answer["results"][0]

@@ -1,0 +1,62 @@
+"""The operation that sends one message to every application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphook import strict_json
+from graphook.auth import Scope
+from graphook.clock import now
+from graphook.errors import InvalidInput, InvalidInputs
+from graphook.ids import end_id
+from models import idempotency
+from models.task import Task, TaskType
+from resolvers.expected import mutation
+from resolvers.message import MAX_DEPTH, MAX_PAYLOAD
+from schema.context import Info
+from schema.fields import faults, given, refuse
+from schema.types.broadcast import MessageBroadcastIn
+from schema.types.task import BackgroundTask, BackgroundTaskPayload
+
+_PAYLOAD = ("input", "payload")
+
+
+@mutation(BackgroundTaskPayload, Scope.SEND, organisation=True)
+async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+    """Send a message to every application there is now. The task's data has messagesCreated, the first 1,000 of them, created and skipped."""
+    body = _check(input)
+    caller = info.context.caller
+    key = info.context.idempotency(info, idempotency_key, {"input": given(input)})
+    arguments = {
+        "event_type": input.event_type,
+        "body": body.decode(),
+        "event_id": input.event_id,
+        "channels": input.channels,
+        "retention_days": input.payload_retention_period,
+        "up_to": end_id("app_", now()),
+    }
+
+    async def add() -> str:
+        return (await Task.start(caller.org_id, TaskType.MESSAGE_BROADCAST, arguments)).id
+
+    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(caller, await idempotency.once(key, add))))
+
+
+def _check(data: MessageBroadcastIn) -> bytes:
+    """The bytes to send. Raises `InvalidInputs` with whatever is wrong with the input."""
+
+    def all_faults() -> Iterator[InvalidInput]:
+        yield from faults(data)
+        if not isinstance(data.payload, dict):
+            yield InvalidInput("payload is a JSON object.", _PAYLOAD)
+
+    refuse(all_faults())
+    try:
+        body = strict_json.dumps(data.payload)
+    except strict_json.BadJSON as error:
+        raise InvalidInputs([InvalidInput(str(error), _PAYLOAD)]) from None
+    if len(body) > MAX_PAYLOAD:
+        raise InvalidInputs([InvalidInput(f"payload has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", _PAYLOAD)])
+    if strict_json.depth_exceeds(body, MAX_DEPTH):
+        raise InvalidInputs([InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", _PAYLOAD)])
+    return body
