@@ -26,6 +26,7 @@ FIGURES = (
     "subscribers",
     "list_messages",
     "fan_out",
+    "broadcast",
     "ten_million",
     "embedded",
 )
