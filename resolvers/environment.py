@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from graphook import database
-from graphook import event_schemas
+from graphook import database, event_schemas
 from graphook.auth import Caller, Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput

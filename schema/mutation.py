@@ -7,13 +7,12 @@ import strawberry
 import resolvers.access
 import resolvers.application
 import resolvers.attempt
+import resolvers.broadcast
 import resolvers.cancel
 import resolvers.endpoint
+import resolvers.environment
 import resolvers.event_catalogue
 import resolvers.event_example
-import resolvers.broadcast
-import resolvers.endpoint
-import resolvers.environment
 import resolvers.event_type
 import resolvers.inbound
 import resolvers.integration
@@ -21,8 +20,8 @@ import resolvers.message
 import resolvers.message_stream
 import resolvers.operational
 import resolvers.replay
-import resolvers.trial
 import resolvers.statistic
+import resolvers.trial
 from schema.fields import operation
 from schema.types.access import (
     AppPortalAccessCreatePayload,
@@ -39,9 +38,9 @@ from schema.types.application import (
 )
 from schema.types.attempt import MessageAttemptPayload, MessageAttemptResendPayload
 from schema.types.endpoint import EndpointCreatePayload, EndpointDeletePayload, EndpointPayload, EndpointUpdatePayload
+from schema.types.environment import EnvironmentImportPayload, EnvironmentSettingsPayload
 from schema.types.event_catalogue import EventTypeImportOpenApiPayload
 from schema.types.event_example import EventTypeGenerateExamplePayload
-from schema.types.environment import EnvironmentImportPayload, EnvironmentSettingsPayload
 from schema.types.event_type import (
     EventTypeCreatePayload,
     EventTypeDeletePayload,

@@ -28,17 +28,13 @@ from schema.types.application import Application
 from schema.types.attempt import MessageAttempt
 from schema.types.delivery import EndpointMessage, MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
+from schema.types.environment import Environment, EnvironmentSettings
 from schema.types.event_type import EventType, RetrySchedule
 from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
 from schema.types.message_stream import MessageStream
 from schema.types.operational import OperationalEventType
-from schema.types.environment import Environment, EnvironmentSettings
-from schema.types.event_type import EventType
-from schema.types.inbound import Inbound
-from schema.types.integration import Integration, IntegrationKey
-from schema.types.message import Message
 from schema.types.statistic import ApplicationStats, AttemptStatistics, EndpointStats
 from schema.types.task import BackgroundTask
 from schema.types.trial import MessageDryRun, MessagePrecheck

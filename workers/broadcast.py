@@ -25,8 +25,8 @@ LISTED = 1000
 APPLICATIONS = Statement.same(f"""
     SELECT a.id, (SELECT count(*) FROM (
                SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT {INLINE_ENDPOINTS + 1}) x) AS endpoints
-    FROM application a WHERE a.org_id = $1 AND a.id > $2 AND a.id <= $3 AND a.deleted_at IS NULL ORDER BY a.id LIMIT $4""")
-COUNT = Statement.same("SELECT count(*) AS n FROM application WHERE org_id = $1 AND id <= $2 AND deleted_at IS NULL")
+    FROM application a WHERE a.org_id = $1 AND a.id > $2 AND a.id <= $3 AND a.deleted_at IS NULL AND NOT a.operational ORDER BY a.id LIMIT $4""")
+COUNT = Statement.same("SELECT count(*) AS n FROM application WHERE org_id = $1 AND id <= $2 AND deleted_at IS NULL AND NOT operational")
 # The list of what was created is kept in the result as it grows, not in the position, which is written with every page.
 LISTED_SO_FAR = Statement(postgresql="SELECT data::text AS data FROM task WHERE id = $1", sqlite="SELECT data FROM task WHERE id = ?1")
 LIST = Statement.same("UPDATE task SET data = $2 WHERE id = $1")

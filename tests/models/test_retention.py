@@ -256,7 +256,7 @@ async def test_a_partition_has_the_indexes_and_options_of_its_table() -> None:
             JOIN pg_index x ON x.indrelid = p.inhrelid LEFT JOIN pg_inherits i ON i.inhrelid = x.indexrelid
             GROUP BY parent.relname, p.inhrelid"""
         )
-        expected = {"message": 4, "delivery": 7, "attempt": 5, "message_content": 1}
+        expected = {"message": 6, "delivery": 7, "attempt": 5, "message_content": 1}
         assert {(row["parent"], row["attached"], row["indexes"]) for row in rows} == {(t, n, n) for t, n in expected.items()}
         ((found,),) = await session.fetch_text(
             "SELECT reloptions FROM pg_class WHERE relname = $1", Partition("delivery", week_of(now())).name

@@ -186,7 +186,7 @@ async def test_endpoints_that_only_fail_are_disabled_unless_the_settings_say_no(
 
 def importable(environment: dict[str, Any]) -> dict[str, Any]:
     """An exported configuration as it is imported."""
-    left_out = ("id", "createdAt", "updatedAt")
+    left_out = ("id", "createdAt", "updatedAt", "retrySchedule")
     event_types = [{name: value for name, value in item.items() if name not in left_out} for item in environment["eventTypes"]]
     return {**environment, "eventTypes": event_types}
 

@@ -134,6 +134,7 @@ async def test_a_time_that_makes_no_sense_is_refused(acme: Tenant, name: str, wi
 
 async def test_usage_is_added_up_over_all_applications_in_the_background(acme: Tenant, rival: Tenant, receiver: Receiver) -> None:
     busy, idle, other = [await acme.application(uid=uid) for uid in ("busy", "idle", "other")]
+    await acme.do("OperationalEndpointCreate", input={"url": receiver.url("/operational")})
     await acme.endpoint(busy, receiver.url())
     foreign = await rival.application(uid="busy")
     await acme.settled(busy, await acme.message(busy))
