@@ -36,7 +36,7 @@ from models.backlog import Backlog
 from models.cursor import Cursors
 from models.feeds import ATTEMPTS, MESSAGES
 from models.message import Accepted, Message, NewMessage
-from models.migrate import migrate, require_schema
+from models.migrate import check_start, migrate
 from models.organisation import Organisation
 from models.payload_check import PayloadChecks
 from models.token import Token, presented
@@ -202,14 +202,6 @@ async def ready(_: Request) -> Response:
     return JSONResponse({"database": "ok"})
 
 
-async def check_start(settings: Settings) -> None:
-    """Raise, in one sentence, for what would otherwise end in a traceback: no key, a lock, no database, an old schema."""
-    if not settings.embedded:
-        await require_schema(settings.database_url)
-    async with opened(settings, exclusive=True):
-        pass
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; 0 is a free port. Raises `CannotStart`."""
     try:
@@ -235,8 +227,8 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
     """Serve until stopped, and print the addresses and the development token."""
     configure_logging(settings.log_level, settings.log_format)
-    listening = listen(settings.host, settings.port)
     asyncio.run(check_start(settings))
+    listening = listen(settings.host, settings.port)
     tokens: list[str | None] = [None]
     app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
 

@@ -212,7 +212,9 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _work(arguments: argparse.Namespace) -> int:
-    Settings.load()
+    from workers.running import check_worker
+
+    asyncio.run(check_worker(Settings.load()))
     command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
     os.environ.setdefault("dramatiq_worker_timeout", "20")
     os.execv(sys.executable, command)

@@ -10,7 +10,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -111,11 +111,22 @@ def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
 
 async def connect(url: str, pool_size: int = 10) -> None:
     """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`."""
+    if url.startswith("sqlite://"):
+        _check_file(url.removeprefix("sqlite://"))
     await Tortoise.init(config=tortoise_config(url, pool_size), _enable_global_fallback=True)
     try:
         await _client().execute_query("SELECT 1")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError) as error:
         raise Unavailable(f"The database cannot be reached: {error}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more.") from error
+
+
+def _check_file(path: str) -> None:
+    """Raise `Unavailable` when SQLite cannot open the file. A thread of aiosqlite that cannot would outlive the event loop, and complain."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(f"The database {path} cannot be opened: {error}. Check GRAPHOOK_DATABASE_URL.") from error
 
 
 async def disconnect() -> None:

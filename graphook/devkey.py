@@ -17,7 +17,7 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
 
 def replace_secret(path: Path, text: str) -> str:
     """Keep a new text at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -22,15 +22,27 @@ class CannotStart(Exception):
 @asynccontextmanager
 async def opened(settings: Settings, *, exclusive: bool = False) -> AsyncIterator[None]:
     """Install the key ring and connect the database; `exclusive` takes the lock of a SQLite file, which one serving process owns."""
-    install(KeyRing(_secret_keys(settings)))
     lock = _lock(settings.sqlite_path) if exclusive and settings.embedded else None
     try:
+        install(KeyRing(_secret_keys(settings)))
         await database.connect(settings.database_url, settings.database_pool_size)
         yield
     finally:
         await database.disconnect()
         if lock is not None:
             lock.close()
+
+
+def make_data_folder(folder: Path) -> None:
+    """Make the folder of a SQLite file, for its owner alone, if there is none. Raises `CannotStart`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> CannotStart:
+    return CannotStart(f"{path} cannot be used: {error.strerror}. Check GRAPHOOK_DATABASE_URL.")
 
 
 def _secret_keys(settings: Settings) -> tuple[str, ...]:
@@ -41,13 +53,20 @@ def _secret_keys(settings: Settings) -> tuple[str, ...]:
             "GRAPHOOK_SECRET_KEY is not set. Set it to a key that seals secrets at rest, such as the output of `openssl rand -base64 32`, "
             "and keep a copy: without it, endpoint secrets cannot be read. (Only SQLite on a loopback address makes a key by itself.)"
         )
-    return (kept_secret(settings.sqlite_path.parent / "development-key", lambda: secrets.token_urlsafe(32)),)
+    path = settings.sqlite_path.parent / "development-key"
+    try:
+        return (kept_secret(path, lambda: secrets.token_urlsafe(32)),)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def _lock(path: Path) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.with_name(path.name + ".lock")
-    file = lock_path.open("w")
+    make_data_folder(path.parent)
+    try:
+        file = lock_path.open("w")
+    except OSError as error:
+        raise _unusable(lock_path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -12,15 +12,17 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
 from graphook import database
 from graphook.errors import Unavailable
+from graphook.process import make_data_folder, opened
+from graphook.settings import Settings
 from models import partitions
 
 
 @asynccontextmanager
 async def _executor(database_url: str) -> AsyncIterator[MigrationExecutor]:
     if database_url.startswith("sqlite://"):
-        Path(database_url.removeprefix("sqlite://")).parent.mkdir(parents=True, exist_ok=True)
-    await database.connect(database_url)
+        make_data_folder(Path(database_url.removeprefix("sqlite://")).parent)
     try:
+        await database.connect(database_url)
         config: dict[str, Any] = database.tortoise_config(database_url)["apps"]
         yield MigrationExecutor(Tortoise.get_connection("default"), config)
     finally:
@@ -43,6 +45,14 @@ async def require_schema(database_url: str) -> None:
     missing = await pending(database_url)
     if missing:
         raise Unavailable(f"The database lacks the migrations {', '.join(missing)}. Run `graphook migrate` first.")
+
+
+async def check_start(settings: Settings) -> None:
+    """Raise, in one sentence, for what would otherwise end in a traceback: a lock, no key, no database, an old schema."""
+    async with opened(settings, exclusive=True):
+        pass
+    if not settings.embedded:
+        await require_schema(settings.database_url)
 
 
 async def migrate(database_url: str) -> list[str]:

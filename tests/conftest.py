@@ -76,6 +76,13 @@ class Backend:
         self.made.add(self._url(name))
         return self._url(name)
 
+    async def empty_database(self) -> str:
+        """The URL of a new PostgreSQL database without tables."""
+        name = str(next(self.numbers))
+        await self.admin(f"CREATE DATABASE {self.run}_{name}")
+        self.made.add(self._url(name))
+        return self._url(name)
+
     async def drop(self, url: str) -> None:
         """Forget a database of `fresh_database`, whoever is still connected to it."""
         self.made.discard(url)

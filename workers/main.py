@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -13,15 +14,17 @@ from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications
 
 from graphook import tracing
 from graphook.broker import create_broker
+from graphook.errors import GraphookError
 from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened
-from graphook.settings import Settings
-from models.migrate import require_schema
+from graphook.settings import BadSettings, Settings
 from workers.deliver import register_deliver
 from workers.engine import Engine
-from workers.running import start_workers
+from workers.running import check_worker, start_workers
 from workers.sample import sampled
+
+log = logging.getLogger(__name__)
 
 
 class DeliveryEngine(Middleware):
@@ -33,7 +36,12 @@ class DeliveryEngine(Middleware):
         self._engine: Engine | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
-        _on_loop(self._start())
+        try:
+            _on_loop(self._start())
+        except Exception as error:
+            # Dramatiq would log it and go on without an engine.
+            log.critical("the delivery engine cannot start: %s", error, exc_info=not isinstance(error, GraphookError))
+            raise SystemExit(1) from error
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         _on_loop(self._stack.aclose())
@@ -45,7 +53,6 @@ class DeliveryEngine(Middleware):
 
     async def _start(self) -> None:
         settings = self._settings
-        await require_schema(settings.database_url)
         self._stack.enter_context(tracing.traced(settings.tracing))
         await self._stack.enter_async_context(opened(settings))
         bus = create_bus(settings.database_url, settings.redis_url)
@@ -64,10 +71,12 @@ def _on_loop(work: Any) -> None:
 
 def configure() -> dramatiq.Broker:
     """The broker that this process works for, with the engine as a part of it."""
-    settings = Settings.load()
+    try:
+        settings = Settings.load()
+        asyncio.run(check_worker(settings))
+    except (BadSettings, CannotStart, GraphookError) as error:
+        raise SystemExit(f"graphook: {error}") from error
     configure_logging(settings.log_level, settings.log_format)
-    if settings.embedded:
-        raise CannotStart("Workers need PostgreSQL: on SQLite, `graphook serve` does everything. Set GRAPHOOK_DATABASE_URL.")
     engine = DeliveryEngine(settings)
     found = create_broker(settings.redis_url, [AsyncIO(), ShutdownNotifications(), engine])
     register_deliver(found, engine.wake)

@@ -6,8 +6,10 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from graphook.live import Bus
+from graphook.process import CannotStart
 from graphook.sender import Sender
 from graphook.settings import Settings
+from models.migrate import check_start
 from models.task import TaskType
 from workers.aggregate import application_stats, event_types
 from workers.broadcast import broadcast
@@ -28,6 +30,13 @@ STEPS: dict[TaskType, TakeStep] = {
     TaskType.EVENT_TYPE_AGGREGATE: event_types,
     TaskType.MESSAGE_BROADCAST: broadcast,
 }
+
+
+async def check_worker(settings: Settings) -> None:
+    """Raise, in one sentence, for what keeps a process of workers from starting."""
+    if settings.embedded:
+        raise CannotStart("Workers need PostgreSQL: on SQLite, `graphook serve` does everything. Set GRAPHOOK_DATABASE_URL.")
+    await check_start(settings)
 
 
 async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool) -> Engine:

@@ -1,0 +1,107 @@
+"""What keeps a process from starting is said in one sentence, before anything else runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Backend
+from tests.deployment import ROOT, SECRET_KEY, Process
+
+COMMANDS = {
+    "serve": [sys.executable, "-m", "graphook.cli", "serve", "--port", "0"],
+    "work": [sys.executable, "-m", "graphook.cli", "work"],
+}
+
+
+def refused(arguments: list[str], folder: Path, **settings: str) -> str:
+    """The one line that a command ends with."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("GRAPHOOK_")}
+    environment = inherited | {"PYTHONPATH": str(ROOT)} | settings
+    ended = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+@pytest.mark.postgresql_only
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_database_without_the_schema_ends_the_start(command: str, backend: Backend, tmp_path: Path) -> None:
+    url = await backend.empty_database()
+    said = refused(COMMANDS[command], tmp_path, GRAPHOOK_DATABASE_URL=url, GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith("graphook: The database lacks the migrations 0001")
+    assert said.endswith("Run `graphook migrate` first.")
+
+
+@pytest.mark.postgresql_only
+async def test_dramatiq_without_our_command_says_it_too_and_ends(backend: Backend, tmp_path: Path) -> None:
+    url = await backend.empty_database()
+    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1"]
+    process = Process.start(command, {"GRAPHOOK_DATABASE_URL": url, "GRAPHOOK_SECRET_KEY": SECRET_KEY})
+    try:
+        process.wait_for("graphook: The database lacks the migrations 0001")
+        assert process.popen.wait(30) == 1
+    finally:
+        process.stop()
+    assert "Traceback" not in process.output
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_database_that_cannot_be_reached_ends_the_start(command: str, tmp_path: Path) -> None:
+    url = "postgresql://graphook@127.0.0.1:1/graphook"
+    said = refused(COMMANDS[command], tmp_path, GRAPHOOK_DATABASE_URL=url, GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith("graphook: The database cannot be reached: ")
+    assert said.endswith("Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more.")
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_secret_key_for_postgresql_ends_the_start(command: str, tmp_path: Path) -> None:
+    said = refused(COMMANDS[command], tmp_path, GRAPHOOK_DATABASE_URL="postgresql://graphook@127.0.0.1:1/graphook")
+    assert said.startswith("graphook: GRAPHOOK_SECRET_KEY is not set.")
+
+
+@pytest.mark.sqlite_only
+def test_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
+    assert refused(COMMANDS["work"], tmp_path) == (
+        "graphook: Workers need PostgreSQL: on SQLite, `graphook serve` does everything. Set GRAPHOOK_DATABASE_URL."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["migrate"], ["token", "list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("file/graphook.sqlite3", "file cannot be used: File exists"),
+        ("file/below/graphook.sqlite3", "file/below cannot be used: Not a directory"),
+        ("folder", "cannot be opened: unable to open database file"),
+        ("no-database", "cannot be opened: file is not a database"),
+    ],
+)
+def test_a_sqlite_file_that_cannot_be_opened_is_said(arguments: list[str], path: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "no-database").write_text("This is a text and no database, however long one looks at it.\n" * 100)
+    said = refused([sys.executable, "-m", "graphook.cli", *arguments], tmp_path, GRAPHOOK_DATABASE_URL=f"sqlite://{path}")
+    assert reason in said
+    assert said.endswith("Check GRAPHOOK_DATABASE_URL.")
+
+
+@pytest.mark.sqlite_only
+def test_a_second_server_of_one_file_hears_of_the_first_before_its_port(tmp_path: Path) -> None:
+    settings = {"GRAPHOOK_DATABASE_URL": f"sqlite://{tmp_path}/data/graphook.sqlite3"}
+    first = Process.start(COMMANDS["serve"], {**settings, "PYTHONUNBUFFERED": "1"})
+    try:
+        port = first.wait_for("GraphQL:").rpartition(":")[2].removesuffix("/graphql")
+        said = refused([*COMMANDS["serve"][:-1], port], tmp_path, **settings)
+    finally:
+        first.stop()
+    assert said.startswith(f"graphook: Another process serves {tmp_path}/data/graphook.sqlite3")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
