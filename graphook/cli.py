@@ -19,18 +19,29 @@ from graphook.errors import GraphookError
 from graphook.process import CannotStart, opened
 from graphook.settings import BadSettings, Settings, describe, describe_in_markdown
 
+
+class WrongCall(Exception):
+    """Options that do not go together; the message says why."""
+
+
+_LISTED = "{:31}  {:7}  {:5}  {:31}  {:27}  {:24}  {}"
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0 when it worked, 1 when it failed, 2 when it was called wrongly."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    given = sys.argv[1:] if argv is None else argv
+    if not given:
+        parser.print_help()
+        return 0
+    arguments = parser.parse_args(given)
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
         return run(arguments)
-    except (BadSettings, CannotStart, GraphookError) as error:
+    except (BadSettings, CannotStart, GraphookError, WrongCall) as error:
         print(f"graphook: {error}", file=sys.stderr)
-        return 2 if isinstance(error, BadSettings) else 1
+        return 2 if isinstance(error, BadSettings | WrongCall) else 1
     except KeyboardInterrupt:
         return 130
 
@@ -113,9 +124,12 @@ Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
   send     send and resend messages
   secrets  see and rotate the secrets that endpoints are signed with""",
     )
-    create.add_argument("--name", required=True, help="what the token is for")
+    create.add_argument("--name", type=_kept("NAME"), required=True, help="what the token is for")
     create.add_argument(
-        "--app", metavar="ID_OR_UID", help="limit it to one application: it cannot send new messages, nor see other applications"
+        "--app",
+        type=_kept("REFERENCE"),
+        metavar="ID_OR_UID",
+        help="limit it to one application: it cannot send new messages, nor see other applications",
     )
     create.add_argument(
         "--scope",
@@ -125,13 +139,19 @@ Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
     )
     create.add_argument(
         "--feature-flag",
+        type=_kept("FEATURE_FLAG"),
         action="append",
         default=[],
         metavar="FLAG",
         help="with --app: it sees the event types behind this flag; repeat for several",
     )
+    # A negative time is a value that breaks the rule of --expires, not an option that nobody knows.
+    create._negative_number_matcher = re.compile(r"-\d")
     create.add_argument(
-        "--expires", type=_duration, metavar="TIME", help="how long it is valid, such as 12h or 30d; for ever when not given"
+        "--expires",
+        type=_duration,
+        metavar="TIME",
+        help="how long it is valid, such as 12h or 30d, at least 1m; it never expires when not given",
     )
     _command(tokens, "list", _token_list, "list the tokens, without their text", "graphook token list")
     revoke = _command(
@@ -183,10 +203,24 @@ def _command(
     return parser
 
 
+def _kept(name: str) -> Callable[[str], str]:
+    """What reads an argument that keeps one of the rules of the API."""
+
+    def read(text: str) -> str:
+        from graphook import rules
+
+        rule: rules.Rule = getattr(rules, name)
+        for fault in rule.check(text, ("it",)):
+            raise argparse.ArgumentTypeError(fault.message)
+        return text
+
+    return read
+
+
 def _duration(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([mhd])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30m, 12h or 7d")
+    if match is None or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 1m, such as 30m, 12h or 7d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
@@ -233,10 +267,13 @@ def _token_create(arguments: argparse.Namespace) -> int:
     from models.organisation import Organisation
     from models.token import Token
 
+    if arguments.feature_flag and arguments.app is None:
+        raise WrongCall("--feature-flag needs --app: a token of the organisation sees every event type")
+
     async def create() -> None:
         async with _prepared():
             organisation = await Organisation.default()
-            app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app else None
+            app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app is not None else None
             token, plain = await Token.mint(
                 "app" if app else "org",
                 org_id=organisation.id,
@@ -244,7 +281,7 @@ def _token_create(arguments: argparse.Namespace) -> int:
                 name=arguments.name,
                 scopes=arguments.scope or ALL_SCOPES,
                 feature_flags=arguments.feature_flag,
-                expires_at=now() + arguments.expires if arguments.expires else None,
+                expires_at=None if arguments.expires is None else now() + arguments.expires,
             )
             print(f"id: {token.id}\ntoken: {plain}\nKeep it safe: it is not shown again.")
 
@@ -257,10 +294,11 @@ def _token_list(_: argparse.Namespace) -> int:
 
     async def show() -> None:
         async with _prepared():
+            print(_LISTED.format("ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"))
             for token in await Token.all().order_by("id"):
                 state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
-                until = format_rfc3339(token.expires_at) if token.expires_at else "for ever"
-                print(f"{token.id}  {state:8} {token.kind:4} {token.app_id or '-'}  {','.join(token.scopes)}  until {until}  {token.name}")
+                until = format_rfc3339(token.expires_at) if token.expires_at else "never"
+                print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), token.name))
 
     asyncio.run(show())
     return 0

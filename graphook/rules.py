@@ -163,6 +163,7 @@ def could_be_reference(text: str) -> bool:
     return _SLUG.fullmatch(text) is not None
 
 
+REFERENCE = Text(1, 256, SLUG_PATTERN)
 UID = Text(1, 256, SLUG_PATTERN, own_prefixes=False)
 EVENT_TYPE = Text(1, 256, SLUG_PATTERN)
 FEATURE_FLAG = Text(1, 256, SLUG_PATTERN)

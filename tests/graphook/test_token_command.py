@@ -1,0 +1,69 @@
+"""The tokens of the command line: what a token would silently be more than was asked for is refused, and the list says what is what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from graphook.cli import main
+from tests.conftest import Backend
+from tests.deployment import environment_of
+
+CREATE = ["token", "create", "--name", "acme"]
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([*CREATE, "--expires", "0d"], "argument --expires: '0d' is not a time of at least 1m"),
+        ([*CREATE, "--expires", "00m"], "argument --expires: '00m' is not a time of at least 1m"),
+        ([*CREATE, "--expires", "-1d"], "argument --expires: '-1d' is not a time of at least 1m"),
+        ([*CREATE, "--expires", "5"], "argument --expires: '5' is not a time of at least 1m"),
+        ([*CREATE, "--app", ""], "argument --app: The value '' of it has 0 characters; 1 to 256 are allowed."),
+        ([*CREATE, "--app", "a b"], "argument --app: The value 'a b' of it must match"),
+        ([*CREATE, "--app", "acme", "--feature-flag", ""], "argument --feature-flag: The value '' of it has 0 characters"),
+        (["token", "create", "--name", ""], "argument --name: The value '' of it has 0 characters"),
+    ],
+)
+def test_a_value_that_breaks_a_rule_is_refused_with_its_option(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.sqlite_only
+def test_a_feature_flag_without_an_application_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*CREATE, "--feature-flag", "beta"]) == 2
+    assert capsys.readouterr().err == "graphook: --feature-flag needs --app: a token of the organisation sees every event type\n"
+
+
+@pytest.mark.sqlite_only
+def test_graphook_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "Begin on this machine" in capsys.readouterr().out
+
+
+async def test_the_list_has_a_header_and_says_what_never_expires(db: str, backend: Backend) -> None:
+    def run(*arguments: str) -> list[str]:
+        command = [sys.executable, "-m", "graphook.cli", "token", *arguments]
+        ended = subprocess.run(command, env=os.environ | environment_of(db, None), capture_output=True, text=True, timeout=60, check=True)
+        return ended.stdout.splitlines()
+
+    forever, soon = (run("create", "--name", "back end", *more)[0].removeprefix("id: ") for more in ([], ["--expires", "1m"]))
+    run("revoke", soon)
+    header, first, second = run("list")
+
+    columns = {name: header.index(name) for name in header.split()}
+    assert list(columns) == ["ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"]
+    for line, token, state in ((first, forever, "valid"), (second, soon, "revoked")):
+        assert line[columns["ID"] :].startswith(token)
+        assert line[columns["STATE"] :].startswith(state)
+        assert line[columns["SCOPES"] :].startswith("manage,read,secrets,send")
+        assert line[columns["NAME"] :] == "back end"
+    assert first[columns["EXPIRES"] :].startswith("never ")
+    assert second[columns["EXPIRES"] :].startswith("20")
