@@ -173,16 +173,20 @@ _VARIABLE = re.compile(
     r"(?:(Expected value of type '[^']*' (?:to include required|not to include unknown) field '(\w+)'), found: )?"
 )
 
+# graphql-core speaks Python here.
+_NONE = re.compile(r"(?:(?<=not to be )|(?<= value: ))None\b")
+
 
 def _refused_variable(error: GraphQLError, extensions: dict[str, Any]) -> GraphQLError:
     """The error with the path of the wrong value, which begins with the variable's name, and without the values beside it."""
-    found = _VARIABLE.match(error.message)
+    said = _NONE.sub("null", error.message)
+    found = _VARIABLE.match(said)
     if found is None:
-        return _copy(error, error.message, extensions)
+        return _copy(error, said, extensions)
     variable, place, fault, name = found.groups()
     path = [variable, *re.findall(r"\w+", place or ""), *filter(None, [name])]
     # What it found there may be a secret.
-    message = error.message if fault is None else f"{error.message[: found.end(3)]}."
+    message = said if fault is None else f"{said[: found.end(3)]}."
     return _copy(error, message, {"path": path, **extensions})
 
 

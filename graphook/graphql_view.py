@@ -186,7 +186,9 @@ class GraphQLView(GraphQL[Any, None]):
             headers = {"Allow": "POST" if request.method == "GET" else "GET, POST"} if status == 405 else {}
             if status in (408, 413):
                 headers["Connection"] = "close"  # else the rest of the body would be read, however much there is
-            return _refusal(status, error.reason, "BAD_REQUEST" if status == 400 else f"HTTP_{status}", media_type, headers)
+            unresolved = isinstance(error.__cause__, CannotGetOperationTypeError)
+            code = "OPERATION_RESOLUTION_FAILURE" if unresolved else "BAD_REQUEST" if status == 400 else f"HTTP_{status}"
+            return _refusal(status, error.reason, code, media_type, headers)
         except Unauthenticated as error:
             return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
         except ClientDisconnect:
@@ -350,7 +352,7 @@ def _refused(error: Exception, method: str) -> HTTPException:
     """The HTTP form of why nothing was executed."""
     match error:
         case CannotGetOperationTypeError():
-            return HTTPException(400, error.as_http_error_reason())
+            return HTTPException(400, "The document has no operation." if error.operation_name is None else error.as_http_error_reason())
         case InvalidOperationTypeError() if error.operation_type is OperationType.SUBSCRIPTION:
             return HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.")
         case InvalidOperationTypeError():

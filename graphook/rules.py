@@ -39,17 +39,20 @@ class Text:
     pattern: str | None = None
     controls: bool = True
     own_prefixes: bool = True
+    blank: bool = True
     secret: bool = False
 
     def check(self, value: str, path: Path) -> Iterator[InvalidInput]:
         shown = "" if self.secret else f" {short(value)}"
-        name = path[-1] if path else "value"
+        name = _named(path)
         if (_UNSTORABLE if self.controls else _CONTROLS).search(value):
             yield InvalidInput(f"The value{shown} of {name} holds characters that cannot be stored.", path)
         elif len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
             yield InvalidInput(f"The value{shown} of {name} has {len(value)} characters; {self._length()} are allowed.", path)
         elif self.pattern is not None and re.fullmatch(self.pattern.removeprefix("^").removesuffix("$"), value) is None:
             yield InvalidInput(f"The value{shown} of {name} must match {self.pattern}", path)
+        elif not self.blank and not value.strip():
+            yield InvalidInput(f"The value{shown} of {name} is nothing but blanks.", path)
         elif not self.own_prefixes and starts_with_prefix(value):
             yield InvalidInput(f"The value{shown} of {name} must not begin like one of our ids.", path, code="INVALID_UID_PREFIX")
 
@@ -59,6 +62,8 @@ class Text:
             parts.append(f"{self._length()} characters")
         if self.pattern is not None:
             parts.append(f"matching `{self.pattern}`")
+        if not self.blank:
+            parts.append("not only blanks")
         if not self.own_prefixes:
             parts.append("not beginning like one of our ids")
         return ", ".join(parts)
@@ -110,7 +115,7 @@ class Range:
 
     def check(self, value: float, path: Path) -> Iterator[InvalidInput]:
         if not self.minimum <= value <= self.maximum:
-            yield InvalidInput(f"{path[-1]} is {value}; {self.minimum} to {self.maximum} is allowed.", path)
+            yield InvalidInput(f"{_named(path)} is {value}; {self.minimum} to {self.maximum} is allowed.", path)
 
     def describe(self) -> str:
         return f"{self.minimum} to {self.maximum}"
@@ -134,6 +139,13 @@ class TextMap:
         return f"at most {self.max_bytes} bytes as JSON"
 
 
+def _named(path: Path) -> str:
+    """What a message calls the place, of which the path has the whole: `uid`, or `list item 1 of channels`."""
+    if len(path) > 1 and path[-1].isdecimal():
+        return f"list item {int(path[-1]) + 1} of {path[-2]}"
+    return path[-1] if path else "value"
+
+
 def is_storable(value: Any) -> bool:
     """Whether every text and every name in a JSON value can be stored."""
     waiting = [value]
@@ -151,7 +163,7 @@ def is_storable(value: Any) -> bool:
 def short(value: object) -> str:
     """A value as an error shows it: at most 40 characters."""
     text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"
+    return text if len(text) <= 40 else f"{text[:36]}…{text[-1]}"
 
 
 SLUG_PATTERN = r"^[a-zA-Z0-9\-_.]+$"
@@ -174,7 +186,7 @@ COLOR = Text(pattern=r"^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$")
 FONT_FAMILY = Text(1, 256, r"^[a-zA-Z0-9\-_ ]+$")
 FONT_SIZE = Range(0, 65_535)
 LINK = Text(1, 65_536, r"^https?://[a-zA-Z0-9\-._~:/?#\[\]@!$&()*+,;=%]+$")
-NAME = Text(1, 4096, controls=False)
+NAME = Text(1, 4096, controls=False, blank=False)
 DESCRIPTION = Text(0, 65_536, controls=False)
 SECRET = Text(pattern=SECRET_PATTERN, secret=True)
 ONE_TIME_TOKEN = Text(pattern=ONE_TIME_PATTERN, secret=True)

@@ -133,9 +133,11 @@ def check_url(url: str, policy: Policy) -> Target:
     if port_text and (port_text != str(port) or not 1 <= port <= 65_535):
         raise BlockedURL("port_form", "A port is a number from 1 to 65535.")
     if not port_allowed(port, policy):
-        raise BlockedURL("port_blocked", f"The port {port} is not open to webhooks.")
+        raise BlockedURL("port_blocked", f"The port {port} is not open to webhooks; the operator may open it with GRAPHOOK_ALLOW_PORTS.")
     if address is not None and not address_allowed(address, policy):
-        raise BlockedURL("ip_blocked", "The URL leads to an address that is not public.")
+        raise BlockedURL(
+            "ip_blocked", "The URL leads to an address that is not public; the operator may allow it with GRAPHOOK_ALLOW_SUBNETS."
+        )
     request_target = match[3] or "/"
     return Target(scheme, host, port, address, request_target if request_target.startswith("/") else f"/{request_target}")
 
@@ -164,9 +166,11 @@ def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, A
             raise BlockedURL("host_noncanonical", "Write an IPv4 address with four decimal numbers.") from error
     if host not in policy.allow_hosts:
         if _NAME.fullmatch(host) is None:
-            raise BlockedURL("host_form", "The host is not a full domain name.")
+            raise BlockedURL("host_form", "The host is not a full domain name; the operator may allow it with GRAPHOOK_ALLOW_HOSTS.")
         if f".{host}".endswith(_INSIDE_SUFFIXES):
-            raise BlockedURL("host_internal_name", "The host name belongs to an inside network.")
+            raise BlockedURL(
+                "host_internal_name", "The host name belongs to an inside network; the operator may allow it with GRAPHOOK_ALLOW_HOSTS."
+            )
     return host, match[2], None
 
 

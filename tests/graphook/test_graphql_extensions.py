@@ -33,6 +33,18 @@ async def test_the_error_of_a_wrong_variable_names_its_path(document: str, varia
     assert error.extensions == {"code": "BAD_USER_INPUT", "path": path}
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"input": None}, "Expected value of non-null type 'EndpointIn!' not to be null."),
+        ({"input": {"url": "x", "channels": [None]}}, "Expected value of non-null type 'String!' not to be null."),
+    ],
+)
+async def test_what_is_null_is_called_so(variables: dict[str, Any], said: str) -> None:
+    answer: Any = await schema.execute(ENDPOINT, variable_values=variables)
+    assert [error.message.partition(": ")[2] for error in answer.errors] == [said]
+
+
 @pytest.mark.parametrize("beside", [{}, {"url": "x", "unknown": 1}])
 async def test_the_error_of_one_value_does_not_repeat_those_beside_it(beside: dict[str, Any]) -> None:
     secret = "whsec_" + "QUJD" * 8

@@ -98,17 +98,28 @@ async def test_a_request_error_has_a_code_and_no_data_and_is_400_in_the_new_medi
     assert toy.written == []
 
 
-@pytest.mark.parametrize("body", [{}, {"query": ""}, {"query": None}, {"query": "fragment F on Query { hello }"}, {"documentId": "x"}])
-async def test_a_request_without_an_operation_is_a_bad_request_in_either_media_type(http: httpx.AsyncClient, body: Any) -> None:
+@pytest.mark.parametrize("body", [{}, {"query": ""}, {"query": None}, {"documentId": "x"}])
+async def test_a_request_without_a_document_is_a_bad_request_in_either_media_type(http: httpx.AsyncClient, body: Any) -> None:
     for accept in (JSON, RESPONSE_JSON):
         response = await post(http, body, accept)
         assert response.status_code == 400
         assert code(response) == "BAD_REQUEST"
 
 
-async def test_an_unknown_operation_name_is_a_bad_request(http: httpx.AsyncClient, toy: Toy) -> None:
-    response = await post(http, {**TWO_OPERATIONS, "operationName": "C"})
-    assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({**TWO_OPERATIONS, "operationName": "C"}, 'Unknown operation named "C".'),
+        ({"query": "fragment F on Query { hello }"}, "The document has no operation."),
+    ],
+)
+async def test_a_document_without_the_operation_that_is_asked_for_is_refused(
+    http: httpx.AsyncClient, toy: Toy, body: Any, said: str
+) -> None:
+    for accept in (JSON, RESPONSE_JSON):
+        response = await post(http, body, accept)
+        assert (response.status_code, code(response)) == (400, "OPERATION_RESOLUTION_FAILURE")
+        assert response.json()["errors"][0]["message"] == said
     assert toy.written == []
 
 

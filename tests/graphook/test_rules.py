@@ -19,7 +19,7 @@ def messages(rule: rules.Rule, value: Any) -> list[tuple[tuple[str, ...], str]]:
         (rules.UID, ["a", "a" * 256, "A-z_0.9"], ["", "a" * 257, "a b", "é", "a\n", "app_1", "msg_x", "\x00"]),
         (rules.EVENT_TYPE, ["a", "user.signup", "app_1", "a" * 256], ["", "a" * 257, "a/b", "a\n"]),
         (rules.CHANNEL, ["c" * 128], ["c" * 129, "", "a:b"]),
-        (rules.NAME, ["n", "Häberle\n"], ["", "a\x00", "\x08", "\ud800"]),
+        (rules.NAME, ["n", "Häberle\n"], ["", " ", "\u3000\n\t", "a\x00", "\x08", "\ud800"]),
         (rules.DESCRIPTION, ["", "x\ty\n"], ["\x01"]),
         (rules.RATE_LIMIT, [1, 65_535], [0, -1, 65_536]),
         (rules.RETENTION_DAYS, [5, 90], [4, 91]),
@@ -41,6 +41,9 @@ def test_a_rule_takes_what_is_within_and_refuses_what_is_beyond(rule: rules.Rule
 
 def test_a_fault_in_a_list_names_its_place() -> None:
     assert [path for path, _ in messages(rules.TAGS, ["ok", "not ok", "ok"])] == [("input", "field", "1"), ("input", "field", "2")]
+    ((_, message),) = messages(rules.TAGS, ["ok", "not ok"])
+    assert message.startswith("The value 'not ok' of list item 2 of field must match")
+    assert messages(rules.RETRY_SCHEDULE, [-1])[0][1] == "list item 1 of field is -1; 0 to 604800 is allowed."
 
 
 def test_a_secret_is_never_repeated_and_a_long_value_is_shortened() -> None:
@@ -48,6 +51,7 @@ def test_a_secret_is_never_repeated_and_a_long_value_is_shortened() -> None:
     assert "whsec_!!" not in message
     ((_, message),) = messages(rules.UID, "x" * 1000)
     assert len(message) < 150
+    assert message.startswith(f"The value '{'x' * 35}…' of field has 1000 characters")
 
 
 def test_a_rule_describes_itself() -> None:

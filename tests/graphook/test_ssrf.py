@@ -31,6 +31,21 @@ def test_a_url_of_the_corpus_is_refused_when_saved_by_a_named_rule(case: dict[st
     assert isinstance(caught.value, InvalidInput)
 
 
+@pytest.mark.parametrize(
+    ("url", "setting"),
+    [
+        ("http://127.0.0.1:8090/", "GRAPHOOK_ALLOW_SUBNETS"),
+        ("http://localhost:8090/", "GRAPHOOK_ALLOW_HOSTS"),
+        ("http://hooks.internal/", "GRAPHOOK_ALLOW_HOSTS"),
+        ("http://example.com:25/", "GRAPHOOK_ALLOW_PORTS"),
+    ],
+)
+def test_what_an_operator_may_allow_is_refused_with_the_setting_that_does(url: str, setting: str) -> None:
+    with pytest.raises(BlockedURL) as caught:
+        check_url(url, Policy())
+    assert caught.value.message.endswith(f" with {setting}.")
+
+
 @pytest.mark.parametrize("case", CONNECTED, ids=lambda case: case["id"])
 async def test_only_allowed_addresses_of_a_url_of_the_corpus_are_left_to_dial(case: dict[str, Any]) -> None:
     asked = []
