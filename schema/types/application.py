@@ -17,6 +17,7 @@ from schema.scalars import StringMap
 
 @strawberry.type(description="One customer of yours, with endpoints and messages of its own (component ApplicationOut).")
 class Application(Node):
+    id: strawberry.ID = field("Its id: app_ and 27 letters and digits.")
     uid: str | None = field("Your own id for it, unique within the organisation.")
     name: str = field("Its name.")
     rate_limit: int | None = field("Messages per second to each of its endpoints that has no limit of its own.")

@@ -52,6 +52,7 @@ class MessageAttemptHeaders:
 
 @strawberry.type(description="One request to an endpoint and what came back (components MessageAttemptOut and MessageAttemptEndpointOut).")
 class MessageAttempt(Node):
+    id: strawberry.ID = field("Its id: atmpt_ and 27 letters and digits.")
     endpoint_id: strawberry.ID = field("Where it was sent.")
     msg_id: strawberry.ID = field("The message.")
     url: URL = field("The URL at the time.")

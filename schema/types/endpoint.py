@@ -46,6 +46,7 @@ class EndpointHeaders:
 
 @strawberry.type(description="A URL of an application that messages are sent to (component EndpointOut).")
 class Endpoint(Node):
+    id: strawberry.ID = field("Its id: ep_ and 27 letters and digits.")
     uid: str | None = field("Your own id for it, unique within the application.")
     url: URL = field("Where messages are sent.")
     description: str = field("What it is for.")

@@ -20,6 +20,7 @@ _VALIDATE_PAYLOAD = "Whether to refuse messages whose payload does not fit the s
 
 @strawberry.type(description="A kind of thing that happens (component EventTypeOut).")
 class EventType(Node):
+    id: strawberry.ID = field("Its id: evtype_ and 27 letters and digits.")
     name: str = field("Its name, unique in the organisation, such as invoice.paid.")
     description: str = field("What it means.")
     schemas: JSON | None = field("JSON Schemas of its payload, by version.")

@@ -16,6 +16,7 @@ from schema.node import Node
 
 @strawberry.type(description="Another product that works on one application with a key of its own (component IntegrationOut).")
 class Integration(Node):
+    id: strawberry.ID = field("Its id: integ_ and 27 letters and digits.")
     name: str = field("Its name.")
     created_at: datetime = field("When it was created.")
     updated_at: datetime = field("When it, or its key, was last changed.")

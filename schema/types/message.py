@@ -21,6 +21,7 @@ EXPIRED = {"expired": True}
 
 @strawberry.type(description="Something that happened (component MessageOut).")
 class Message(Node):
+    id: strawberry.ID = field("Its id: msg_ and 27 letters and digits.")
     app_id: strawberry.ID = field("The application.")
     event_id: str | None = field("Your own id for it, unique within the application.")
     event_type: str = field("What kind of thing happened.")

@@ -43,6 +43,7 @@ enumeration(
     "ReplayOut, ExportEventTypeOut, MessageBroadcastOut, AggregateEventTypesOut, AppUsageStatsOut)."
 )
 class BackgroundTask(Node):
+    id: strawberry.ID = field("Its id: qtask_ and 27 letters and digits.")
     task: TaskType = field("What it does.")
     status: TaskStatus = field("How it stands.")
     progress: float = field("How much is done, in percent.")
