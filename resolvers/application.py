@@ -10,6 +10,7 @@ from graphook.errors import NotFound
 from models import idempotency
 from models.application import Application as Row
 from resolvers.expected import mutation
+from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
 from schema.fields import check, given
@@ -71,14 +72,16 @@ async def create(
 
 @mutation(ApplicationUpdatePayload, Scope.MANAGE, organisation=True)
 async def update(info: Info, id: strawberry.ID, input: ApplicationIn) -> ApplicationUpdatePayload:
-    """Replace all of an application, or create it when there is none of that id or uid."""
+    """Replace all of an application. When there is none of that uid, it is created with it; an id of ours that is unknown is NOT_FOUND."""
     check(input)
+    values = given(input)
     try:
         row = await Row.load(info.context.caller, str(id), ("id",))
-    except NotFound:
-        row = await Row.add(info.context.caller, given(input))
-        return ApplicationUpdatePayload(application=Application.of(row), created=True)
-    return ApplicationUpdatePayload(application=Application.of(await row.change(given(input))))
+    except NotFound as missing:
+        values["uid"] = uid_of_new(missing, str(id), input.uid, "app_")
+        return ApplicationUpdatePayload(application=Application.of(await Row.add(info.context.caller, values)), created=True)
+    values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
+    return ApplicationUpdatePayload(application=Application.of(await row.change(values)))
 
 
 @mutation(ApplicationPatchPayload, Scope.MANAGE, organisation=True)

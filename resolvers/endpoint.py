@@ -23,6 +23,7 @@ from models.event_type import EventType
 from models.operational_type import OperationalType
 from models.organisation_settings import OrganisationSettings
 from resolvers.expected import mutation
+from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
 from schema.fields import check, faults, given, refuse
@@ -104,7 +105,8 @@ async def create_in(info: Info, app: Application, input: EndpointIn, idempotency
 
 @mutation(EndpointUpdatePayload, Scope.MANAGE)
 async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
-    """Replace all of an endpoint but its secret and headers, or create it when there is none of that id or uid."""
+    """Replace all of an endpoint but its secret and headers. When there is none of that uid, it is created with it; an id of ours that is
+    unknown is NOT_FOUND."""
     return await _told(info, await update_in(info, await Application.load(info.context.caller, str(app_id)), id, input))
 
 
@@ -115,8 +117,10 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
     await _require_event_types(app, values)
     try:
         row = await Row.load(app, str(id), ("id",))
-    except NotFound:
+    except NotFound as missing:
+        values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return EndpointUpdatePayload(endpoint=Endpoint.of(await Row.add(app, values)), created=True)
+    values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
     return EndpointUpdatePayload(endpoint=Endpoint.of(await row.change(values)))
 
 

@@ -81,7 +81,8 @@ async def create(info: Info, input: EndpointIn, idempotency_key: str | None = No
 
 @mutation(EndpointUpdatePayload, Scope.MANAGE, organisation=True)
 async def update(info: Info, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
-    """Replace all of an operational endpoint but its secret and headers, or create it when there is none of that id or uid."""
+    """Replace all of an operational endpoint but its secret and headers. When there is none of that uid, it is created with it; an id of ours
+    that is unknown is NOT_FOUND."""
     async with database.transaction():
         return await endpoint.update_in(info, await Application.of_operational_messages(info.context.caller, create=True), id, input)
 

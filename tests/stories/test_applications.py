@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,32 @@ async def test_get_if_exists_answers_with_the_existing_application(acme: Tenant)
     assert again["application"] == first["application"]
 
 
-async def test_updating_an_unknown_application_creates_it_with_the_uid_of_the_body(acme: Tenant) -> None:
-    payload = await acme.run("ApplicationUpdate", id="not-there", input={"name": "New", "uid": "body-uid"})
+@pytest.mark.parametrize("body", [{}, {"uid": None}, {"uid": "not-there"}])
+async def test_updating_an_unknown_uid_creates_the_application_once(acme: Tenant, body: dict[str, Any]) -> None:
+    first = await acme.run("ApplicationUpdate", id="not-there", input={"name": "New", **body})
+    again = await acme.run("ApplicationUpdate", id="not-there", input={"name": "Newer", **body})
 
-    assert payload["created"] is True
-    assert payload["application"]["uid"] == "body-uid"
-    assert await acme.run("Application", id="not-there") is None
+    assert (first["created"], again["created"]) == (True, False)
+    assert first["application"]["uid"] == again["application"]["uid"] == "not-there"
+    assert (again["application"]["id"], again["application"]["name"]) == (first["application"]["id"], "Newer")
+    assert (await acme.do("ApplicationUpdate", id=first["application"]["id"], input={"name": "Newest"}))["uid"] is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "uid", "fault"),
+    [
+        ("app_000000000000000000000000000", None, ("NOT_FOUND", ["id"])),
+        ("app_", "app", ("NOT_FOUND", ["id"])),
+        ("ep_1", None, ("INVALID_UID_PREFIX", ["id"])),
+        ("not a uid", None, ("BAD_USER_INPUT", ["id"])),
+        ("not-there", "elsewhere", ("BAD_USER_INPUT", ["input", "uid"])),
+    ],
+)
+async def test_an_update_creates_nothing_under_another_id(
+    acme: Tenant, reference: str, uid: str | None, fault: tuple[str, list[str]]
+) -> None:
+    assert await acme.fault("ApplicationUpdate", id=reference, input={"name": "New", "uid": uid}) == fault
+    assert (await acme.run("Applications"))["nodes"] == []
 
 
 async def test_an_idempotency_key_gives_the_same_application_and_refuses_other_arguments(acme: Tenant) -> None:

@@ -28,9 +28,38 @@ async def test_an_endpoint_is_created_read_changed_and_deleted(acme: Tenant) -> 
     assert (patched["channels"], patched["disabled"], patched["filterTypes"]) == (None, True, ["a.b"])
     assert patched["disabledReason"] is not None
     updated = await acme.do("EndpointUpdate", appId=app["id"], id="ep-1", input={"url": "https://example.com/2"})
-    assert (updated["url"], updated["uid"], updated["description"], updated["disabled"]) == ("https://example.com/2", None, "", False)
+    assert (updated["url"], updated["uid"], updated["description"], updated["disabled"]) == ("https://example.com/2", "ep-1", "", False)
     assert await acme.do("EndpointDelete", appId=app["id"], id=endpoint["id"]) == endpoint["id"]
     assert await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]) is None
+
+
+@pytest.mark.parametrize("body", [{}, {"uid": None}, {"uid": "not-there"}])
+async def test_updating_an_unknown_uid_creates_the_endpoint_once(acme: Tenant, body: dict[str, Any]) -> None:
+    key = {"appId": (await acme.application())["id"], "id": "not-there"}
+    first = await acme.run("EndpointUpdate", **key, input={"url": "https://example.com/1", **body})
+    again = await acme.run("EndpointUpdate", **key, input={"url": "https://example.com/2", **body})
+
+    assert (first["created"], again["created"]) == (True, False)
+    assert first["endpoint"]["uid"] == again["endpoint"]["uid"] == "not-there"
+    assert (again["endpoint"]["id"], again["endpoint"]["url"]) == (first["endpoint"]["id"], "https://example.com/2")
+
+
+@pytest.mark.parametrize(
+    ("reference", "uid", "fault"),
+    [
+        ("ep_000000000000000000000000000", None, ("NOT_FOUND", ["id"])),
+        ("app_1", None, ("INVALID_UID_PREFIX", ["id"])),
+        ("not a uid", None, ("BAD_USER_INPUT", ["id"])),
+        ("not-there", "elsewhere", ("BAD_USER_INPUT", ["input", "uid"])),
+    ],
+)
+async def test_an_update_creates_no_endpoint_under_another_id(
+    acme: Tenant, reference: str, uid: str | None, fault: tuple[str, list[str]]
+) -> None:
+    app = await acme.application()
+    written = {"url": "https://example.com/", "uid": uid}
+    assert await acme.fault("EndpointUpdate", appId=app["id"], id=reference, input=written) == fault
+    assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == []
 
 
 async def test_a_uid_belongs_to_one_endpoint_of_an_application(acme: Tenant) -> None:

@@ -22,14 +22,12 @@ CREATES = {
     "MessageCreate",
     "MessageCreateBatch",
     "ApplicationCreate",
-    "ApplicationUpdate",
     "EventTypeCreate",
     "EventTypeUpdate",
     "EventTypeExportOpenapi",
     "EventTypeGenerateExample",
     "EventTypeImportOpenapi",
     "OperationalEndpointCreate",
-    "OperationalEndpointUpdate",
     "AppPortalAccessCreate",
 }
 HOSTILE: list[Any] = [
