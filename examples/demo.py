@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 HERE = Path(__file__).parent
 RETRY_SECONDS = "0.5,1"
 PATIENCE = 20.0
+FIELDS = {"eventType", "payload", "rawPayload", "eventId", "channels", "tags", "payloadRetentionPeriod"}
 
 EVENT_TYPE_CREATE = """
 mutation ($input: EventTypeIn!) { eventTypeCreate(input: $input) { eventType { name } errors { code message path } } }"""
@@ -126,7 +127,7 @@ class Client:
         response = await self._http.post(self._url, json={"query": document, "variables": variables})
         answer = response.json()
         if answer.get("errors"):
-            raise DemoFailed(f"the server refused: {answer['errors']}")
+            raise DemoFailed("; ".join(f"the server refused: {error['message']}" for error in answer["errors"]))
         (found,) = answer["data"].values()
         if found.get("errors"):
             raise DemoFailed("; ".join(f"{e['code']} at {'.'.join(e['path'] or [])}: {e['message']}" for e in found["errors"]))
@@ -156,14 +157,27 @@ def step(number: int, text: str) -> None:
 def read_event(path: Path) -> dict[str, Any]:
     """The message to send, from a JSON file such as `examples/invoice_paid.json`."""
     try:
-        event = json.loads(path.read_text())
+        event = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
+        json.dumps(event, ensure_ascii=False).encode()
     except OSError as error:
         raise DemoFailed(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DemoFailed(f"{path} is not JSON: {error}") from error
-    if not isinstance(event, dict) or not isinstance(event.get("eventType"), str) or "payload" not in event:
+    except (ValueError, RecursionError) as error:
+        reason = "half of a surrogate pair cannot be sent" if isinstance(error, UnicodeEncodeError) else error
+        raise DemoFailed(f"{path} is not JSON: {reason}") from error
+    if not isinstance(event, dict) or not isinstance(event.get("eventType"), str):
         raise DemoFailed(f"{path} needs an object with eventType and payload; see {HERE / 'invoice_paid.json'}")
+    unknown = sorted(set(event) - FIELDS)
+    if unknown:
+        raise DemoFailed(f"{path} holds {', '.join(unknown)}; the demo sends {', '.join(sorted(FIELDS))}")
+    if ("payload" in event) == ("rawPayload" in event):
+        raise DemoFailed(f"{path} needs exactly one of payload and rawPayload")
+    if not isinstance(event.get("payload", {}), dict) or not isinstance(event.get("rawPayload", ""), str):
+        raise DemoFailed(f"{path}: payload is an object, rawPayload a text")
     return event
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 async def demonstrate(event: dict[str, Any]) -> None:

@@ -1,0 +1,52 @@
+"""The demo with events of one's own: it sends what fits, and says in one sentence what does not, before it starts anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT
+
+
+def demo(event: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--event", str(event)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"eventType": "a", "payload": {"n": NaN}}', "is not JSON: NaN is no number"),
+        ('{"eventType": "a", "payload": {"n": -Infinity}}', "is not JSON: -Infinity is no number"),
+        ('{"eventType": "a", "payload": {"n": "\\ud800"}}', "is not JSON: half of a surrogate pair cannot be sent"),
+        ("[" * 100_000, "is not JSON: maximum recursion depth exceeded"),
+        ("{", "is not JSON: Expecting property name"),
+        ("[]", "needs an object with eventType and payload; see"),
+        ('{"eventType": "a"}', "needs exactly one of payload and rawPayload"),
+        ('{"eventType": "a", "payload": {}, "rawPayload": "x"}', "needs exactly one of payload and rawPayload"),
+        ('{"eventType": "a", "payload": [1]}', ": payload is an object, rawPayload a text"),
+        ('{"eventType": "a", "rawPayload": {}}', ": payload is an object, rawPayload a text"),
+        ('{"eventType": "a", "payload": {}, "event": 1, "type": 2}', "holds event, type; the demo sends channels, eventId, eventType"),
+    ],
+)  # fmt: skip
+def test_an_event_that_cannot_be_sent_is_told_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(text)
+    ended = demo(event)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"the demo failed: {event}")
+    assert said in line
+
+
+@pytest.mark.sqlite_only
+def test_a_raw_payload_goes_all_the_way(tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('{"eventType": "invoice.paid", "rawPayload": "{\\"amount\\": 1.10}", "tags": ["demo"]}')
+    ended = demo(event)
+    assert ended.returncode == 0, ended.stderr
+    assert "done: 1 message, 2 deliveries, 4 attempts" in ended.stdout
