@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +32,7 @@ from graphook.live import Bus, create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened
-from graphook.settings import Settings
+from graphook.settings import Settings, unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
 from models.feeds import ATTEMPTS, MESSAGES
@@ -227,6 +228,8 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
     """Serve until stopped, and print the addresses and the development token."""
     configure_logging(settings.log_level, settings.log_format)
+    for unknown in unknown_variables(os.environ):
+        log.warning("%s", unknown)
     asyncio.run(check_start(settings))
     listening = listen(settings.host, settings.port)
     tokens: list[str | None] = [None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from graphook.findings import Finding
 from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
-from graphook.settings import Settings
+from graphook.settings import Settings, unknown_variables
 from graphook.sqlite import PRAGMAS
 
 PACKAGES = ("graphook", "models", "resolvers", "schema", "workers")
@@ -37,6 +38,8 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
     """Every finding, in the order of what to look at first."""
     yield _package_names()
     yield _secret_key(settings)
+    for unknown in unknown_variables(os.environ):
+        yield Finding("warn", unknown, "`graphook settings` lists them.")
     reachable = settings.embedded and settings.sqlite_path.exists()
     if settings.embedded:
         for finding in _sqlite(settings):

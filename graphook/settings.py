@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graphook import __version__
@@ -37,7 +40,8 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(10, ge=2, le=1000, description="Most connections a process opens to PostgreSQL.")
     redis_url: str | None = Field(None, description="Redis for waking workers and live news between processes; nothing in it must last.")
     secret_key: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Keys that seal secrets at rest, the first one for new values; each has at least 32 characters."
+        (),
+        description="Keys that seal secrets at rest, the first one for new values; needed except in development. Values: at least 32 characters each.",
     )
     allow_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
         (),
@@ -46,12 +50,13 @@ class Settings(BaseSettings):
     allow_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Host names that endpoints may use although they are not public; their addresses must be allowed as well."
     )
-    allow_ports: Annotated[frozenset[int], NoDecode] = Field(
-        frozenset(), description="Ports that endpoints may use although they are closed to webhooks."
+    allow_ports: Annotated[frozenset[Annotated[int, Field(ge=1, le=65_535)]], NoDecode] = Field(
+        frozenset(), description="Ports that endpoints may use although they are closed to webhooks. Values: 1 to 65535 each."
     )
     https_only: bool = Field(False, description="Refuse endpoints whose URL is not https.")
     retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
-        DEFAULT_SCHEDULE, description="Seconds to wait after each failed try; as many retries as there are numbers, empty for none."
+        DEFAULT_SCHEDULE,
+        description="Seconds to wait after each failed try; as many retries as there are numbers, empty for none. Values: at most 32 numbers, 0 to 604800 each.",
     )
     retry_penalty: float = Field(60.0, ge=0, le=86_400, description="Seconds that a timeout or a 429 waits at least.")
     request_timeout: float = Field(15.0, gt=0, le=30, description="Seconds from connecting to the last byte read, for one attempt.")
@@ -104,6 +109,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return _parts(value)
 
+    # Of two validators, the later one runs first. An empty text means unset, as a compose file makes it.
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _some_key(cls, value: Any) -> Any:
+        if isinstance(value, str) and value and not _parts(value):
+            raise ValueError("holds no key; unset it, or `openssl rand -base64 32` makes one")
+        return value
+
     @field_validator("allow_subnets", mode="before")
     @classmethod
     def _parse_networks(cls, value: Any) -> Any:
@@ -137,11 +150,12 @@ class Settings(BaseSettings):
             raise ValueError("begins with http:// or https:// and has no user, query or fragment")
         return value
 
-    @model_validator(mode="after")
-    def _redis_form(self) -> Self:
-        if self.redis_url is not None and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("redis_url begins with redis:// or rediss://")
-        return self
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("begins with redis://, rediss:// or unix://")
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
@@ -200,6 +214,19 @@ def _parts(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that begins like a setting and is none, such as a misspelt one. Those of the tests are not meant."""
+    known = [name.upper() for name in Settings.model_fields]
+    said = []
+    for name in sorted(environment):
+        own = name.upper().removeprefix(PREFIX)
+        if own == name.upper() or own in known or own.startswith("TEST_"):
+            continue
+        close = get_close_matches(own, known, 1)
+        said.append(f"{name} is no setting" + (f"; is {PREFIX}{close[0]} meant?" if close else ""))
+    return said
+
+
 def describe() -> list[tuple[str, str, str]]:
     """Each setting's variable, default and meaning."""
     rows = []
@@ -207,8 +234,25 @@ def describe() -> list[tuple[str, str, str]]:
         default = field.default
         if isinstance(default, tuple | frozenset):
             default = ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in default)
-        rows.append((PREFIX + name.upper(), "" if default in (None, "") else str(default), field.description or ""))
+        elif isinstance(default, bool):
+            default = str(default).lower()
+        allowed = _allowed(field)
+        text = f"{field.description} Values: {allowed}." if allowed else str(field.description)
+        rows.append((PREFIX + name.upper(), "" if default in (None, "") else str(default), text))
     return rows
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The values that a setting can have, as its type and its bounds say; empty where the description says it."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
+    if field.annotation is bool:
+        return "true, false"
+    bounds = {name: found for rule in field.metadata for name in ("ge", "gt", "le") if (found := getattr(rule, name, None)) is not None}
+    low = f"above {bounds['gt']:g}" if "gt" in bounds else f"{bounds['ge']:.0f}" if "ge" in bounds else ""
+    if "le" not in bounds:
+        return f"{low} or more" if low else ""
+    return f"{low}{', up to' if 'gt' in bounds else ' to'} {bounds['le']:.0f}"
 
 
 def describe_in_markdown() -> str:

@@ -1,0 +1,73 @@
+"""The settings: what breaks a rule is named by its variable, what is no setting is noticed, and what is allowed is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graphook.settings import BadSettings, Settings, describe, unknown_variables
+from tests.deployment import ROOT, SECRET_KEY, Process
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("redis_url", "http://localhost", "GRAPHOOK_REDIS_URL: begins with redis://, rediss:// or unix://"),
+        ("database_url", "mysql://localhost", "GRAPHOOK_DATABASE_URL: begins with sqlite:// or postgresql://"),
+        ("allow_ports", "0", "GRAPHOOK_ALLOW_PORTS: Input should be greater than or equal to 1 (it is '0')"),
+        ("allow_ports", "8090,65536", "GRAPHOOK_ALLOW_PORTS: Input should be less than or equal to 65535 (it is '65536')"),
+        ("secret_key", " , ", "GRAPHOOK_SECRET_KEY: holds no key; unset it, or `openssl rand -base64 32` makes one"),
+        ("secret_key", "short", "GRAPHOOK_SECRET_KEY: each key has at least 32 characters; `openssl rand -base64 32` makes one"),
+    ],
+)
+def test_a_setting_that_breaks_a_rule_is_named_by_its_variable(name: str, text: str, said: str) -> None:
+    with pytest.raises(BadSettings) as refused:
+        Settings.load(**{name: text})
+    assert str(refused.value) == said
+
+
+def test_the_edges_of_ports_and_an_empty_key_are_taken() -> None:
+    settings = Settings.load(allow_ports="1,65535", secret_key="")
+    assert (settings.allow_ports, settings.secret_key) == (frozenset({1, 65_535}), ())
+
+
+def test_a_variable_that_is_no_setting_is_noticed_with_what_may_be_meant() -> None:
+    given = {
+        "GRAPHOOK_REDIS_ULR": "x",
+        "GRAPHOOK_WEATHER": "x",
+        "GRAPHOOK_PORT": "1",
+        "graphook_host": "x",
+        "GRAPHOOK_TEST_REDIS_URL": "x",
+        "HOME": "x",
+    }
+    assert unknown_variables(given) == ["GRAPHOOK_REDIS_ULR is no setting; is GRAPHOOK_REDIS_URL meant?", "GRAPHOOK_WEATHER is no setting"]
+
+
+@pytest.mark.sqlite_only
+def test_the_doctor_and_the_start_warn_of_it(tmp_path: Path) -> None:
+    settings = {"GRAPHOOK_DATABASE_URL": f"sqlite://{tmp_path}/graphook.sqlite3", "GRAPHOOK_SECRET_KEY": SECRET_KEY, "GRAPHOOK_PROT": "1"}
+    command = [sys.executable, "-m", "graphook.cli"]
+    said = subprocess.run([*command, "doctor"], env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+    assert "warn  GRAPHOOK_PROT is no setting; is GRAPHOOK_PORT meant?\n" in said
+    server = Process.start([*command, "serve", "--port", "0"], settings)
+    try:
+        server.wait_for("GraphQL:")
+    finally:
+        server.stop()
+    assert [line.partition("GRAPHOOK")[2] for line in server.lines if "is no setting" in line] == [
+        "_PROT is no setting; is GRAPHOOK_PORT meant?"
+    ]
+
+
+def test_the_allowed_values_of_a_setting_are_told() -> None:
+    told = {name: text.rpartition(" Values: ")[2] for name, _, text in describe() if " Values: " in text}
+    assert told["GRAPHOOK_DATABASE_POOL_SIZE"] == "2 to 1000."
+    assert told["GRAPHOOK_BREAKER_FAILURES"] == "above 0, up to 1."
+    assert told["GRAPHOOK_BACKLOG_LIMIT"] == "1 or more."
+    assert told["GRAPHOOK_METRICS_PORT"] == "0 to 65535."
+    assert told["GRAPHOOK_SIGNATURE_HEADERS"] == "webhook, svix, both."
+    assert told["GRAPHOOK_HTTPS_ONLY"] == "true, false."
