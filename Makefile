@@ -34,7 +34,7 @@ demo: .venv/.runtime ## Send a first webhook, signed and retried, and watch it l
 	@$(BIN)/python examples/demo.py $(if $(EVENT),--event "$(EVENT)")
 
 run: .venv/.runtime ## Serve the API and GraphiQL on SQLite until stopped (PORT=8000)
-	@$(BIN)/graphook serve --port $(PORT)
+	@trap : INT; $(BIN)/graphook serve --port "$(PORT)" || [ $$? -eq 130 ]  # Ctrl-C is how it ends, and no error
 
 test: lint types test-sqlite test-postgresql ## Check everything: format, lint, types, layers and the suite on both back ends
 

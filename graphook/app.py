@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -209,7 +210,11 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
-        raise CannotStart(f"Cannot listen on {host}, port {port}: {reason}. Choose another with --port (make run PORT=…).") from error
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            advice = "Choose another with --port (make run PORT=…)."
+        else:
+            advice = "Name an address of this machine with --host or GRAPHOOK_HOST: 127.0.0.1 for itself, 0.0.0.0 for every network."
+        raise CannotStart(f"Cannot listen on {host}, port {port}: {reason}. {advice}") from error
 
 
 class _Server(uvicorn.Server):
@@ -239,7 +244,7 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         base = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
         lines = [f"GraphQL:  {base}/graphql", f"GraphiQL: {base}/graphiql"]
         if tokens[0] is not None:
-            lines.append(f"token: {tokens[0]}")
+            lines += [f"data: {settings.sqlite_path.parent.resolve()}", f"token: {tokens[0]}", "Ctrl-C stops it."]
         print("\n".join(lines), flush=True)
 
     config = uvicorn.Config(

@@ -79,7 +79,7 @@ also makes a key and prints a token for development.
 On PostgreSQL it answers the API only; run `graphook migrate` before it and `graphook work` beside it.""",
     )
     serve.add_argument("--host", help="address to listen on (GRAPHOOK_HOST, 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on, 0 for a free one (GRAPHOOK_PORT, 8000)")
+    serve.add_argument("--port", type=_port, help="port to listen on, 0 for a free one (GRAPHOOK_PORT, 8000)")
     choice = serve.add_mutually_exclusive_group()
     choice.add_argument("--worker", action="store_true", default=None, help="send deliveries from this process too, as it does on SQLite")
     choice.add_argument(
@@ -215,6 +215,12 @@ def _kept(name: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 0 to 65535")
+    return int(text)
 
 
 def _duration(text: str) -> timedelta:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from graphook.cli import main
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY, Process
 
@@ -92,6 +96,50 @@ def test_a_sqlite_file_that_cannot_be_opened_is_said(arguments: list[str], path:
     said = refused([sys.executable, "-m", "graphook.cli", *arguments], tmp_path, GRAPHOOK_DATABASE_URL=f"sqlite://{path}")
     assert reason in said
     assert said.endswith("Check GRAPHOOK_DATABASE_URL.")
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("host", "advice"),
+    [("203.0.113.1", "--host or GRAPHOOK_HOST"), ("nowhere.invalid", "--host or GRAPHOOK_HOST"), ("127.0.0.1", "--port (make run PORT=…)")],
+)
+def test_an_address_that_cannot_be_listened_on_is_refused_with_what_to_change(host: str, advice: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = refused([*COMMANDS["serve"][:-1], port, "--host", host], tmp_path, GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith(f"graphook: Cannot listen on {host}, port {port}: ")
+    assert advice in said
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", "1e3", "9" * 5000])
+def test_what_is_no_port_is_said(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--port", port])
+    assert capsys.readouterr().err.endswith(f"argument --port: {port!r} is not a port, a number from 0 to 65535\n")
+
+
+@pytest.mark.sqlite_only
+def test_make_run_says_where_its_data_is_and_ends_quietly_at_control_c(tmp_path: Path) -> None:
+    # As a terminal does it: the signal goes to make, its shell and the server alike.
+    recipe = re.search(r"^run:.*\n\t@(.*?)(?:  #.*)?$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    (tmp_path / "Makefile").write_text(f"run:\n\t@{recipe[1]}\n")
+    command = ["make", "--no-print-directory", "run", f"BIN={Path(sys.executable).parent}", "PORT=0"]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(("GRAPHOOK_", "MAKE"))}
+    running = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert running.stdout is not None
+    said = [running.stdout.readline() for _ in range(5)]
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+
+    assert said[2] == f"data: {tmp_path / 'graphook-data'}\n"
+    assert said[4] == "Ctrl-C stops it.\n"
+    assert "make: ***" not in errors
+    assert "Traceback" not in errors
+    assert "the API stops" in errors
 
 
 @pytest.mark.sqlite_only
