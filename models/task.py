@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -50,18 +50,26 @@ class LeaseLost(Exception):
     """Another worker has taken the task over; what this one was about to write is rolled back."""
 
 
-# The oldest task that nobody works on: worker, lease in µs.
+# The oldest task of some kinds that nobody works on: worker, lease in µs, kinds.
 CLAIM = Statement(
     postgresql="""
         WITH next AS (
-            SELECT id FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
+            SELECT id FROM task
+            WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now()) AND type = ANY($3::text[])
             ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
         UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = $1, lease_until = graphook_now() + $2::bigint
-        WHERE id = (SELECT id FROM next) RETURNING id, org_id, app_id, type, arguments, state, claim, starts""",
+        WHERE id = (SELECT id FROM next) RETURNING id, org_id, app_id, type, arguments, claim, starts""",
     sqlite="""
         UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = ?1, lease_until = graphook_now() + ?2
-        WHERE id = (SELECT id FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
-                    ORDER BY id LIMIT 1) RETURNING id, org_id, app_id, type, arguments, state, claim, starts""",
+        WHERE id = (SELECT id FROM task
+                    WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
+                      AND type IN (SELECT value FROM json_each(?3))
+                    ORDER BY id LIMIT 1) RETURNING id, org_id, app_id, type, arguments, claim, starts""",
+)
+# id, claim → how far the task has come, held until the step's transaction ends.
+POSITION = Statement(
+    postgresql="SELECT state FROM task WHERE id = $1 AND claim = $2 AND status = 'running' FOR UPDATE",
+    sqlite="SELECT state FROM task WHERE id = ?1 AND claim = ?2 AND status = 'running'",
 )
 # id, claim, state, progress, lease in µs
 ADVANCE = Statement.same("""
@@ -145,9 +153,16 @@ class ClaimedTask:
     app_id: str | None
     type: TaskType
     arguments: Mapping[str, Any]
-    state: Mapping[str, Any]
     number: int
     starts: int
+
+    async def position(self, session: Session) -> Mapping[str, Any]:
+        """How far the task has come, inside the step's transaction. Raises `LeaseLost`."""
+        rows = await session.fetch(POSITION, self.id, self.number)
+        if not rows:
+            raise LeaseLost(self.id)
+        found: Mapping[str, Any] = orjson.loads(rows[0]["state"])
+        return found
 
     async def advance(self, session: Session, state: Mapping[str, Any], progress: float, lease_us: int) -> None:
         """Keep how far the task has come, inside the step's transaction. Raises `LeaseLost`."""
@@ -167,10 +182,10 @@ class ClaimedTask:
             await session.fetch(RELEASE, self.id, self.number)
 
 
-async def claim_task(worker: str, lease_us: int) -> ClaimedTask | None:
-    """Lease the oldest task that nobody works on."""
+async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = TaskType) -> ClaimedTask | None:
+    """Lease the oldest task of those kinds that nobody works on; what a newer version has begun is left to its workers."""
     async with database.transaction() as session:
-        rows = await session.fetch(CLAIM, worker, lease_us)
+        rows = await session.fetch(CLAIM, worker, lease_us, [kind.value for kind in kinds])
     if not rows:
         return None
     row = rows[0]
@@ -180,7 +195,6 @@ async def claim_task(worker: str, lease_us: int) -> ClaimedTask | None:
         app_id=row["app_id"],
         type=TaskType(row["type"]),
         arguments=orjson.loads(row["arguments"]),
-        state=orjson.loads(row["state"]),
         number=row["claim"],
         starts=row["starts"],
     )

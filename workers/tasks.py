@@ -73,7 +73,7 @@ class TaskRunner:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us))
+            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us, self._steps))
             if task is not None:
                 await self._through_outages(lambda task=task: self._do(task))  # type: ignore[misc]
                 continue
@@ -85,32 +85,38 @@ class TaskRunner:
 
     async def _do(self, task: ClaimedTask) -> None:
         """Take the task's steps until it is done, lost to another worker, or given back."""
-        state = task.state
         try:
-            if task.starts >= MAX_STARTS:
-                await self._fail(task, "It was interrupted too often without getting anywhere.")
-                return
-            while not self._stopping.is_set():
-                step, told = await self._step(task, state)
-                self._wake([*step.endpoint_ids, *told])
-                self._bus.publish([task.id])
-                if step.done:
-                    return
-                state = step.state
-            await task.release()
+            await self._take_steps(task)
         except LeaseLost:
             log.warning("background task %s was taken over by another worker", task.id)
         except Unavailable:
             raise
-        except GraphookError as error:
-            await self._fail(task, error.message)
         except Exception:
             # Left leased: taken up again when the lease runs out, and ended if this goes on.
             log.exception("background task %s stumbled", task.id)
 
-    async def _step(self, task: ClaimedTask, state: Mapping[str, Any]) -> tuple[Step, list[str]]:
+    async def _take_steps(self, task: ClaimedTask) -> None:
+        if task.starts >= MAX_STARTS:
+            await self._fail(task, "It was interrupted too often without getting anywhere.")
+            return
+        while not self._stopping.is_set():
+            try:
+                step, told = await self._step(task)
+            except Unavailable:
+                raise
+            except GraphookError as error:
+                await self._fail(task, error.message)
+                return
+            self._wake([*step.endpoint_ids, *told])
+            self._bus.publish([task.id])
+            if step.done:
+                return
+        await task.release()
+
+    async def _step(self, task: ClaimedTask) -> tuple[Step, list[str]]:
         async with database.transaction() as session:
-            step = await self._steps[task.type](session, task, state)
+            # Read anew for each step: after an outage nobody knows whether the last one was committed.
+            step = await self._steps[task.type](session, task, await task.position(session))
             if step.done:
                 return step, await task.end(session, TaskStatus.FINISHED, step.data)
             await task.advance(session, step.state, step.progress, self._lease_us)
@@ -123,11 +129,14 @@ class TaskRunner:
         self._bus.publish([task.id])
 
     async def _through_outages(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Call until the database answers; a fault of ours is logged, and what it was about is looked at again after a pause."""
         while True:
             try:
                 return await call()
             except Unavailable as error:
-                if self._stopping.is_set():
-                    return None
                 log.warning("waiting for the database: %s", error)
+            except Exception:
+                log.exception("the runner of background tasks stumbled and goes on")
+            if self._stopping.is_set():
+                return None
             await asyncio.sleep(random.uniform(0.5, 1.0))

@@ -11,7 +11,7 @@ import pytest
 
 from graphook import database
 from graphook.database import Session
-from graphook.errors import InvalidInput
+from graphook.errors import InvalidInput, Unavailable
 from graphook.live import LocalBus
 from models.organisation import Organisation
 from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
@@ -85,6 +85,34 @@ async def test_a_task_goes_on_where_a_dead_worker_left_it() -> None:
     assert seen == [2]
 
 
+async def test_an_outage_between_two_steps_repeats_none() -> None:
+    seen: list[int] = []
+
+    async def through_an_outage(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        seen.append(state.get("reached", 0))
+        if len(seen) == 2:
+            raise Unavailable("The database went away.")
+        return await count(session, of, state)
+
+    begun = await task()
+    async with runner(through_an_outage):
+        done = await ended(begun)
+
+    assert (done.status, seen) == ("finished", [0, 1, 1, 2])
+
+
+async def test_a_kind_that_a_worker_does_not_know_is_left_to_others_and_stops_nobody() -> None:
+    newer = await task()
+    await Task.filter(id=newer.id).update(type="endpoint.of-a-newer-version")
+    known = await task()
+
+    async with runner(count):
+        await ended(known)
+    await newer.refresh_from_db()
+
+    assert (newer.status, newer.starts) == ("running", 0)
+
+
 async def test_a_lease_is_respected_until_it_runs_out() -> None:
     await task()
 
@@ -129,7 +157,7 @@ async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
         raise RuntimeError("a fault of ours")
 
     begun = await task()
-    async with runner(broken, lease_seconds=0.0):
+    async with runner(broken, lease_seconds=0.2):
         done = await ended(begun)
 
     assert (done.status, len(tries)) == ("failed", 3)
