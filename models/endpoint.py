@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Self
@@ -177,6 +178,14 @@ class Endpoint(Model):
         """Replace the custom headers; the next attempt carries them."""
         await self.change({"headers": _seal(self.id, "headers", orjson.dumps(dict(headers)).decode())})
 
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """One transaction in which the row, read anew, is nobody else's to change: for a change that depends on what it replaces."""
+        async with database.transaction() as session:
+            await self._lock(session)
+            await self.refresh_from_db()
+            yield
+
     def secret_text(self) -> str:
         """The current secret in clear."""
         return _open(self.id, "secret", self.secret)
@@ -190,9 +199,7 @@ class Endpoint(Model):
         """
         if secret is not None:
             parse_secret(secret)
-        async with database.transaction() as session:
-            await self._lock(session)
-            await self.refresh_from_db()
+        async with self.locked():
             old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
             if len(old) >= MAX_OLD_SECRETS:
                 raise LimitExceeded(f"{MAX_OLD_SECRETS} old secrets are still valid; wait until one of them expires.")

@@ -134,15 +134,16 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
     """Change parts of an endpoint of that application."""
     _check(await _policy(info), input)
     row = await Row.load(app, str(id), ("id",))
-    values = _values(input, row)
-    new_secret = values.pop("secret", None)
-    if new_secret is not None:
-        info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
-    await _require_event_types(app, values)
-    if new_secret is not None:
-        await row.rotate_secret(new_secret, values=values)
-    else:
-        await row.change(values)
+    async with row.locked():
+        values = _values(input, row)
+        new_secret = values.pop("secret", None)
+        if new_secret is not None:
+            info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
+        await _require_event_types(app, values)
+        if new_secret is not None:
+            await row.rotate_secret(new_secret, values=values)
+        else:
+            await row.change(values)
     return EndpointPayload(endpoint=Endpoint.of(row))
 
 
@@ -184,10 +185,11 @@ async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: 
     row = await Row.load(app, str(endpoint_id))
     changed = {header.name: header.value for header in input.headers}
     lowered = {name.lower() for name in changed}
-    kept = {name: text for name, text in row.header_map().items() if name.lower() not in lowered}
-    headers = kept | {name: text for name, text in changed.items() if text is not None}
-    refuse(check_headers(headers, ("input", "headers")))
-    await row.set_headers(headers)
+    async with row.locked():
+        kept = {name: text for name, text in row.header_map().items() if name.lower() not in lowered}
+        headers = kept | {name: text for name, text in changed.items() if text is not None}
+        refuse(check_headers(headers, ("input", "headers")))
+        await row.set_headers(headers)
     return EndpointPayload(endpoint=Endpoint.of(row))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -191,6 +192,36 @@ async def test_at_most_ten_old_secrets_sign_on(acme: Tenant) -> None:
     code, _ = await acme.fault("EndpointRotateSecret", appId=app["id"], endpointId=endpoint["id"], input={})
 
     assert code == "LIMIT_EXCEEDED"
+
+
+async def test_a_patch_whose_secret_is_refused_leaves_all_as_it_was(acme: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    for _ in range(10):
+        await acme.do("EndpointRotateSecret", appId=app["id"], endpointId=endpoint["id"], input={})
+
+    code, _ = await acme.fault("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"description": "changed", "secret": VERIFIABLE})
+
+    assert code == "LIMIT_EXCEEDED"
+    assert (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["description"] == endpoint["description"]
+
+
+async def test_parts_that_are_patched_at_the_same_time_are_all_kept(acme: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    key = {"appId": app["id"], "endpointId": endpoint["id"]}
+    names = [f"X-{number}" for number in range(12)]
+
+    await asyncio.gather(
+        *(acme.do("EndpointPatchHeaders", **key, input={"headers": [{"name": name, "value": "v"}]}) for name in names),
+        acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"deliveryPolicy": {"maxInFlight": 3}}),
+        acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"deliveryPolicy": {"ordered": True}}),
+        acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"deliveryPolicy": {"breaker": True}}),
+    )
+
+    found = await acme.run("Endpoint", appId=app["id"], id=endpoint["id"])
+    assert sorted(header["name"] for header in found["headers"]["headers"]) == sorted(names)
+    assert [found["deliveryPolicy"][name] for name in ("maxInFlight", "ordered", "breaker")] == [3, True, True]
 
 
 async def test_an_asymmetric_secret_signs_v1a_and_only_its_public_half_is_shown(acme: Tenant, receiver: Receiver) -> None:
