@@ -9,7 +9,7 @@ import pytest
 
 from graphook import database
 from graphook.errors import InvalidInput
-from graphook.feed import Event, Feed, Overflow, Position
+from graphook.feed import Chunk, Event, Feed, Overflow, Position
 from models import delivery
 from models.attempt import Attempt
 from models.cursor import START, Cursors
@@ -52,6 +52,36 @@ async def test_a_reader_sees_every_attempt_once_while_writers_overlap(db: str) -
     assert len(ids) == len(set(ids)) == 120
     positions = [event.position for event in seen]
     assert positions == sorted(positions)
+
+
+async def test_a_reader_that_stumbles_goes_on_and_misses_nothing(db: str) -> None:
+    fallen: list[str] = []
+
+    class Stumbling:
+        head = ATTEMPTS.head
+
+        async def read(self, key: str, after: Position, limit: int) -> Chunk[Attempt]:
+            if not fallen:
+                fallen.append(key)
+                raise RuntimeError("a statement took too long")
+            return await ATTEMPTS.read(key, after, limit)
+
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    feed, seen = Feed(Stumbling()), list[str]()
+
+    async def follow() -> None:
+        async for event in feed.follow(app.id, None):
+            seen.append(event.item.message_id)
+
+    follower = asyncio.create_task(follow())
+    await reading(feed, app.id)
+    await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    feed.wake(app.id)
+
+    await until(lambda: seen == [message_id], "the attempt")
+    follower.cancel()
 
 
 @pytest.mark.postgresql_only
