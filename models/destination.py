@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from graphook import database
 from graphook.clock import from_us
-from graphook.database import Row
+from graphook.database import Row, Statement
 from models.attempt import MessageStatus
 from models.delivery import State
 from models.page import Page, PageRequest
@@ -22,7 +23,6 @@ class Destination:
     endpoint_id: str
     status: MessageStatus
     next_attempt_at: datetime | None
-    is_final: bool
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -42,7 +42,6 @@ class Destination:
             endpoint_id=row["endpoint_id"],
             status=status,
             next_attempt_at=None if due is None else from_us(due),
-            is_final=not row["open"],
         )
 
     @classmethod
@@ -52,12 +51,21 @@ class Destination:
         page = await page_where(_DESTINATIONS, where, request, descending=False, key="endpoint_id", group_by="message_id, endpoint_id")
         return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
 
+    @staticmethod
+    async def are_final(message_id: str) -> bool:
+        """Whether every destination of a message is final, also of those that are not written yet."""
+        async with database.read() as session:
+            return not (await session.fetch(_OPEN, message_id))[0]["open"]
+
 
 # Over all runs of one message to one endpoint: the scheduled run decides where there is one; else the latest manual one.
 STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(state))"
 CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
 SUCCEEDED = "max(CASE WHEN state = 3 THEN 1 ELSE 0 END)"
 STANDING = f"""
-    {STATE} AS state, {CLAIM} AS claim, {SUCCEEDED} AS succeeded, COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at,
-    max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open"""
+    {STATE} AS state, {CLAIM} AS claim, {SUCCEEDED} AS succeeded, COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at"""
 _DESTINATIONS = f"SELECT message_id, endpoint_id, {STANDING} FROM delivery"
+# Whatever is still to be sent, or still to be written because the message goes to many endpoints.
+_OPEN = Statement.same("""
+    SELECT EXISTS (SELECT 1 FROM fanout WHERE message_id = $1)
+           OR EXISTS (SELECT 1 FROM delivery WHERE message_id = $1 AND state <= 2) AS open""")

@@ -75,9 +75,10 @@ async def watch(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) ->
     message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     shown: list[Destination] | None = None
     async for _ in info.context.services.attempts.changes(message.app_id):
+        # Asked first: what is shown with `done` is how it ended.
+        done = await Destination.are_final(message.id)
         rows = (await Destination.page(message.id, PageRequest(limit=MAX_LIMIT))).items
-        done = all(row.is_final for row in rows)
-        if rows != shown:
+        if done or rows != shown:
             shown = rows
             yield MessageStatusEvent(done=done, destinations=[MessageDestination.of(row, message) for row in rows])
         if done:
