@@ -184,6 +184,11 @@ class Message:
                 else:
                     accepted.append((index, message, *app))
             accepted = await _take_event_ids(session, accepted, outcomes)
+            # Of two in one batch with the same key, the second is answered as the first, also when that one was refused.
+            refused = {batch[index].id: outcome for index, outcome in outcomes.items() if isinstance(outcome, Conflict)}
+            for index, outcome in outcomes.items():
+                if isinstance(outcome, Accepted) and outcome.message_id in refused:
+                    outcomes[index] = refused[outcome.message_id]
             endpoint_ids = await _write(session, accepted)
         for index, message, app_id, _ in accepted:
             outcomes[index] = Accepted(message.id, app_id)
