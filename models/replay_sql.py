@@ -19,14 +19,15 @@ ADD_RUNS = Statement(
         SELECT m.id, w.endpoint_id, (SELECT COALESCE(max(d.run), 0) + 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = w.endpoint_id),
                m.org_id, m.app_id, 0, graphook_now()
         FROM unnest($1::text[], $2::text[]) AS w(message_id, endpoint_id) JOIN message m ON m.id = w.message_id
-        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at)
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at
+                        AND c.expires_at > graphook_now())
         ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.id, w.value ->> 1, (SELECT COALESCE(max(d.run), 0) + 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = w.value ->> 1),
                m.org_id, m.app_id, 0, graphook_now()
         FROM json_each(?1) w JOIN message m ON m.id = w.value ->> 0
-        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id)
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at > graphook_now())
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
 
@@ -54,12 +55,13 @@ ADD_DELIVERIES = Statement(
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.id, w.endpoint_id, 0, m.org_id, m.app_id, 0, graphook_now()
         FROM unnest($1::text[], $2::text[]) AS w(message_id, endpoint_id) JOIN message m ON m.id = w.message_id
-        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at)
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at
+                        AND c.expires_at > graphook_now())
         ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.id, w.value ->> 1, 0, m.org_id, m.app_id, 0, graphook_now()
         FROM json_each(?1) w JOIN message m ON m.id = w.value ->> 0
-        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id)
+        WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at > graphook_now())
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
