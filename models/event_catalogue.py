@@ -47,7 +47,11 @@ async def write(caller: Caller, wanted: Mapping[str, Mapping[str, Any]], *, arch
     """
     changed_at = now()
     async with database.transaction() as session:
-        rows = {row.name: row for row in await EventType.filter(org_id=caller.org_id, name__in=sorted(wanted)).select_for_update()}
+        # All that will be written is held in one order: of two imports at once, each may archive what the other changes.
+        touched = (
+            EventType.filter(org_id=caller.org_id) if archive_others else EventType.filter(org_id=caller.org_id, name__in=sorted(wanted))
+        )
+        rows = {row.name: row for row in await touched.order_by("name").select_for_update()}
         written = []
         for name, values in sorted(wanted.items()):
             row = rows.get(name) or EventType(name=name, org_id=caller.org_id, id=new_id("evtype_", changed_at))
