@@ -32,8 +32,8 @@ VALID = Statement(postgresql=_VALID.format("= ANY($1::text[])"), sqlite=_VALID.f
 # Tokens that come and go with logins are forgotten some time after their end; answers to idempotency keys may name them until then.
 _FORGET = """
     DELETE FROM token WHERE id IN (
-        SELECT id FROM token WHERE kind IN ('app', 'once') AND expires_at <= graphook_now() - {days} * 86400000000 LIMIT $1) RETURNING id"""
-FORGET_ENDED = Statement.same(_FORGET.format(days=7))
+        SELECT id FROM token WHERE kind IN ('app', 'once') AND expires_at <= graphook_now() - 7 * 86400000000 LIMIT {}) RETURNING id"""
+FORGET_ENDED = Statement(postgresql=_FORGET.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_FORGET.format("?1"))
 
 
 class Token(Model):
