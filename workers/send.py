@@ -18,7 +18,7 @@ GONE = 410
 
 
 async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings) -> Result:
-    """Send one claimed delivery and say what to record. Raises only when it is cancelled."""
+    """Send one claimed delivery and say what to record. Raises `SecretUnreadable` when no key of the ring opens what the endpoint has sealed."""
     started_at = now_us()
     headers = request_headers(claim.endpoint, claim.message_id, body, started_at, settings)
     with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
