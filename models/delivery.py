@@ -47,9 +47,6 @@ class State(IntEnum):
     QUARANTINED = 6
 
 
-FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELED, State.QUARANTINED)
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimedEndpoint:
     """What sending to an endpoint needs; headers and secrets are still sealed."""
@@ -220,12 +217,6 @@ async def cancel(claims: Sequence[Claim], reason: str) -> None:
     rows = [(c.message_id, c.endpoint.id, c.run, c.number, int(State.CANCELED), 0, 0, 0, reason) for c in claims]
     async with database.transaction() as session:
         await session.write_rows(sql.SETTLE, sorted(rows))
-
-
-async def release(claims: Sequence[Claim]) -> None:
-    """Give claims back that were not begun."""
-    async with database.transaction() as session:
-        await session.write_rows(sql.RELEASE, sorted((c.message_id, c.endpoint.id, c.run, c.number) for c in claims))
 
 
 async def resend(message: Message, endpoint: Endpoint) -> None:

@@ -89,17 +89,6 @@ _EXPIRED = """
 EXPIRED = Statement(postgresql=_EXPIRED.format("$1 FOR UPDATE OF d SKIP LOCKED"), sqlite=_EXPIRED.format("?1"))
 # A process that owns the database alone takes back what its former life had leased.
 EXPIRE_ALL = Statement.same("UPDATE delivery SET lease_until = 0 WHERE state = 2 AND leased_by <> $1")
-# Give back what a stopping process has claimed but not begun to send: (message_id, endpoint_id, run, claim).
-RELEASE = Statement(
-    postgresql=f"""
-        UPDATE delivery d SET state = 0, leased_by = NULL, lease_until = NULL
-        FROM unnest($1::text[], $2::text[], $3::int[], $4::int[]) AS p(message_id, endpoint_id, run, claim)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.claim = p.claim AND d.state = 2
-          AND {probing("p.message_id")}""",
-    sqlite="""
-        UPDATE delivery SET state = 0, leased_by = NULL, lease_until = NULL
-        WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND claim = ?4 AND state = 2""",
-)
 # (message_id, endpoint_id, run, reason)
 CANCEL_READY = Statement(
     postgresql=f"""

@@ -54,7 +54,7 @@ async def test_all_claimers_together_stay_within_the_most_in_flight() -> None:
     await delivery.settle([make.result(claimed.claims[0])])
     (fourth,) = await make.claims(endpoint, worker="second")
     await fail(fourth)
-    await delivery.release(claimed.claims[1:])
+    await delivery.cancel(claimed.claims[1:], "a test")
     assert len(await make.claims(endpoint, worker="second")) == 3
 
 

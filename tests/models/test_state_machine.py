@@ -17,7 +17,7 @@ from graphook.errors import Conflict
 from graphook.secrets import KeyRing
 from models import delivery
 from models.application import Application
-from models.delivery import FINAL, MAX_INTERRUPTS, Claim, Result, State
+from models.delivery import MAX_INTERRUPTS, Claim, Result, State
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
@@ -27,6 +27,7 @@ from tests.models import make
 
 T = TypeVar("T")
 FAR = 3_600_000_000
+OPEN = (State.READY, State.WAITING, State.LEASED)
 ROWS = Statement.same("SELECT message_id, endpoint_id, run, state, claim, tries, interrupts FROM delivery WHERE app_id = $1")
 ATTEMPTS = Statement.same("SELECT message_id, endpoint_id, run, claim, status, error_code FROM attempt WHERE app_id = $1")
 RUN_OUT = Statement.same("UPDATE delivery SET lease_until = 0 WHERE message_id = $1 AND endpoint_id = $2 AND run = $3 AND state = 2")
@@ -132,15 +133,8 @@ class Deliveries(RuleBasedStateMachine):
             self.attempts[(*key, claim.number)] = said
         it = self.model[key]
         current = it.state is State.LEASED and it.claim == claim.number
-        if current or (result.state is State.SUCCEEDED and it.state not in FINAL):
+        if current or (result.state is State.SUCCEEDED and it.state in OPEN):
             it.state, it.tries = result.state, it.tries + 1
-
-    @rule(claim=consumes(claims))
-    def release(self, claim: Claim) -> None:
-        if (_key(claim), claim.number) in self.results:
-            return  # it was begun
-        self.run(delivery.release([claim]))
-        self._end_claim(claim, State.READY)
 
     @rule(claim=consumes(claims))
     def cancel(self, claim: Claim) -> None:
