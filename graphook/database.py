@@ -214,12 +214,14 @@ async def read() -> AsyncIterator[Session]:
 async def transaction() -> AsyncIterator[Session]:
     """A session inside one transaction, committed when the block ends and rolled back when it raises or is cancelled.
 
-    Tortoise's own queries inside the block take part in it. Inside another transaction it joins that one. Tortoise's `in_transaction` is not
-    used: a task cancelled while that begins leaks its pool connection.
+    Tortoise's own queries inside the block take part in it. Inside another transaction it joins that one, which a failure that is caught
+    does not break: PostgreSQL undoes what was written in the block. Tortoise's `in_transaction` is not used: a task cancelled while that begins
+    leaks its pool connection.
     """
     client = _client()
     if isinstance(client, TransactionalDBClient):
-        yield Session(dialect(), client._connection)
+        async with _savepoint(client._connection):
+            yield Session(dialect(), client._connection)
         return
     try:
         async with client.acquire_connection() as connection:
@@ -233,6 +235,16 @@ async def transaction() -> AsyncIterator[Session]:
                         yield Session("sqlite", connection)
     except _LOST_CONNECTION as error:
         raise Unavailable("The database cannot be reached; repeat the request with the same idempotency key.") from error
+
+
+@asynccontextmanager
+async def _savepoint(connection: Any) -> AsyncIterator[None]:
+    # SQLite goes on after a statement that failed; PostgreSQL refuses everything until it is rolled back.
+    if dialect() == "sqlite":
+        yield
+        return
+    async with connection.transaction():
+        yield
 
 
 @contextmanager

@@ -1,0 +1,28 @@
+"""Transactions within transactions: a failure that is caught breaks nothing around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphook import database
+from graphook.auth import ALL_SCOPES, Caller
+from graphook.errors import Conflict
+from models.application import Application
+from models.organisation import Organisation
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+async def test_a_conflict_that_is_caught_leaves_the_transaction_around_it_usable() -> None:
+    caller = Caller("tok_test", (await Organisation.found("a test")).id, None, frozenset(ALL_SCOPES))
+    values: dict[str, Any] = {"name": "a test", "uid": "taken", "rate_limit": None, "metadata": {}}
+    await Application.add(caller, values)
+
+    async with database.transaction():
+        with pytest.raises(Conflict):
+            await Application.add(caller, values)
+        await Application.add(caller, {**values, "uid": "free"})
+
+    assert await Application.all().count() == 2
