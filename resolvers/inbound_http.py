@@ -63,6 +63,7 @@ async def _accept(services: Services, request: Request) -> str:
     to = await Inbound.find(request.path_params["app_id"], request.path_params["inbound_token"])
     body = await _body(request)
     verify(to.scheme, to.secret, request.headers, body, now())
+    services.backlog.check(to.org_id)
     if not body:
         raise InvalidInput("The body is empty.")
     told, event_id = event_of(to.scheme, request.headers, body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import httpx
 
 from tests.conftest import Backend, mint
@@ -35,7 +37,10 @@ async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_
             variables = {"appId": app["id"], "inputs": [{"eventType": "a.b", "payload": {}}] * 2}
             async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}) as client:
                 answer = await client.post(running.graphql, json={"query": operations()["MessageCreateBatch"], "variables": variables})
-            assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+                assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+                url = urlsplit((await acme.do("InboundRotateUrl", appId=app["id"]))["url"])
+                answer = await client.post(running.graphql.removesuffix("/graphql") + url.path, content=b"{}")
+            assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "BACKLOG_FULL", "5")
             await rival.message(await rival.application())
 
             gate.set()
