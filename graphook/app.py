@@ -32,7 +32,7 @@ from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import Bus, create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
-from graphook.process import CannotStart, opened
+from graphook.process import CannotStart, opened, owned
 from graphook.settings import Settings, unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
@@ -99,11 +99,12 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
 @asynccontextmanager
 async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services]:
     """Everything that the API needs, and the engine if it runs here; stopped in order at the end."""
-    if settings.embedded:
-        await migrate(settings.database_url)
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing.traced(settings.tracing))
-        await stack.enter_async_context(opened(settings, exclusive=True))
+        stack.enter_context(owned(settings))
+        if settings.embedded:
+            await migrate(settings.database_url)
+        await stack.enter_async_context(opened(settings))
         bus = create_bus(settings.database_url, settings.redis_url)
         attempts, messages = Feed(ATTEMPTS), Feed(MESSAGES)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,18 +19,26 @@ class CannotStart(Exception):
     """The process must not start; the message says why and what to do."""
 
 
+@contextmanager
+def owned(settings: Settings) -> Iterator[None]:
+    """Hold the lock of a SQLite file, which one serving process owns. Raises `CannotStart`; does nothing on PostgreSQL."""
+    lock = _lock(settings.sqlite_path) if settings.embedded else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
 @asynccontextmanager
-async def opened(settings: Settings, *, exclusive: bool = False) -> AsyncIterator[None]:
-    """Install the key ring and connect the database; `exclusive` takes the lock of a SQLite file, which one serving process owns."""
-    lock = _lock(settings.sqlite_path) if exclusive and settings.embedded else None
+async def opened(settings: Settings) -> AsyncIterator[None]:
+    """Install the key ring and connect the database."""
     try:
         install(KeyRing(_secret_keys(settings)))
         await database.connect(settings.database_url, settings.database_pool_size)
         yield
     finally:
         await database.disconnect()
-        if lock is not None:
-            lock.close()
 
 
 def make_data_folder(folder: Path) -> None:
