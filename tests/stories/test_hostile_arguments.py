@@ -28,6 +28,7 @@ CREATES = {
     "EventTypeGenerateExample",
     "EventTypeImportOpenapi",
     "OperationalEndpointCreate",
+    "OperationalEndpointUpdate",
     "AppPortalAccessCreate",
 }
 HOSTILE: list[Any] = [
