@@ -36,6 +36,8 @@ class Receiver:
     most: Counter[str] = field(default_factory=Counter)
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _closed: bool = False
 
     def answers(self, path: str, *statuses: int) -> None:
         """Answer the next requests to a path with these."""
@@ -66,12 +68,20 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         for gate in self.gates.values():
             gate.set()
+        self._closed = True
         self._server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that is cancelled before it begins closes nothing.
+        for writer in self._writers:
+            writer.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:
+            writer.close()
+            return
+        self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -104,4 +114,5 @@ class Receiver:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the sender closed its connection
         finally:
+            self._writers.discard(writer)
             writer.close()

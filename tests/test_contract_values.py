@@ -103,7 +103,8 @@ class Scene:
         ]
         assert all(found["done"] for found in lists)
         secrets = [await self.secret(endpoint) for endpoint in lists[2]["nodes"]]
-        return [*lists, secrets]
+        # On PostgreSQL the place behind what is committed moves with whatever is written, be it something else.
+        return [*({**found, "liveCursor": None} for found in lists), secrets]
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # of tasks that were cancelled before they began
+            writer.transport.abort()
 
     def become(self, link: Link) -> None:
         """Change what the link does. After a partition, connections that saw it are reset, as a firewall does that forgot them."""
@@ -48,12 +50,12 @@ class Proxy:
         self._link = link
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._forward(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         other: asyncio.StreamWriter | None = None
         try:
             if self._link == "refused":

@@ -54,6 +54,7 @@ class LedgerReceiver:
     port: int = 0
     _earlier: dict[tuple[str, str], int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -68,8 +69,12 @@ class LedgerReceiver:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that is cancelled before it begins closes nothing.
+        for writer in self._writers:
+            writer.transport.abort()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -86,6 +91,7 @@ class LedgerReceiver:
         except (asyncio.IncompleteReadError, OSError):
             pass  # the sender closed its connection
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     async def _answer(self, name: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter) -> bool:

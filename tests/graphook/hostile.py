@@ -33,12 +33,14 @@ class Hostile:
     heads: list[bytes] = field(default_factory=list)
     connections: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[Writer] = field(default_factory=set)
 
     def url(self, host: str = "127.0.0.1") -> str:
         return f"{self.scheme}://{host}:{self.port}/hook"
 
     def connected(self, reader: Reader, writer: Writer) -> None:
         self.connections += 1
+        self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -55,12 +57,15 @@ class Hostile:
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass  # the sender went away
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     async def end(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # of tasks that were cancelled before they began
+            writer.transport.abort()
 
 
 @asynccontextmanager
