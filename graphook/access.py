@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 from contextvars import ContextVar
 from time import perf_counter
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +17,7 @@ from graphook import metrics
 log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
+_RAW_HEADER = HEADER.lower().encode()
 # What a proxy or client calls the request is kept where it is harmless in a log and a header.
 _FORM = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -39,8 +40,9 @@ class Access:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        name = given if _FORM.fullmatch(given) else secrets.token_hex(8)
+        given = next((value for key, value in scope["headers"] if key == _RAW_HEADER), b"").decode("latin-1")
+        name = given if given and _FORM.fullmatch(given) else os.urandom(8).hex()
+        header = (_RAW_HEADER, name.encode())
         token = current_request_id.set(name)
         began = perf_counter()
         status = 0
@@ -50,7 +52,7 @@ class Access:
             if message["type"] == "http.response.start":
                 status = message["status"]
             if message["type"] in ("http.response.start", "websocket.accept"):
-                MutableHeaders(scope=message)[HEADER] = name
+                message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from graphook.errors import Overloaded, Unavailable
 
@@ -63,7 +63,13 @@ class Batcher(Generic[Item, Result]):
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
         """The results or exceptions of several items, in order. Raises `Overloaded`."""
         self._refuse_too_many(len(items))
-        return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
+        waiting = [self._enqueue(item) for item in items]
+        try:
+            return [await _outcome(answer) for answer in waiting]
+        except asyncio.CancelledError:
+            for answer in waiting:
+                answer.cancel()
+            raise
 
     async def drain(self) -> None:
         """Return when nothing waits or runs."""
@@ -129,3 +135,10 @@ class Batcher(Generic[Item, Result]):
                 waiting.answer.set_exception(result)
             else:
                 waiting.answer.set_result(result)
+
+
+async def _outcome(answer: asyncio.Future[Any]) -> Any:
+    try:
+        return await answer
+    except Exception as error:
+        return error

@@ -1,13 +1,34 @@
-"""Input objects built from what graphql-core has coerced, by a plan made once per type instead of by looking at every type every time."""
+"""Input objects built by a plan made once per type, instead of by looking at every type every time.
+
+`compile_inputs` builds them from what graphql-core has coerced. `coercion` does both at once, from the JSON of a variable, for values that
+are as they should be; it leaves all others to graphql-core, which says what is wrong.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
+from graphql.utilities.coerce_input_value import coerce_default_value
 from strawberry import Schema
 from strawberry.schema.name_converter import NameConverter
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.base import StrawberryList, StrawberryObjectDefinition, StrawberryOptional, has_object_definition
+from strawberry.types.field import StrawberryField
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLScalarType,
+    Undefined,
+    get_named_type,
+    is_leaf_type,
+)
 
 Convert = Callable[[Any], Any]
 
@@ -61,3 +82,88 @@ def _converter(of: Any, names: NameConverter) -> Convert | None:
         # Copied in any case: graphql-core gives the same default list to everybody.
         return list if item is None else lambda values: [None if value is None else item(value) for value in values]
     return _builder(of.__strawberry_definition__, names) if has_object_definition(of) else None
+
+
+class Unusual(Exception):
+    """Something that graphql-core must do."""
+
+
+# What the scalars of the specification do to a value of exactly this class: nothing.
+_AS_IS = {"String": str, "ID": str, "Boolean": bool, "Float": float}
+
+
+def coercion(of: Any) -> Convert:
+    """What makes an argument of an input type from JSON. It raises for every value that is not plainly right."""
+    if not isinstance(of, GraphQLNonNull):
+        some = _some(of)
+        return lambda value: None if value is None else some(value)
+    return _some(of.of_type)
+
+
+def default_of(known: GraphQLArgument | GraphQLInputField) -> Callable[[], Any]:
+    """The value of what is absent: its default, or `Undefined`. A list or a map is a new one each time."""
+    default = coerce_default_value(known)
+    if isinstance(default, list | dict):
+        if not is_leaf_type(get_named_type(known.type)):
+            raise Unusual
+        return lambda: deepcopy(default)
+    return lambda: default
+
+
+def _some(of: Any) -> Convert:
+    """The coercion of a value that is not null."""
+    if isinstance(of, GraphQLList):
+        item = coercion(of.of_type)
+
+        def listed(value: Any) -> list[Any]:
+            if value.__class__ is not list:
+                raise Unusual
+            return [item(v) for v in value]
+
+        return listed
+    if isinstance(of, GraphQLInputObjectType):
+        return _object(of)
+    if isinstance(of, GraphQLScalarType) and of.name in _AS_IS:
+        kind = _AS_IS[of.name]
+
+        def same(value: Any) -> Any:
+            if value.__class__ is not kind:
+                raise Unusual
+            return value
+
+        return same
+    if isinstance(of, GraphQLScalarType | GraphQLEnumType):
+        coerce: Convert = of.coerce_input_value
+        return coerce
+    raise Unusual
+
+
+def _object(of: GraphQLInputObjectType) -> Convert:
+    definition: StrawberryObjectDefinition = of.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+    if of.is_one_of:
+        raise Unusual
+    origin = definition.origin
+    plan = []
+    for name, known in of.fields.items():
+        field: StrawberryField = known.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        default = default_of(known)
+        required = isinstance(known.type, GraphQLNonNull) and default() is Undefined
+        plan.append((name, field.python_name, coercion(known.type), None if default() is Undefined else default, required))
+
+    def build(value: Any) -> Any:
+        if value.__class__ is not dict:
+            raise Unusual
+        arguments, known = {}, 0
+        for name, python_name, coerce, default, required in plan:
+            if name in value:
+                known += 1
+                arguments[python_name] = coerce(value[name])
+            elif required:
+                raise Unusual
+            elif default is not None:
+                arguments[python_name] = default()
+        if known != len(value):
+            raise Unusual  # a field that there is not
+        return origin(**arguments)
+
+    return build

@@ -54,6 +54,12 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     most_plans = 1000
     _plans: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
 
+    @classmethod
+    def plan_of(cls, node: FieldNode, object_type: GraphQLObjectType) -> Plan | None:
+        """How what a field answers is completed, if that was compiled."""
+        kept = cls._plans.get((id(node), object_type.name))
+        return kept.plan if kept else None
+
     def complete_list_value(
         self,
         return_type: GraphQLList[Any],

@@ -7,8 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from strawberry import Schema
+
+from graphook.compiled_inputs import Unusual
+from graphook.compiled_operations import DirectOperation
 from graphook.graphql_limits import MAX_TOKENS, breach, page_size, size_variables
-from graphql import ASTValidationRule, DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
 
 MAX_ERRORS = 9
 # A parsed document takes some hundred times the room of its text: what is kept is bounded in both.
@@ -27,10 +40,11 @@ class Document:
     _size_variables: tuple[str, ...]
     _invalid: list[GraphQLError] | None = None
     _breaches: dict[tuple[int, ...], GraphQLError | None] = field(default_factory=dict)
+    _direct: dict[int, DirectOperation | None] = field(default_factory=dict)
+    operations: list[OperationDefinitionNode] = field(init=False)
 
-    @property
-    def operations(self) -> list[OperationDefinitionNode]:
-        return [definition for definition in self.node.definitions if isinstance(definition, OperationDefinitionNode)]
+    def __post_init__(self) -> None:
+        self.operations = [definition for definition in self.node.definitions if isinstance(definition, OperationDefinitionNode)]
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name; the first one when no name is asked for."""
@@ -38,6 +52,17 @@ class Document:
             if name is None or (operation.name is not None and operation.name.value == name):
                 return operation
         return None
+
+    def direct(self, schema: Schema, operation: OperationDefinitionNode) -> DirectOperation | None:
+        """The operation as it is run without graphql-core, if it can be."""
+        key = id(operation)
+        if key not in self._direct:
+            fragments = {node.name.value: node for node in self.node.definitions if isinstance(node, FragmentDefinitionNode)}
+            try:
+                self._direct[key] = DirectOperation(schema, operation, fragments)
+            except Unusual:
+                self._direct[key] = None
+        return self._direct[key]
 
     def refusals(self, schema: GraphQLSchema, rules: Rules, variables: Mapping[str, Any] | None, name: str | None) -> list[GraphQLError]:
         """Why the document is not executed: a limit it breaks with these variables, an operation that is not named, or faults of its own.
@@ -54,7 +79,7 @@ class Document:
 
     def _breach(self, variables: Mapping[str, Any] | None) -> GraphQLError | None:
         given = variables or {}
-        sizes = tuple(page_size(given[name]) if name in given else 0 for name in self._size_variables)
+        sizes = tuple([page_size(given[name]) if name in given else 0 for name in self._size_variables])
         if sizes not in self._breaches:
             found = breach(self.node, variables)
             if len(self._breaches) >= _SIZES_KEPT:

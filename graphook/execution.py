@@ -1,4 +1,4 @@
-"""The execution of an operation that is answered in one piece: graphql-core at once, without Strawberry's machinery of extensions.
+"""The execution of an operation that is answered in one piece, without Strawberry's machinery of extensions: directly or by graphql-core.
 
 Strawberry runs its extensions through a dozen context managers per operation, several times the cost of executing a small one. What our
 extensions do is done here in a row; streams and sockets go through Strawberry, and tests hold the two against each other.
@@ -20,9 +20,15 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import metrics, tracing
+from graphook.compiled_inputs import Unusual
+from graphook.compiled_operations import Outcome
 from graphook.documents import Document, Rules, documents
-from graphook.graphql_extensions import TimeLimit, limited, outcome, shown
-from graphql import GraphQLError, execute, specified_rules
+from graphook.graphql_extensions import TimeLimit, outcome, shown, took_too_long
+from graphook.shared_timeout import SharedTimeout
+from graphql import GraphQLError, OperationDefinitionNode, execute, specified_rules
+from graphql import OperationType as CoreOperationType
+
+_KINDS = {kind: OperationType(kind.value) for kind in CoreOperationType}
 
 
 class Execution:
@@ -34,7 +40,7 @@ class Execution:
         extensions = schema.get_extensions()
         rules: Rules = tuple(specified_rules)
         self._rules = rules + tuple(rule for e in extensions if isinstance(e, AddValidationRules) for rule in e.validation_rules)
-        self._seconds = next(e.seconds for e in extensions if isinstance(e, TimeLimit))
+        self._limit = SharedTimeout(next(e.seconds for e in extensions if isinstance(e, TimeLimit)))
 
     async def run(
         self,
@@ -56,7 +62,7 @@ class Execution:
         operation = document.operation(operation_name)
         if operation is None:
             raise CannotGetOperationTypeError(operation_name)
-        kind = OperationType(operation.operation.value)
+        kind = _KINDS[operation.operation]
         if kind not in allowed:
             raise InvalidOperationTypeError(kind)
         refusals = document.refusals(self._core, self._rules, variables, operation_name)
@@ -64,7 +70,7 @@ class Execution:
             return _refused(kind.value, refusals, began)
         name = operation.name.value if operation.name else None
         with tracing.operation(kind.value, name, getattr(context, "headers", {})) as span:
-            found = await self._execute(document, variables, operation_name, context, extensions)
+            found = await self._execute(document, operation, variables, operation_name, context, extensions)
             code = outcome(found.errors)
             tracing.ended(span, code)
         metrics.operation_ended(kind.value, code, perf_counter() - began)
@@ -73,13 +79,17 @@ class Execution:
     async def _execute(
         self,
         document: Document,
+        operation: OperationDefinitionNode,
         variables: dict[str, Any] | None,
         operation_name: str | None,
         context: Any,
         extensions: dict[str, Any] | None,
     ) -> ExecutionResult:
         try:
-            async with limited(self._seconds):
+            async with self._limit():
+                done = await self._directly(document, operation, variables, context)
+                if isinstance(done, dict):
+                    return ExecutionResult(data=done, errors=None)
                 result: Any = execute(
                     self._core,
                     document.node,
@@ -89,12 +99,28 @@ class Execution:
                     is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
                     executor_class=self._schema.execution_context_class,
                     operation_extensions=extensions,
+                    middleware=[done] if done else None,
                 )
                 if isawaitable(result):
                     result = await result
+        except TimeoutError:
+            return ExecutionResult(data=None, errors=shown([took_too_long(self._limit.seconds)]))
         except GraphQLError as error:
             return ExecutionResult(data=None, errors=shown([error]))
         return ExecutionResult(data=result.data, errors=shown(result.errors) if result.errors else None)
+
+    async def _directly(
+        self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any] | None, context: Any
+    ) -> dict[str, Any] | Outcome | None:
+        """The data, or what the resolver did; None when nothing has been done and graphql-core must do it all."""
+        direct = document.direct(self._schema, operation)
+        plan = direct.plan() if direct else None
+        if direct is None or plan is None:
+            return None
+        try:
+            return await direct.run(plan, variables, context)
+        except Unusual:
+            return None
 
 
 def _refused(kind: str, errors: Sequence[GraphQLError], began: float) -> ExecutionResult:

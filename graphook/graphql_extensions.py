@@ -78,7 +78,12 @@ async def limited(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise GraphQLError(f"The operation took more than {seconds:g} seconds.", extensions={"code": "TIMEOUT"}) from error
+        raise took_too_long(seconds) from error
+
+
+def took_too_long(seconds: float) -> GraphQLError:
+    """What an operation that was cancelled after so many seconds is answered with."""
+    return GraphQLError(f"The operation took more than {seconds:g} seconds.", extensions={"code": "TIMEOUT"})
 
 
 class Observed(SchemaExtension):

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import cache
 from typing import Any
 
 from cross_web import HTTPException
@@ -35,6 +36,7 @@ from graphook.graphql_extensions import fault_of_ours
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
 from graphook.negotiation import JSON, RESPONSE_JSON, is_json, single_answer, wants_a_stream, wants_event_stream
+from graphook.shared_timeout import SharedTimeout
 from graphql import GraphQLError
 
 log = logging.getLogger(__name__)
@@ -99,6 +101,24 @@ class _SubResponse(Response):
         self.background = None
 
 
+class _Answer(Response):
+    """An answer in one piece, its headers made ahead."""
+
+    def __init__(self, body: bytes, status: int, media_type: str, more: Mapping[str, str]) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *_usual_headers(media_type)]
+        for name, value in more.items():
+            self.raw_headers.append((name.lower().encode(), value.encode()))
+
+
+@cache
+def _usual_headers(media_type: str) -> list[tuple[bytes, bytes]]:
+    usual = {"Content-Type": f"{media_type}; charset=utf-8", **_CORS}
+    return [(name.lower().encode(), value.encode()) for name, value in usual.items()]
+
+
 class GraphQLView(GraphQL[Any, None]):
     """The ASGI application of the GraphQL URL.
 
@@ -138,6 +158,7 @@ class GraphQLView(GraphQL[Any, None]):
         self.make_context = make_context
         self.recheck_seconds = recheck_seconds
         self.body_seconds = body_seconds
+        self._body_limit = SharedTimeout(body_seconds)
 
     async def revoked(self, context: Any) -> None:
         """Return once the context's token is no longer valid. Until then it is looked at, and the caller renewed, every `recheck_seconds`."""
@@ -156,39 +177,37 @@ class GraphQLView(GraphQL[Any, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        request = Request(scope, _capped(receive, self.body_seconds))
-        if request.method == "OPTIONS":
+        if scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
             return
-        response = await self._answer(request)
-        response.headers.update(_CORS)
+        response = await self._answer(scope, receive)
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        media_type = single_answer(request.headers.get("accept"))
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        method, headers = scope["method"], _headers(scope)
+        accept = headers.get("accept")
+        media_type = single_answer(accept)
         try:
             if media_type is None:
                 raise HTTPException(406, "The answer is JSON, an event stream or multipart/mixed; accept one of them.")
-            if request.method not in ("GET", "POST"):
+            if method not in ("GET", "POST"):
                 raise HTTPException(405, "GraphQL only supports GET and POST requests.")
-            caller = await self.authenticate(request.headers.get("authorization"))
-            context = self.make_context(caller, request.headers)
-            context.authorization = request.headers.get("authorization")
-            if (
-                request.method == "POST"
-                and is_json(request.headers.get("content-type", ""))
-                and not wants_a_stream(request.headers.get("accept"))
-            ):
-                return await self._answer_json(await request.body(), context, media_type)
-            return await self.run(request, context=context)
+            authorization = headers.get("authorization")
+            context = self.make_context(await self.authenticate(authorization), headers)
+            context.authorization = authorization
+            if method == "POST" and is_json(headers.get("content-type", "")) and not wants_a_stream(accept):
+                return await self._answer_json(await self._body(receive), context, media_type)
+            response: Response = await self.run(Request(scope, _capped(receive, self.body_seconds)), context=context)
+            response.headers.update(_CORS)
+            return response
         except HTTPException as error:
             status = error.status_code
-            headers = {"Allow": "POST" if request.method == "GET" else "GET, POST"} if status == 405 else {}
+            more = {"Allow": "POST" if method == "GET" else "GET, POST"} if status == 405 else {}
             if status in (408, 413):
-                headers["Connection"] = "close"  # else the rest of the body would be read, however much there is
+                more["Connection"] = "close"  # else the rest of the body would be read, however much there is
             unresolved = isinstance(error.__cause__, CannotGetOperationTypeError)
             code = "OPERATION_RESOLUTION_FAILURE" if unresolved else "BAD_REQUEST" if status == 400 else f"HTTP_{status}"
-            return _refusal(status, error.reason, code, media_type, headers)
+            return _refusal(status, error.reason, code, media_type, more)
         except Unauthenticated as error:
             return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
         except ClientDisconnect:
@@ -198,7 +217,24 @@ class GraphQLView(GraphQL[Any, None]):
                 seconds = error.retry_after if isinstance(error, Unavailable) else 1
                 message = "The database cannot be reached; try again."
                 return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
-            return _refusal(500, "Internal server error", fault_of_ours(error, request.url.path), media_type, {})
+            return _refusal(500, "Internal server error", fault_of_ours(error, scope["path"]), media_type, {})
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The request's body, refused when it is too large or does not arrive in time."""
+        body = bytearray()
+        try:
+            async with self._body_limit():
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise ClientDisconnect
+                    body += message.get("body", b"")
+                    if len(body) > MAX_BODY:
+                        raise HTTPException(413, f"The request body has more than {MAX_BODY} bytes.")
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError:
+            raise HTTPException(408, f"The request body did not arrive within {self.body_seconds:g} seconds.") from None
 
     async def _answer_json(self, body: bytes, context: Any, media_type: str) -> Response:
         """The answer to a JSON body, in one piece: what `run` comes to by way of adapters for every framework and transport."""
@@ -209,7 +245,7 @@ class GraphQLView(GraphQL[Any, None]):
             )
         except _NOT_EXECUTED as error:
             raise _refused(error, "POST") from error
-        return self.create_response(_answer_of(result), _SubResponse(media_type))
+        return _response(_answer_of(result), media_type)
 
     def should_render_graphql_ide(self, request: Any) -> bool:
         return False  # a GET without a query is a bad request, not a page that is missing
@@ -300,14 +336,7 @@ class GraphQLView(GraphQL[Any, None]):
         return _answer_of(result)
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        status, headers = 200, {}
-        if "data" not in response_data and sub_response.media_type == RESPONSE_JSON:
-            status = REQUEST_ERROR_STATUS
-        codes = {error.get("extensions", {}).get("code") for error in response_data.get("errors", ())}
-        for code, (refused, seconds) in TRY_AGAIN.items():
-            if code in codes:
-                status, headers = refused, {"Retry-After": str(seconds)}
-        return Response(self.encode_json(response_data), status, headers=headers, media_type=f"{sub_response.media_type}; charset=utf-8")
+        return _response(response_data, sub_response.media_type or JSON)
 
     # WebSocket
 
@@ -348,6 +377,20 @@ def _answer_of(result: Any) -> Any:
     return answer
 
 
+def _response(answer: Any, media_type: str) -> Response:
+    """The HTTP form of an answer."""
+    status, more = 200, {}
+    if "data" not in answer and media_type == RESPONSE_JSON:
+        status = REQUEST_ERROR_STATUS
+    errors = answer.get("errors")
+    if errors:
+        codes = {error.get("extensions", {}).get("code") for error in errors}
+        for code, (refused, seconds) in TRY_AGAIN.items():
+            if code in codes:
+                status, more = refused, {"Retry-After": str(seconds)}
+    return _Answer(strict_json.dumps(answer), status, media_type, more)
+
+
 def _refused(error: Exception, method: str) -> HTTPException:
     """The HTTP form of why nothing was executed."""
     match error:
@@ -358,6 +401,11 @@ def _refused(error: Exception, method: str) -> HTTPException:
         case InvalidOperationTypeError():
             return HTTPException(405, error.as_http_error_reason(method))
     return HTTPException(400, "No GraphQL query found in the request")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The request's headers by their names in lower case; of one that is repeated, the first."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 def _capped(receive: Receive, seconds: float) -> Receive:
@@ -383,4 +431,4 @@ def _capped(receive: Receive, seconds: float) -> Receive:
 
 def _refusal(status: int, message: str, code: str | dict[str, Any], media_type: str | None, headers: Mapping[str, str]) -> Response:
     body = {"errors": [{"message": message, "extensions": {"code": code} if isinstance(code, str) else code}]}
-    return Response(strict_json.dumps(body), status, headers=dict(headers), media_type=f"{media_type or JSON}; charset=utf-8")
+    return _Answer(strict_json.dumps(body), status, media_type or JSON, headers)

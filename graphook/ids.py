@@ -33,6 +33,7 @@ _FORM = re.compile(r"[0-9A-Za-z]{27}")
 _RANDOM_BITS = 120
 _MAX_PAYLOAD = 2**160 - 1
 _latest = 0
+_pool, _used = b"", 0
 
 
 def new_id(prefix: str, at: datetime | None = None) -> str:
@@ -42,11 +43,29 @@ def new_id(prefix: str, at: datetime | None = None) -> str:
     """
     global _latest
     bits = _time_bits(at or now()) << _RANDOM_BITS
-    value = bits | int.from_bytes(os.urandom(15))
-    if bits >> _RANDOM_BITS == _latest >> _RANDOM_BITS and value <= _latest:
-        value = min(_latest + 1 + int.from_bytes(os.urandom(8)), bits + (1 << _RANDOM_BITS) - 1)
+    value = bits | _random(15)
+    if value <= _latest and bits >> _RANDOM_BITS == _latest >> _RANDOM_BITS:
+        value = min(_latest + 1 + _random(8), bits + (1 << _RANDOM_BITS) - 1)
     _latest = value
     return prefix + _encode(value)
+
+
+def _random(size: int) -> int:
+    """So many random bytes, which the system is asked for by the thousand."""
+    global _pool, _used
+    start, _used = _used, _used + size
+    if _used > len(_pool):
+        _pool, start, _used = os.urandom(4096), 0, size
+    return int.from_bytes(_pool[start:_used])
+
+
+def _forget() -> None:
+    global _pool
+    _pool = b""
+
+
+# Two processes must not hand out the same random bytes.
+os.register_at_fork(after_in_child=_forget)
 
 
 def start_id(prefix: str, at: datetime) -> str:

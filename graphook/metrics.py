@@ -11,6 +11,7 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, start_http_server
@@ -65,12 +66,23 @@ _connections = Gauge("graphook_database_connections", "Connections of the pool, 
 
 def request_answered(status: int) -> None:
     """An HTTP request was answered."""
-    _requests.labels(str(status)).inc()
+    _requests_of(status).inc()
 
 
 def operation_ended(kind: str, code: str, seconds: float) -> None:
     """A GraphQL operation ended; `code` is that of its first error, or OK."""
-    _operation_seconds.labels(kind, code).observe(seconds)
+    _seconds_of(kind, code).observe(seconds)
+
+
+# A label is looked up under a lock.
+@cache
+def _requests_of(status: int) -> Counter:
+    return _requests.labels(str(status))
+
+
+@cache
+def _seconds_of(kind: str, code: str) -> Histogram:
+    return _operation_seconds.labels(kind, code)
 
 
 @contextmanager

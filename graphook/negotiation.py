@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+# Clients send the same few headers with every request.
+_remembered = lru_cache(256)
+
 RESPONSE_JSON = "application/graphql-response+json"
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 _STREAMS = (EVENT_STREAM, "multipart/mixed")
 
 
+@_remembered
 def is_json(header: str) -> bool:
     """Whether a Content-Type is that of JSON in UTF-8. Anything near it is not: a browser may send that without asking first."""
     media_type, *parameters = (piece.strip().lower() for piece in header.split(";"))
@@ -33,6 +39,7 @@ def accepted(header: str) -> list[str]:
     return [media_type for _, media_type in weighed]
 
 
+@_remembered
 def single_answer(header: str | None) -> str | None:
     """The media type of an answer in one piece; None when the client accepts none."""
     if not header:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import orjson
@@ -30,6 +31,14 @@ class Rule(Protocol):
         """The constraint as a sentence for the schema."""
 
 
+_OWN_PREFIX = "must not begin like one of our ids."
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.removeprefix("^").removesuffix("$"))
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text: its length in characters and the pattern the whole of it matches. A secret one is never repeated in a message."""
@@ -43,18 +52,24 @@ class Text:
     secret: bool = False
 
     def check(self, value: str, path: Path) -> Iterator[InvalidInput]:
-        shown = "" if self.secret else f" {short(value)}"
-        name = _named(path)
+        fault = self._fault(value)
+        if fault is not None:
+            code = {"code": "INVALID_UID_PREFIX"} if fault == _OWN_PREFIX else {}
+            shown = "" if self.secret else f" {short(value)}"
+            yield InvalidInput(f"The value{shown} of {_named(path)} {fault}", path, **code)
+
+    def _fault(self, value: str) -> str | None:
         if (_UNSTORABLE if self.controls else _CONTROLS).search(value):
-            yield InvalidInput(f"The value{shown} of {name} holds characters that cannot be stored.", path)
-        elif len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
-            yield InvalidInput(f"The value{shown} of {name} has {len(value)} characters; {self._length()} are allowed.", path)
-        elif self.pattern is not None and re.fullmatch(self.pattern.removeprefix("^").removesuffix("$"), value) is None:
-            yield InvalidInput(f"The value{shown} of {name} must match {self.pattern}", path)
-        elif not self.blank and not value.strip():
-            yield InvalidInput(f"The value{shown} of {name} is nothing but blanks.", path)
-        elif not self.own_prefixes and starts_with_prefix(value):
-            yield InvalidInput(f"The value{shown} of {name} must not begin like one of our ids.", path, code="INVALID_UID_PREFIX")
+            return "holds characters that cannot be stored."
+        if len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
+            return f"has {len(value)} characters; {self._length()} are allowed."
+        if self.pattern is not None and _compiled(self.pattern).fullmatch(value) is None:
+            return f"must match {self.pattern}"
+        if not self.blank and not value.strip():
+            return "is nothing but blanks."
+        if not self.own_prefixes and starts_with_prefix(value):
+            return _OWN_PREFIX
+        return None
 
     def describe(self) -> str:
         parts = []

@@ -6,7 +6,7 @@ The trace context goes with the message through the database, as a W3C `tracepar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from graphook import __version__
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
+_NOTHING: AbstractContextManager[Any] = nullcontext()
 # Links of a batch's span; the rest of the batch is known by its number.
 _LINKS = 32
 
@@ -70,17 +71,18 @@ def traced(on: bool, exporter: SpanExporter | None = None) -> Iterator[None]:
         provider.shutdown()
 
 
-@contextmanager
-def operation(kind: str, name: str | None, headers: Mapping[str, str]) -> Iterator[Span | None]:
+def operation(kind: str, name: str | None, headers: Mapping[str, str]) -> AbstractContextManager[Span | None]:
     """A span of a GraphQL operation, under the caller's `traceparent` if there is one."""
-    if _tracing is None:
-        yield None
-        return
-    parent = _tracing.extract({key.lower(): value for key, value in headers.items()})
-    with _tracing.tracer.start_as_current_span(
+    return _NOTHING if _tracing is None else _operation(_tracing, kind, name, headers)
+
+
+@contextmanager
+def _operation(tracing: _Tracing, kind: str, name: str | None, headers: Mapping[str, str]) -> Iterator[Span | None]:
+    parent = tracing.extract({key.lower(): value for key, value in headers.items()})
+    with tracing.tracer.start_as_current_span(
         kind if name is None else f"{kind} {name}",
         context=parent,
-        kind=_tracing.trace.SpanKind.SERVER,
+        kind=tracing.trace.SpanKind.SERVER,
         attributes={"graphql.operation.type": kind, **({"graphql.operation.name": name} if name else {})},
     ) as span:
         yield span
@@ -102,16 +104,17 @@ def batch(name: str, traceparents: Iterable[str | None], size: int) -> Iterator[
         yield
 
 
-@contextmanager
-def attempt(traceparent: str | None, attributes: Mapping[str, Any]) -> Iterator[Span | None]:
+def attempt(traceparent: str | None, attributes: Mapping[str, Any]) -> AbstractContextManager[Span | None]:
     """A span of one attempt, in the trace of the request that sent the message. A message without a trace has none."""
-    if _tracing is None or traceparent is None:
-        yield None
-        return
-    with _tracing.tracer.start_as_current_span(
+    return _NOTHING if _tracing is None or traceparent is None else _attempt(_tracing, traceparent, attributes)
+
+
+@contextmanager
+def _attempt(tracing: _Tracing, traceparent: str, attributes: Mapping[str, Any]) -> Iterator[Span | None]:
+    with tracing.tracer.start_as_current_span(
         "webhook attempt",
-        context=_tracing.extract({"traceparent": traceparent}),
-        kind=_tracing.trace.SpanKind.CLIENT,
+        context=tracing.extract({"traceparent": traceparent}),
+        kind=tracing.trace.SpanKind.CLIENT,
         attributes=dict(attributes),
     ) as span:
         yield span

@@ -214,12 +214,12 @@ async def _hold(info: Info, new: NewMessage, data: MessageIn, path: tuple[str, .
 
 async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple[str, ...]]]) -> list[Accepted | BaseException]:
     """What became of messages that were held against their schemas. Those whose event type has changed since are held against the new one."""
-    services, outcomes = info.context.services, dict[int, Accepted | BaseException]()
-    waiting = list(range(len(items)))
+    services = info.context.services
+    outcomes = await services.accept.submit_all([new for new, _, _ in items])
     for _ in range(SCHEMA_CHANGES):
-        answers = await services.accept.submit_all([items[index][0] for index in waiting])
-        outcomes |= dict(zip(waiting, answers, strict=True))
-        waiting = [index for index in waiting if isinstance(outcomes[index], Unchecked)]
+        waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Unchecked)]
+        if not waiting:
+            return outcomes
         for event_type in {items[index][0].event_type for index in waiting}:
             await services.payload_checks.learn(info.context.caller.org_id, event_type)
         for index in list(waiting):
@@ -228,11 +228,12 @@ async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple
             except GraphookError as failure:
                 outcomes[index] = failure
                 waiting.remove(index)
-        if not waiting:
-            break
-    for index in waiting:
-        outcomes[index] = Conflict("The event type changes all the time; send the message again.", (*items[index][2], "eventType"))
-    return [outcomes[index] for index in range(len(items))]
+        for index, outcome in zip(waiting, await services.accept.submit_all([items[index][0] for index in waiting]), strict=True):
+            outcomes[index] = outcome
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Unchecked):
+            outcomes[index] = Conflict("The event type changes all the time; send the message again.", (*items[index][2], "eventType"))
+    return outcomes
 
 
 def arguments_of(data: MessageIn) -> dict[str, object]:

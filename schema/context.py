@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import strawberry
@@ -68,16 +69,26 @@ class Context:
     headers: Mapping[str, str]
     authorization: str | None = None
     connection_params: dict[str, Any] | None = None
-    contents: DataLoader[Message, bytes | None] = field(init=False)
-    messages: DataLoader[tuple[str, str], Message | None] = field(init=False)
-    endpoints: DataLoader[str, Endpoint | None] = field(init=False)
-    breakers: DataLoader[str, Opened | None] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.contents = DataLoader(_load_contents, cache_key_fn=lambda message: message.id)
-        self.messages = DataLoader(_load_messages)
-        self.endpoints = DataLoader(_load_endpoints)
-        self.breakers = DataLoader(_load_breakers)
+    @cached_property
+    def contents(self) -> DataLoader[Message, bytes | None]:
+        """Payloads; None where one is no longer kept."""
+        return DataLoader(_load_contents, cache_key_fn=lambda message: message.id)
+
+    @cached_property
+    def messages(self) -> DataLoader[tuple[str, str], Message | None]:
+        """Messages by application id and id."""
+        return DataLoader(_load_messages)
+
+    @cached_property
+    def endpoints(self) -> DataLoader[str, Endpoint | None]:
+        """Endpoints by id."""
+        return DataLoader(_load_endpoints)
+
+    @cached_property
+    def breakers(self) -> DataLoader[str, Opened | None]:
+        """What is open, by endpoint id."""
+        return DataLoader(_load_breakers)
 
     def idempotency(self, info: Info, key: str | None, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
         """The key of a mutation: its argument, else the `Idempotency-Key` header where the document has only this one mutation."""

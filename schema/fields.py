@@ -116,13 +116,13 @@ def faults(data: Any, path: Path = ("input",)) -> Iterator[InvalidInput]:
         if found is None:
             if not nullable:
                 yield InvalidInput(f"{shown} cannot be null; leave it out to keep it as it is.", (*path, shown))
+        elif rule is not None:
+            yield from rule.check(found, (*path, shown))
         elif dataclasses.is_dataclass(found):
             yield from faults(found, (*path, shown))
         elif isinstance(found, list) and found and dataclasses.is_dataclass(found[0]):
             for index, item in enumerate(found):
                 yield from faults(item, (*path, shown, str(index)))
-        elif rule is not None:
-            yield from rule.check(found, (*path, shown))
 
 
 def check(data: Any, path: Path = ("input",)) -> None:

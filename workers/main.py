@@ -17,7 +17,7 @@ from graphook.broker import create_broker
 from graphook.errors import GraphookError
 from graphook.live import create_bus
 from graphook.logs import configure_logging
-from graphook.process import CannotStart, opened
+from graphook.process import CannotStart, opened, settle_in
 from graphook.settings import BadSettings, Settings
 from workers.deliver import register_deliver
 from workers.engine import Engine
@@ -60,6 +60,7 @@ class DeliveryEngine(Middleware):
         self._stack.push_async_callback(bus.close)
         self._engine = await start_workers(settings, bus, self._stack, owns_database=False)
         await self._stack.enter_async_context(sampled(settings, backlog=True))
+        settle_in()
 
 
 def _on_loop(work: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,3 +56,21 @@ def test_every_prefix_is_recognised_at_the_beginning_of_a_uid() -> None:
         assert is_id(new_id(prefix), prefix)
         assert starts_with_prefix(prefix + "x")
     assert not starts_with_prefix("customer-app_1")
+
+
+FORK = """
+import os
+from graphook.clock import now
+from graphook.ids import new_id
+at = now()
+new_id("msg_", at)  # random bytes are in store
+child = os.fork()
+print(new_id("msg_", at), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    first, second = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True).stdout.split()
+    assert first != second
