@@ -16,6 +16,8 @@ from tests.waiting import until
 
 # Sending takes a moment, so that there is always something in flight.
 UNHURRIED = Answer(after=0.02)
+# Sending takes so long that every worker is always in the middle of it, however slowly the messages come in.
+LONG = Answer(after=0.25)
 SHORT = {"CHAOS_MARGIN": "1"}
 
 
@@ -33,8 +35,8 @@ def nothing_lost(found: Comparison) -> None:
 
 @row("R1", "Workers killed with -9 while they send: nothing is lost, and each delivery that was in flight shows an interrupted attempt.")
 async def killed_workers(field: Field) -> str:
-    kills, messages = field.count(20, 2), field.count(25_000, 400)
-    async with field.trial(workers=2, plan=lambda *_: UNHURRIED, GRAPHOOK_REQUEST_TIMEOUT="1", GRAPHOOK_ENDPOINT_SLOTS="8") as trial:
+    kills, messages = field.count(20, 3), field.count(25_000, 400)
+    async with field.trial(workers=2, plan=lambda *_: LONG, GRAPHOOK_REQUEST_TIMEOUT="1", GRAPHOOK_ENDPOINT_SLOTS="8") as trial:
         publishing = asyncio.create_task(trial.publisher.publish(messages, batch=20))
         for number in range(kills):
             await grown(trial.receiver.first_seen, 2 * messages * number // (kills + 1) + 10)
