@@ -107,6 +107,9 @@ class _Run:
 
     def offer(self, number: int, due: int) -> None:
         self._open += 1
+        # A server closes connections that were idle for some seconds.
+        while self._idle and self._idle[-1].lost:
+            self._idle.pop()
         if self._idle:
             self._idle.pop().send(number, due, self._make(number, due))
         else:
