@@ -10,6 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from graphook.errors import Overloaded, Unavailable
 
+# A flush that takes longer may be waiting for a lock; others need not wait with it.
+SLOW_SECONDS = 0.05
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,6 +30,8 @@ class _Waiting(Generic[Item, Result]):
 class Batcher(Generic[Item, Result]):
     """Collects items and hands them to `flush`, at most `concurrency` flushes at a time. There is no timer.
 
+    Beside a flush that is running another begins only when that one is slow or a full batch waits: fewer flushes of more items cost less.
+
     While `max_waiting` items (0: any number) or `max_waiting_weight` wait, more are refused with `Overloaded`, several together or not at all.
 
     A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
@@ -43,6 +48,7 @@ class Batcher(Generic[Item, Result]):
         concurrency: int = 2,
         max_waiting: int = 0,
         max_waiting_weight: int = 0,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
@@ -51,9 +57,11 @@ class Batcher(Generic[Item, Result]):
         self._concurrency = concurrency
         self._max_waiting = max_waiting
         self._max_waiting_weight = max_waiting_weight
+        self._slow_seconds = slow_seconds
         self._waiting_weight = 0
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._began = 0.0
 
     async def submit(self, item: Item) -> Result:
         """The item's result, once its batch is committed. Raises what the flush answered for it, or `Overloaded`."""
@@ -88,12 +96,19 @@ class Batcher(Generic[Item, Result]):
         waiting = _Waiting(item, self._weigh(item), answer)
         self._queue.append(waiting)
         self._waiting_weight += waiting.weight
-        if len(self._running) < self._concurrency:
+        if self._may_start():
             # The task starts on the loop's next turn: whatever is submitted in this one goes with it.
             self._start()
         return answer
 
+    def _may_start(self) -> bool:
+        if not self._running:
+            return True
+        slow = asyncio.get_running_loop().time() - self._began > self._slow_seconds
+        return len(self._running) < self._concurrency and (slow or len(self._queue) >= self._max_items)
+
     def _start(self) -> None:
+        self._began = asyncio.get_running_loop().time()
         task = asyncio.get_running_loop().create_task(self._run())
         self._running.add(task)
         task.add_done_callback(self._finished)
@@ -101,7 +116,7 @@ class Batcher(Generic[Item, Result]):
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         task.result()
-        if self._queue and len(self._running) < self._concurrency:
+        if self._queue and self._may_start():
             self._start()
 
     async def _run(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from graphook.errors import InvalidInput
 
@@ -26,6 +27,7 @@ FORBIDDEN_PREFIXES = (
 )  # fmt: skip
 
 
+@lru_cache(4096)
 def is_sensitive(name: str) -> bool:
     """Whether a header's value is withheld from lists and never stored with an attempt."""
     lowered = name.lower()

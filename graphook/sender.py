@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 import time
@@ -15,6 +14,8 @@ from typing import Literal
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.payload import BytesPayload
+from multidict import CIMultiDict
 from yarl import URL
 
 from graphook.connector import (
@@ -28,6 +29,7 @@ from graphook.connector import (
     Wire,
     current_wire,
 )
+from graphook.shared_timeout import SharedTimeout
 from graphook.ssrf import BlockedURL, Policy, Target, check_url
 
 _logger = logging.getLogger(__name__)
@@ -104,7 +106,7 @@ class Sender:
         self._policy = policy
         # Whether a URL may be asked for depends on nothing else; which addresses its host has is looked at anew for every connection.
         self._checked = lru_cache(_CHECKED_URLS)(lambda url: _wire_url(check_url(url, policy)))
-        self._timeout = timeout_seconds
+        self._limit_time = SharedTimeout(timeout_seconds)
         self._limit = response_limit
         self._connections = connections
         self._tls = tls
@@ -135,7 +137,7 @@ class Sender:
         answer = _Answer()
         error_code: ErrorCode | None = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._limit_time():
                 await self._send(self._checked(url), headers, body, answer)
         except Exception as error:
             error_code = _classify(error, answer)
@@ -165,7 +167,6 @@ class Sender:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
             trust_env=False,
             auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
@@ -194,14 +195,15 @@ class Sender:
         answer: _Answer,
     ) -> None:
         # `identity`: what is kept is what was sent.
-        sent = [("Accept-Encoding", "identity"), *headers]
-        if not any(name.lower() == "accept" for name, _ in headers):
-            sent.insert(0, ("Accept", "*/*"))
-        async with session.post(url, data=body, headers=sent, allow_redirects=False) as response:
-            if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
+        sent = CIMultiDict([("Accept-Encoding", "identity"), *headers])
+        sent.setdefault("Accept", "*/*")
+        # Nothing is sent that we did not say; aiohttp does less where there is nothing to skip.
+        skipped = [name for name in ("User-Agent", "Content-Type") if name not in sent]
+        async with session.post(url, data=BytesPayload(body), headers=sent, skip_auto_headers=skipped, allow_redirects=False) as response:
+            if sum([len(name) + len(value) + 4 for name, value in response.raw_headers]) > MAX_HEAD:
                 raise TooMuch
             answer.status_code = response.status
-            answer.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+            answer.headers = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers])
             async for chunk in response.content.iter_any():
                 room = self._limit - len(answer.body)
                 answer.body += chunk[:room]

@@ -44,6 +44,8 @@ PER_LANE = 10
 RESERVE = 0.25
 SCAN = 1000
 FOLD = 2000
+# While something is in flight, a claim is followed by a pause this many times as long as it took, within a limit in seconds.
+CLAIM_PAUSE, LONGEST_CLAIM_PAUSE = 2.0, 0.02
 TICK = 1.0
 PRUNE_EVERY = 60.0
 SETTLE_BATCH = 200
@@ -98,8 +100,12 @@ class Engine:
         log.info("delivery engine %s is ready", self.name, extra={"engine": self.name})
         try:
             while not self._stopping:
+                began = time.monotonic()
                 if not await self._through_outages(self._claim_once):
                     await self._wait()
+                elif self._sends:
+                    # Slots come free one by one: what is claimed together costs less.
+                    await asyncio.sleep(min(CLAIM_PAUSE * (time.monotonic() - began), LONGEST_CLAIM_PAUSE))
         finally:
             tick.cancel()
             await asyncio.gather(tick, return_exceptions=True)

@@ -33,6 +33,38 @@ async def test_what_arrives_during_a_flush_goes_with_the_next_one() -> None:
     assert batches == [[0, 1, 2], [3, 4, 5, 6, 7]]
 
 
+async def test_a_second_flush_begins_beside_a_slow_one_or_for_a_full_batch_only() -> None:
+    batches: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        await gate.wait()
+        return list(items)
+
+    async def submit(batcher: Batcher[int, int], *items: int) -> asyncio.Future[list[int]]:
+        answers = asyncio.gather(*(batcher.submit(item) for item in items))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return answers
+
+    full: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2)
+    waiting = [await submit(full, 1), await submit(full, 2, 3)]
+    assert batches == [[1]]
+    waiting.append(await submit(full, 4, 5))
+    assert batches == [[1], [2, 3, 4]]
+    waiting.append(await submit(full, 6, 7, 8))
+    assert batches == [[1], [2, 3, 4]]
+
+    batches.clear()
+    slow: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2, slow_seconds=0.0)
+    waiting += [await submit(slow, 1), await submit(slow, 2), await submit(slow, 3)]
+    assert batches == [[1], [2]]
+
+    gate.set()
+    await asyncio.gather(*waiting)
+
+
 async def test_a_batch_is_capped_by_items_and_by_weight_but_takes_one_item_always() -> None:
     batches: list[list[int]] = []
 
