@@ -26,8 +26,8 @@ from schema.fields import check
 from schema.types.attempt import (
     MessageAttempt,
     MessageAttemptEvent,
+    MessageAttemptExpungeContentPayload,
     MessageAttemptFilter,
-    MessageAttemptPayload,
     MessageAttemptResendPayload,
 )
 
@@ -136,13 +136,15 @@ async def resend(
     return MessageAttemptResendPayload(accepted=True)
 
 
-@mutation(MessageAttemptPayload, Scope.MANAGE, organisation=True)
-async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawberry.ID, id: strawberry.ID) -> MessageAttemptPayload:
+@mutation(MessageAttemptExpungeContentPayload, Scope.MANAGE, organisation=True)
+async def expunge_content(
+    info: Info, app_id: strawberry.ID, message_id: strawberry.ID, id: strawberry.ID
+) -> MessageAttemptExpungeContentPayload:
     """Forget an attempt's response. It reads EXPUNGED afterwards."""
     app = await Application.load(info.context.caller, str(app_id))
     message = await Message.load(app, str(message_id))
     await (await Row.load(app, message.id, str(id))).expunge()
-    return MessageAttemptPayload(message_attempt=MessageAttempt.of(await Row.load(app, message.id, str(id))))
+    return MessageAttemptExpungeContentPayload(message_attempt=MessageAttempt.of(await Row.load(app, message.id, str(id))))
 
 
 class Wanted:

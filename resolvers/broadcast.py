@@ -9,24 +9,21 @@ from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.ids import end_id
-from models import idempotency
-from models.task import Task, TaskType
+from models.task import TaskType
 from resolvers.expected import mutation
 from resolvers.message import MAX_DEPTH, MAX_PAYLOAD
+from resolvers.task import begin
 from schema.context import Info
 from schema.fields import faults, given, refuse
-from schema.types.broadcast import MessageBroadcastIn
-from schema.types.task import BackgroundTask, BackgroundTaskPayload
+from schema.types.broadcast import MessageBroadcastIn, MessageBroadcastPayload
 
 _PAYLOAD = ("input", "payload")
 
 
-@mutation(BackgroundTaskPayload, Scope.SEND, organisation=True)
-async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+@mutation(MessageBroadcastPayload, Scope.SEND, organisation=True)
+async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | None = None) -> MessageBroadcastPayload:
     """Send a message to every application there is now. The task's data has messagesCreated, the first 1,000 of them, created and skipped."""
     body = _check(input)
-    caller = info.context.caller
-    key = info.context.idempotency(info, idempotency_key, {"input": given(input)})
     arguments = {
         "event_type": input.event_type,
         "body": body.decode(),
@@ -35,11 +32,8 @@ async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | No
         "retention_days": input.payload_retention_period,
         "up_to": end_id("app_", now()),
     }
-
-    async def add() -> str:
-        return (await Task.start(caller.org_id, TaskType.MESSAGE_BROADCAST, arguments)).id
-
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(caller, await idempotency.once(key, add))))
+    task = await begin(info, TaskType.MESSAGE_BROADCAST, arguments, {"input": given(input)}, idempotency_key)
+    return MessageBroadcastPayload(background_task=task)
 
 
 def _check(data: MessageBroadcastIn) -> bytes:

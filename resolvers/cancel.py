@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
@@ -12,17 +11,17 @@ from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput
 from graphook.ids import start_id
-from models import idempotency
 from models.application import Application
 from models.cancel import cancel_pending, newest_message
 from models.endpoint import Endpoint
 from models.message import Message as Row
-from models.task import Task, TaskType
+from models.task import TaskType
 from resolvers.expected import mutation
+from resolvers.task import begin
 from schema.context import Info
 from schema.fields import check, given
-from schema.types.message import Message, MessageCancelPayload, MessagesCancelIn
-from schema.types.task import BackgroundTask, BackgroundTaskPayload
+from schema.types.application import ApplicationPurgeContentPayload
+from schema.types.message import Message, MessageCancelPayload, MessagesCancelIn, MessagesCancelPayload
 
 # Nothing is pending for longer than a payload is kept, and a partition's edge.
 OLDEST = timedelta(days=100)
@@ -43,8 +42,8 @@ async def message(
     return MessageCancelPayload(message=Message.of(row), canceled=canceled)
 
 
-@mutation(BackgroundTaskPayload, Scope.MANAGE, organisation=True)
-async def messages(info: Info, app_id: strawberry.ID, input: MessagesCancelIn, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+@mutation(MessagesCancelPayload, Scope.MANAGE, organisation=True)
+async def messages(info: Info, app_id: strawberry.ID, input: MessagesCancelIn, idempotency_key: str | None = None) -> MessagesCancelPayload:
     """Cancel what is still to be sent of an application's messages, as a background task."""
     check(input)
     present = now()
@@ -60,27 +59,19 @@ async def messages(info: Info, app_id: strawberry.ID, input: MessagesCancelIn, i
         "event_types": input.event_types,
         "endpoint_id": None if endpoint is None else endpoint.id,
     }
-    return await _start(info, TaskType.APPLICATION_CANCEL_MESSAGES, app, arguments, {"input": given(input)}, idempotency_key)
+    repeated = {"app": app.id, "input": given(input)}
+    task = await begin(info, TaskType.APPLICATION_CANCEL_MESSAGES, arguments, repeated, idempotency_key, app.id)
+    return MessagesCancelPayload(background_task=task)
 
 
-@mutation(BackgroundTaskPayload, Scope.MANAGE, organisation=True)
-async def purge_content(info: Info, app_id: strawberry.ID, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+@mutation(ApplicationPurgeContentPayload, Scope.MANAGE, organisation=True)
+async def purge_content(info: Info, app_id: strawberry.ID, idempotency_key: str | None = None) -> ApplicationPurgeContentPayload:
     """Forget the payloads of all messages of an application and the responses of their attempts, as a background task.
 
     What is still to be sent of them is canceled. Messages that are accepted afterwards are not touched.
     """
     app = await Application.load(info.context.caller, str(app_id))
-    begin = app.created_at - timedelta(days=1)
-    arguments = {"from": start_id("msg_", begin), "to": await newest_message(app.id) or start_id("msg_", begin)}
-    return await _start(info, TaskType.APPLICATION_PURGE_CONTENT, app, arguments, {}, idempotency_key)
-
-
-async def _start(
-    info: Info, kind: TaskType, app: Application, arguments: Mapping[str, Any], given: Mapping[str, Any], idempotency_key: str | None
-) -> BackgroundTaskPayload:
-    key = info.context.idempotency(info, idempotency_key, {"app": app.id, **given})
-
-    async def add() -> str:
-        return (await Task.start(app.org_id, kind, arguments, app.id)).id
-
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(info.context.caller, await idempotency.once(key, add))))
+    oldest = start_id("msg_", app.created_at - timedelta(days=1))
+    arguments = {"from": oldest, "to": await newest_message(app.id) or oldest}
+    task = await begin(info, TaskType.APPLICATION_PURGE_CONTENT, arguments, {"app": app.id}, idempotency_key, app.id)
+    return ApplicationPurgeContentPayload(background_task=task)

@@ -35,10 +35,13 @@ from schema.types.endpoint import (
     EndpointHeadersPatchIn,
     EndpointIn,
     EndpointPatch,
-    EndpointPayload,
+    EndpointPatchHeadersPayload,
+    EndpointPatchPayload,
+    EndpointRotateSecretPayload,
     EndpointSecret,
     EndpointSecretRotateIn,
     EndpointUpdate,
+    EndpointUpdateHeadersPayload,
     EndpointUpdatePayload,
 )
 from schema.types.ordering import Ordering
@@ -76,18 +79,21 @@ async def page(
 
 async def secret(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID) -> EndpointSecret:
     """What the receiver verifies signatures with. Needs the scope secrets."""
-    row = await _load(info, Scope.SECRETS, app_id, endpoint_id, "endpointId")
+    info.context.caller.require(Scope.SECRETS)
+    row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id))
     return EndpointSecret(key=public_form(row.secret_text()))
 
 
 @mutation(EndpointCreatePayload, Scope.MANAGE)
 async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempotency_key: str | None = None) -> EndpointCreatePayload:
     """Create an endpoint. It gets what is sent from now on."""
-    return await _told(info, await create_in(info, await Application.load(info.context.caller, str(app_id)), input, idempotency_key))
+    app = await Application.load(info.context.caller, str(app_id))
+    endpoint, created = await create_in(info, app, input, idempotency_key)
+    return await _told(info, EndpointCreatePayload(endpoint=endpoint, created=created))
 
 
-async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> EndpointCreatePayload:
-    """Create an endpoint in that application."""
+async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> tuple[Endpoint, bool]:
+    """Create an endpoint in that application; answers with it and whether it is new."""
     _check(await _policy(info), input)
     values, was_new = _values(input), False
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
@@ -100,18 +106,19 @@ async def create_in(info: Info, app: Application, input: EndpointIn, idempotency
         return (await Row.add(app, values, secret=signing_secret, headers=headers)).id
 
     endpoint_id = await idempotency.once(key, add)
-    return EndpointCreatePayload(endpoint=Endpoint.of(await Row.load(app, endpoint_id)), created=was_new)
+    return Endpoint.of(await Row.load(app, endpoint_id)), was_new
 
 
 @mutation(EndpointUpdatePayload, Scope.MANAGE)
 async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
     """Replace all of an endpoint but its secret and headers. When there is none of that uid, it is created with it; an id of ours that is
     unknown is NOT_FOUND."""
-    return await _told(info, await update_in(info, await Application.load(info.context.caller, str(app_id)), id, input))
+    endpoint, created = await update_in(info, await Application.load(info.context.caller, str(app_id)), id, input)
+    return await _told(info, EndpointUpdatePayload(endpoint=endpoint, created=created))
 
 
-async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
-    """Replace or create an endpoint of that application."""
+async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> tuple[Endpoint, bool]:
+    """Replace or create an endpoint of that application; answers with it and whether it is new."""
     _check(await _policy(info), input)
     values = _values(input)
     await _require_event_types(app, values)
@@ -119,18 +126,19 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
         row = await Row.load(app, str(id), ("id",))
     except NotFound as missing:
         values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
-        return EndpointUpdatePayload(endpoint=Endpoint.of(await Row.add(app, values)), created=True)
+        return Endpoint.of(await Row.add(app, values)), True
     values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
-    return EndpointUpdatePayload(endpoint=Endpoint.of(await row.change(values)))
+    return Endpoint.of(await row.change(values)), False
 
 
-@mutation(EndpointPayload, Scope.MANAGE)
-async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+@mutation(EndpointPatchPayload, Scope.MANAGE)
+async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointPatch) -> EndpointPatchPayload:
     """Change parts of an endpoint."""
-    return await _told(info, await patch_in(info, await Application.load(info.context.caller, str(app_id)), id, input))
+    app = await Application.load(info.context.caller, str(app_id))
+    return await _told(info, EndpointPatchPayload(endpoint=await patch_in(info, app, id, input)))
 
 
-async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> Endpoint:
     """Change parts of an endpoint of that application."""
     _check(await _policy(info), input)
     row = await Row.load(app, str(id), ("id",))
@@ -144,43 +152,50 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
             await row.rotate_secret(new_secret, values=values)
         else:
             await row.change(values)
-    return EndpointPayload(endpoint=Endpoint.of(row))
+    return Endpoint.of(row)
 
 
 @mutation(EndpointDeletePayload, Scope.MANAGE)
 async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> EndpointDeletePayload:
     """Delete an endpoint. Its uid is free again; what still waits for it is canceled."""
-    return await _told(info, await delete_in(await Application.load(info.context.caller, str(app_id)), id))
+    app = await Application.load(info.context.caller, str(app_id))
+    return await _told(info, EndpointDeletePayload(deleted_id=await delete_in(app, id)))
 
 
-async def delete_in(app: Application, id: strawberry.ID) -> EndpointDeletePayload:
-    """Delete an endpoint of that application."""
+async def delete_in(app: Application, id: strawberry.ID) -> strawberry.ID:
+    """Delete an endpoint of that application; answers with its id."""
     row = await Row.load(app, str(id), ("id",))
     await row.remove()
-    return EndpointDeletePayload(deleted_id=strawberry.ID(row.id))
+    return strawberry.ID(row.id)
 
 
-@mutation(EndpointPayload, Scope.MANAGE)
-async def update_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+@mutation(EndpointUpdateHeadersPayload, Scope.MANAGE)
+async def update_headers(
+    info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersIn
+) -> EndpointUpdateHeadersPayload:
     """Replace the custom headers. The next attempt carries them."""
-    return await _told(info, await update_headers_in(await Application.load(info.context.caller, str(app_id)), endpoint_id, input))
+    app = await Application.load(info.context.caller, str(app_id))
+    return await _told(info, EndpointUpdateHeadersPayload(endpoint=await update_headers_in(app, endpoint_id, input)))
 
 
-async def update_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+async def update_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> Endpoint:
     """Replace the custom headers of an endpoint of that application."""
     refuse(check_headers(input.headers, ("input", "headers")))
     row = await Row.load(app, str(endpoint_id))
     await row.set_headers(input.headers)
-    return EndpointPayload(endpoint=Endpoint.of(row))
+    return Endpoint.of(row)
 
 
-@mutation(EndpointPayload, Scope.MANAGE)
-async def patch_headers(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+@mutation(EndpointPatchHeadersPayload, Scope.MANAGE)
+async def patch_headers(
+    info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn
+) -> EndpointPatchHeadersPayload:
     """Set or remove some of the custom headers."""
-    return await _told(info, await patch_headers_in(await Application.load(info.context.caller, str(app_id)), endpoint_id, input))
+    app = await Application.load(info.context.caller, str(app_id))
+    return await _told(info, EndpointPatchHeadersPayload(endpoint=await patch_headers_in(app, endpoint_id, input)))
 
 
-async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> Endpoint:
     """Set or remove some of the custom headers of an endpoint of that application."""
     row = await Row.load(app, str(endpoint_id))
     changed = {header.name: header.value for header in input.headers}
@@ -190,26 +205,26 @@ async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: 
         headers = kept | {name: text for name, text in changed.items() if text is not None}
         refuse(check_headers(headers, ("input", "headers")))
         await row.set_headers(headers)
-    return EndpointPayload(endpoint=Endpoint.of(row))
+    return Endpoint.of(row)
 
 
-@mutation(EndpointPayload, Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
+@mutation(EndpointRotateSecretPayload, Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
 async def rotate_secret(
     info: Info,
     app_id: strawberry.ID,
     endpoint_id: strawberry.ID,
     input: EndpointSecretRotateIn,
     idempotency_key: str | None = None,
-) -> EndpointPayload:
+) -> EndpointRotateSecretPayload:
     """Give the endpoint a new secret. The old one signs on, second, until the grace period is over."""
-    return await _told(
-        info, await rotate_secret_in(info, await Application.load(info.context.caller, str(app_id)), endpoint_id, input, idempotency_key)
-    )
+    app = await Application.load(info.context.caller, str(app_id))
+    endpoint = await rotate_secret_in(info, app, endpoint_id, input, idempotency_key)
+    return await _told(info, EndpointRotateSecretPayload(endpoint=endpoint))
 
 
 async def rotate_secret_in(
     info: Info, app: Application, endpoint_id: strawberry.ID, input: EndpointSecretRotateIn, idempotency_key: str | None
-) -> EndpointPayload:
+) -> Endpoint:
     """Give an endpoint of that application a new secret."""
     check(input)
     if input.key is not None:
@@ -221,18 +236,13 @@ async def rotate_secret_in(
         await row.rotate_secret(input.key, timedelta(seconds=input.grace_period_seconds))
         return row.id
 
-    return EndpointPayload(endpoint=Endpoint.of(await Row.load(app, await idempotency.once(key, rotate))))
+    return Endpoint.of(await Row.load(app, await idempotency.once(key, rotate)))
 
 
 async def _told(info: Info, payload: T) -> T:
     """What a change did, once it is committed and whoever is told of it is awake."""
     info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload
-
-
-async def _load(info: Info, scope: Scope, app_id: strawberry.ID, endpoint_id: strawberry.ID, name: str) -> Row:
-    info.context.caller.require(scope)
-    return await Row.load(await Application.load(info.context.caller, str(app_id)), str(endpoint_id), (name,))
 
 
 async def _policy(info: Info) -> Policy:

@@ -20,7 +20,7 @@ from schema.types.environment import (
     EnvironmentImportPayload,
     EnvironmentIn,
     EnvironmentSettings,
-    EnvironmentSettingsPayload,
+    EnvironmentUpdateSettingsPayload,
     Settings,
     SettingsIn,
     stored,
@@ -43,11 +43,11 @@ async def export(info: Info) -> Environment:
     return await _environment(info.context.caller)
 
 
-@mutation(EnvironmentSettingsPayload, Scope.MANAGE, organisation=True)
-async def update_settings(info: Info, input: SettingsIn) -> EnvironmentSettingsPayload:
+@mutation(EnvironmentUpdateSettingsPayload, Scope.MANAGE, organisation=True)
+async def update_settings(info: Info, input: SettingsIn) -> EnvironmentUpdateSettingsPayload:
     """Replace the organisation's settings. Those of deliveries act from the next attempt on."""
     check(input)
-    return EnvironmentSettingsPayload(settings=Settings.of(await Row.replace(info.context.caller.org_id, stored(input))))
+    return EnvironmentUpdateSettingsPayload(settings=Settings.of(await Row.replace(info.context.caller.org_id, stored(input))))
 
 
 @mutation(EnvironmentImportPayload, Scope.MANAGE, organisation=True)

@@ -9,19 +9,24 @@ from graphook import event_schemas, openapi, strict_json, yaml_text
 from graphook.auth import Scope
 from graphook.errors import InvalidInput, InvalidInputs
 from models import event_catalogue, idempotency
-from models.task import Task, TaskType
+from models.task import TaskType
 from resolvers.event_type import require_checkable
 from resolvers.expected import mutation
+from resolvers.task import begin
 from schema.context import Info, one_of
 from schema.fields import refuse
-from schema.types.event_catalogue import EventTypeFromOpenApi, EventTypeImportOpenApiIn, EventTypeImportOpenApiPayload
-from schema.types.task import BackgroundTask, BackgroundTaskPayload
+from schema.types.event_catalogue import (
+    EventTypeExportOpenapiPayload,
+    EventTypeFromOpenApi,
+    EventTypeImportOpenApiIn,
+    EventTypeImportOpenapiPayload,
+)
 
 MAX_YAML = 1024 * 1024
 
 
-@mutation(EventTypeImportOpenApiPayload, Scope.MANAGE, organisation=True)
-async def import_openapi(info: Info, input: EventTypeImportOpenApiIn, idempotency_key: str | None = None) -> EventTypeImportOpenApiPayload:
+@mutation(EventTypeImportOpenapiPayload, Scope.MANAGE, organisation=True)
+async def import_openapi(info: Info, input: EventTypeImportOpenApiIn, idempotency_key: str | None = None) -> EventTypeImportOpenapiPayload:
     """Create, change or bring back the event types that an OpenAPI document has as webhooks: all of them or, when one is wrong, none."""
     one_of(("input", "spec"), spec=input.spec, specRaw=input.spec_raw)
     caller = info.context.caller
@@ -41,26 +46,21 @@ async def import_openapi(info: Info, input: EventTypeImportOpenApiIn, idempotenc
     archived = await event_catalogue.others(caller, names) if input.replace_all else []
     if input.dry_run:
         found = [EventTypeFromOpenApi.of(webhook.name, webhook.values) for webhook in webhooks]
-        return EventTypeImportOpenApiPayload(modified=names, archived=archived, to_modify=found)
+        return EventTypeImportOpenapiPayload(modified=names, archived=archived, to_modify=found)
 
     async def add() -> str:
         await event_catalogue.write(caller, {webhook.name: webhook.values for webhook in webhooks}, archive_others=input.replace_all)
         return caller.org_id
 
     await idempotency.once(key, add)
-    return EventTypeImportOpenApiPayload(modified=names, archived=archived)
+    return EventTypeImportOpenapiPayload(modified=names, archived=archived)
 
 
-@mutation(BackgroundTaskPayload, Scope.MANAGE, organisation=True)
-async def export_openapi(info: Info, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+@mutation(EventTypeExportOpenapiPayload, Scope.MANAGE, organisation=True)
+async def export_openapi(info: Info, idempotency_key: str | None = None) -> EventTypeExportOpenapiPayload:
     """Write all event types that are not archived into an OpenAPI 3.1 document, which the finished task has in its data under `openapi`."""
-    caller = info.context.caller
-    key = info.context.idempotency(info, idempotency_key, {})
-
-    async def add() -> str:
-        return (await Task.start(caller.org_id, TaskType.SDK_GENERATE, {})).id
-
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(caller, await idempotency.once(key, add))))
+    task = await begin(info, TaskType.SDK_GENERATE, {}, {}, idempotency_key)
+    return EventTypeExportOpenapiPayload(background_task=task)
 
 
 def _webhooks(data: EventTypeImportOpenApiIn, base: tuple[str, ...]) -> list[openapi.Webhook]:

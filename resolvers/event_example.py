@@ -22,8 +22,14 @@ from resolvers.expected import mutation
 from schema.context import Info
 from schema.fields import check, refuse
 from schema.scalars import JSON
-from schema.types.event_example import EventExampleIn, EventTypeExample, EventTypeGenerateExamplePayload, EventTypeSchemaIn
-from schema.types.message import Message, MessageCreatePayload
+from schema.types.event_example import (
+    EndpointSendExamplePayload,
+    EventExampleIn,
+    EventTypeExample,
+    EventTypeGenerateExamplePayload,
+    EventTypeSchemaIn,
+)
+from schema.types.message import Message
 
 
 @mutation(EventTypeGenerateExamplePayload, Scope.READ)
@@ -38,10 +44,10 @@ async def generate(info: Info, input: EventTypeSchemaIn, idempotency_key: str | 
     return EventTypeGenerateExamplePayload(example=EventTypeExample(example=JSON(await _example(input.schema, path))))
 
 
-@mutation(MessageCreatePayload, Scope.SEND, organisation=True)
+@mutation(EndpointSendExamplePayload, Scope.SEND, organisation=True)
 async def send(
     info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: EventExampleIn, idempotency_key: str | None = None
-) -> MessageCreatePayload:
+) -> EndpointSendExamplePayload:
     """Send an example of an event type to one endpoint, whatever it listens to: the first of its newest schema's examples, else one made from the schema."""
     check(input)
     caller = info.context.caller
@@ -61,7 +67,7 @@ async def send(
     info.context.services.backlog.check(caller.org_id)
     accepted = await info.context.services.accept.submit(new)
     row = (await Row.load_many(accepted.app_id, [accepted.message_id]))[accepted.message_id]
-    return MessageCreatePayload(message=Message.of(row), created=not accepted.replayed)
+    return EndpointSendExamplePayload(message=Message.of(row), created=not accepted.replayed)
 
 
 async def _example(schema: dict[str, Any], path: tuple[str, ...]) -> Any:

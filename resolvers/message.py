@@ -30,9 +30,9 @@ from schema.types.message import (
     Message,
     MessageCreateBatchPayload,
     MessageCreatePayload,
+    MessageExpungeContentPayload,
     MessageFilter,
     MessageIn,
-    MessagePayload,
 )
 
 MAX_PAYLOAD = 1024 * 1024
@@ -164,12 +164,12 @@ async def create_batch(
     return MessageCreateBatchPayload(results=[result for result in results if result is not None])
 
 
-@mutation(MessagePayload, Scope.MANAGE, organisation=True)
-async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> MessagePayload:
+@mutation(MessageExpungeContentPayload, Scope.MANAGE, organisation=True)
+async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> MessageExpungeContentPayload:
     """Forget a message's payload now. Deliveries that still wait for it are canceled; the message stays listed."""
     row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     await row.expunge()
-    return MessagePayload(message=Message.of(row))
+    return MessageExpungeContentPayload(message=Message.of(row))
 
 
 def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:

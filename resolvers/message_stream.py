@@ -26,8 +26,9 @@ from schema.types.message import Message, MessageFilter
 from schema.types.message_stream import (
     MessageEvent,
     MessageStream,
+    MessageStreamCommitPayload,
     MessageStreamPollPayload,
-    MessageStreamPositionPayload,
+    MessageStreamSeekPayload,
     StreamStart,
 )
 
@@ -121,32 +122,32 @@ async def poll(
     return MessageStreamPollPayload(message_stream=await _shown(info, batch.page), leased_until=batch.leased_until)
 
 
-@mutation(MessageStreamPositionPayload, Scope.READ)
+@mutation(MessageStreamCommitPayload, Scope.READ)
 async def commit(
     info: Info,
     app_id: strawberry.ID,
     consumer_id: ConsumerId,
     iterator: Annotated[str, strawberry.argument(description="The iterator of the batch.")],
-) -> MessageStreamPositionPayload:
+) -> MessageStreamCommitPayload:
     """Say that a consumer's batch is dealt with. Repeating does nothing."""
     app, name = await _consumer(info, app_id, consumer_id)
     await message_consumer.commit(info.context.services.cursors, app.id, name, iterator)
-    return MessageStreamPositionPayload(iterator=iterator)
+    return MessageStreamCommitPayload(iterator=iterator)
 
 
-@mutation(MessageStreamPositionPayload, Scope.READ)
+@mutation(MessageStreamSeekPayload, Scope.READ)
 async def seek(
     info: Info,
     app_id: strawberry.ID,
     consumer_id: ConsumerId,
     iterator: Annotated[str | None, strawberry.argument(description="Any iterator of the application's messages …")] = None,
     start: Annotated[StreamStart | None, strawberry.argument(description="… or one of the ends.")] = None,
-) -> MessageStreamPositionPayload:
+) -> MessageStreamSeekPayload:
     """Move a consumer to another place (give exactly one). A batch that is out is not its any more."""
     one_of(("iterator",), iterator=iterator, start=start)
     app, name = await _consumer(info, app_id, consumer_id)
     place = await _place(info, iterator, start or StreamStart.OLDEST)
-    return MessageStreamPositionPayload(iterator=await message_consumer.seek(info.context.services.cursors, app.id, name, place))
+    return MessageStreamSeekPayload(iterator=await message_consumer.seek(info.context.services.cursors, app.id, name, place))
 
 
 def _wanted(event_types: list[str] | None, channels: list[str] | None) -> Wanted:

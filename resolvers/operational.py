@@ -18,19 +18,24 @@ from schema.connection import After, Before, Connection, First, Iterator, Last, 
 from schema.context import Info
 from schema.types.endpoint import (
     Endpoint,
-    EndpointCreatePayload,
-    EndpointDeletePayload,
     EndpointHeadersIn,
     EndpointHeadersPatchIn,
     EndpointIn,
     EndpointPatch,
-    EndpointPayload,
     EndpointSecret,
     EndpointSecretRotateIn,
     EndpointUpdate,
-    EndpointUpdatePayload,
 )
-from schema.types.operational import OperationalEventType
+from schema.types.operational import (
+    OperationalEndpointCreatePayload,
+    OperationalEndpointDeletePayload,
+    OperationalEndpointPatchHeadersPayload,
+    OperationalEndpointPatchPayload,
+    OperationalEndpointRotateSecretPayload,
+    OperationalEndpointUpdateHeadersPayload,
+    OperationalEndpointUpdatePayload,
+    OperationalEventType,
+)
 from schema.types.ordering import Ordering
 
 
@@ -71,53 +76,61 @@ async def secret(info: Info, endpoint_id: strawberry.ID) -> EndpointSecret:
     return EndpointSecret(key=public_form(row.secret_text()))
 
 
-@mutation(EndpointCreatePayload, Scope.MANAGE, organisation=True)
-async def create(info: Info, input: EndpointIn, idempotency_key: str | None = None) -> EndpointCreatePayload:
+@mutation(OperationalEndpointCreatePayload, Scope.MANAGE, organisation=True)
+async def create(info: Info, input: EndpointIn, idempotency_key: str | None = None) -> OperationalEndpointCreatePayload:
     """Create an endpoint that gets operational messages, all or those of filterTypes, from now on."""
     async with database.transaction():
         app = await Application.of_operational_messages(info.context.caller, create=True)
-        return await endpoint.create_in(info, app, input, idempotency_key)
+        made, created = await endpoint.create_in(info, app, input, idempotency_key)
+    return OperationalEndpointCreatePayload(endpoint=made, created=created)
 
 
-@mutation(EndpointUpdatePayload, Scope.MANAGE, organisation=True)
-async def update(info: Info, id: strawberry.ID, input: EndpointUpdate) -> EndpointUpdatePayload:
+@mutation(OperationalEndpointUpdatePayload, Scope.MANAGE, organisation=True)
+async def update(info: Info, id: strawberry.ID, input: EndpointUpdate) -> OperationalEndpointUpdatePayload:
     """Replace all of an operational endpoint but its secret and headers. When there is none of that uid, it is created with it; an id of ours
     that is unknown is NOT_FOUND."""
     async with database.transaction():
-        return await endpoint.update_in(info, await Application.of_operational_messages(info.context.caller, create=True), id, input)
+        app = await Application.of_operational_messages(info.context.caller, create=True)
+        found, created = await endpoint.update_in(info, app, id, input)
+    return OperationalEndpointUpdatePayload(endpoint=found, created=created)
 
 
-@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
-async def patch(info: Info, id: strawberry.ID, input: EndpointPatch) -> EndpointPayload:
+@mutation(OperationalEndpointPatchPayload, Scope.MANAGE, organisation=True)
+async def patch(info: Info, id: strawberry.ID, input: EndpointPatch) -> OperationalEndpointPatchPayload:
     """Change parts of an operational endpoint."""
-    return await endpoint.patch_in(info, await Application.of_operational_messages(info.context.caller), id, input)
+    app = await Application.of_operational_messages(info.context.caller)
+    return OperationalEndpointPatchPayload(endpoint=await endpoint.patch_in(info, app, id, input))
 
 
-@mutation(EndpointDeletePayload, Scope.MANAGE, organisation=True)
-async def delete(info: Info, id: strawberry.ID) -> EndpointDeletePayload:
+@mutation(OperationalEndpointDeletePayload, Scope.MANAGE, organisation=True)
+async def delete(info: Info, id: strawberry.ID) -> OperationalEndpointDeletePayload:
     """Delete an operational endpoint. Its uid is free again; what still waits for it is canceled."""
-    return await endpoint.delete_in(await Application.of_operational_messages(info.context.caller), id)
+    app = await Application.of_operational_messages(info.context.caller)
+    return OperationalEndpointDeletePayload(deleted_id=await endpoint.delete_in(app, id))
 
 
-@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
-async def update_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> EndpointPayload:
+@mutation(OperationalEndpointUpdateHeadersPayload, Scope.MANAGE, organisation=True)
+async def update_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> OperationalEndpointUpdateHeadersPayload:
     """Replace the custom headers of an operational endpoint."""
-    return await endpoint.update_headers_in(await Application.of_operational_messages(info.context.caller), endpoint_id, input)
+    app = await Application.of_operational_messages(info.context.caller)
+    return OperationalEndpointUpdateHeadersPayload(endpoint=await endpoint.update_headers_in(app, endpoint_id, input))
 
 
-@mutation(EndpointPayload, Scope.MANAGE, organisation=True)
-async def patch_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> EndpointPayload:
+@mutation(OperationalEndpointPatchHeadersPayload, Scope.MANAGE, organisation=True)
+async def patch_headers(info: Info, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> OperationalEndpointPatchHeadersPayload:
     """Set or remove some of the custom headers of an operational endpoint."""
-    return await endpoint.patch_headers_in(await Application.of_operational_messages(info.context.caller), endpoint_id, input)
+    app = await Application.of_operational_messages(info.context.caller)
+    return OperationalEndpointPatchHeadersPayload(endpoint=await endpoint.patch_headers_in(app, endpoint_id, input))
 
 
-@mutation(EndpointPayload, Scope.SECRETS, organisation=True)
+@mutation(OperationalEndpointRotateSecretPayload, Scope.SECRETS, organisation=True)
 async def rotate_secret(
     info: Info, endpoint_id: strawberry.ID, input: EndpointSecretRotateIn, idempotency_key: str | None = None
-) -> EndpointPayload:
+) -> OperationalEndpointRotateSecretPayload:
     """Give an operational endpoint a new secret. The old one signs on, second, until the grace period is over."""
     app = await Application.of_operational_messages(info.context.caller)
-    return await endpoint.rotate_secret_in(info, app, endpoint_id, input, idempotency_key)
+    rotated = await endpoint.rotate_secret_in(info, app, endpoint_id, input, idempotency_key)
+    return OperationalEndpointRotateSecretPayload(endpoint=rotated)
 
 
 async def _application(info: Info, scope: Scope) -> Application:

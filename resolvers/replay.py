@@ -12,40 +12,49 @@ from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput
 from graphook.ids import start_id
-from models import idempotency
 from models.application import Application
 from models.endpoint import Endpoint
-from models.task import Task, TaskType
+from models.task import TaskType
 from resolvers.expected import mutation
+from resolvers.task import begin
 from schema.context import Info
 from schema.fields import check, given
-from schema.types.replay import BulkReplayIn, RecoverIn, ReplayIn
-from schema.types.task import BackgroundTask, BackgroundTaskPayload
+from schema.types.replay import (
+    BulkReplayIn,
+    EndpointBulkReplayPayload,
+    EndpointRecoverPayload,
+    EndpointReplayMissingPayload,
+    RecoverIn,
+    ReplayIn,
+)
+from schema.types.task import BackgroundTask
 
 LONGEST_WINDOW = timedelta(days=14)
 SLACK = timedelta(minutes=5)
 
 
-@mutation(BackgroundTaskPayload, Scope.SEND)
+@mutation(EndpointRecoverPayload, Scope.SEND)
 async def recover(
     info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: RecoverIn, idempotency_key: str | None = None
-) -> BackgroundTaskPayload:
+) -> EndpointRecoverPayload:
     """Send every message of a time once more that failed at the endpoint and never succeeded: one try each."""
-    return await _start(info, TaskType.ENDPOINT_RECOVER, app_id, endpoint_id, input, {}, idempotency_key)
+    task = await _begin(info, TaskType.ENDPOINT_RECOVER, app_id, endpoint_id, input, {}, idempotency_key)
+    return EndpointRecoverPayload(background_task=task)
 
 
-@mutation(BackgroundTaskPayload, Scope.SEND)
+@mutation(EndpointReplayMissingPayload, Scope.SEND)
 async def replay_missing(
     info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: ReplayIn, idempotency_key: str | None = None
-) -> BackgroundTaskPayload:
+) -> EndpointReplayMissingPayload:
     """Deliver every message of a time that the endpoint listens to and never had, such as those from before it was created."""
-    return await _start(info, TaskType.ENDPOINT_REPLAY, app_id, endpoint_id, input, {}, idempotency_key)
+    task = await _begin(info, TaskType.ENDPOINT_REPLAY, app_id, endpoint_id, input, {}, idempotency_key)
+    return EndpointReplayMissingPayload(background_task=task)
 
 
-@mutation(BackgroundTaskPayload, Scope.SEND)
+@mutation(EndpointBulkReplayPayload, Scope.SEND)
 async def bulk_replay(
     info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID, input: BulkReplayIn, idempotency_key: str | None = None
-) -> BackgroundTaskPayload:
+) -> EndpointBulkReplayPayload:
     """Send every message of a time once more that the filters choose, whatever became of it: one try each."""
     filters = {
         "event_types": input.event_types,
@@ -54,10 +63,11 @@ async def bulk_replay(
         "status": None if input.status is None else int(input.status),
         "status_code_class": None if input.status_code_class is None else input.status_code_class.value,
     }
-    return await _start(info, TaskType.ENDPOINT_BULK_REPLAY, app_id, endpoint_id, input, filters, idempotency_key)
+    task = await _begin(info, TaskType.ENDPOINT_BULK_REPLAY, app_id, endpoint_id, input, filters, idempotency_key)
+    return EndpointBulkReplayPayload(background_task=task)
 
 
-async def _start(
+async def _begin(
     info: Info,
     kind: TaskType,
     app_id: strawberry.ID,
@@ -65,18 +75,14 @@ async def _start(
     input: RecoverIn,
     filters: Mapping[str, Any],
     idempotency_key: str | None,
-) -> BackgroundTaskPayload:
+) -> BackgroundTask:
     check(input)
     since, until = _window(input.since, input.until)
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
     arguments = {"endpoint_id": endpoint.id, "from": start_id("msg_", since), "to": start_id("msg_", until), **filters}
-    key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "input": given(input)})
-
-    async def add() -> str:
-        return (await Task.start(app.org_id, kind, arguments, app.id)).id
-
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(info.context.caller, await idempotency.once(key, add))))
+    repeated = {"endpoint": endpoint.id, "input": given(input)}
+    return await begin(info, kind, arguments, repeated, idempotency_key, app.id)
 
 
 def _window(since: datetime, until: datetime | None) -> tuple[datetime, datetime]:

@@ -13,16 +13,24 @@ from graphook import database
 from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput
-from models import idempotency, statistic
+from models import statistic
 from models.application import Application
 from models.endpoint import Endpoint
 from models.task import Task, TaskType
 from resolvers.expected import mutation
+from resolvers.task import begin
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
 from schema.context import Info
 from schema.fields import check, given
-from schema.types.statistic import ApplicationStats, AppUsageStatsIn, AttemptStatistics, EndpointStats
-from schema.types.task import BackgroundTask, BackgroundTaskPayload
+from schema.types.statistic import (
+    ApplicationStats,
+    AppUsageStatsIn,
+    AttemptStatistics,
+    EndpointStats,
+    UsageAggregateApplicationsPayload,
+    UsageAggregateEventTypesPayload,
+)
+from schema.types.task import BackgroundTask
 
 LONGEST_SERIES = timedelta(days=366)
 LONGEST_STANDING = timedelta(days=28)
@@ -92,26 +100,23 @@ async def usages(
     return connection(found, lambda app: ApplicationStats.of(app, counts[app.id]))  # type: ignore[no-any-return]
 
 
-@mutation(BackgroundTaskPayload, Scope.READ, organisation=True)
-async def aggregate_applications(info: Info, input: AppUsageStatsIn, idempotency_key: str | None = None) -> BackgroundTaskPayload:
+@mutation(UsageAggregateApplicationsPayload, Scope.READ, organisation=True)
+async def aggregate_applications(
+    info: Info, input: AppUsageStatsIn, idempotency_key: str | None = None
+) -> UsageAggregateApplicationsPayload:
     """Add up how much each application sent in a time. The task's data has appStats, the first 10,000 of them, and applications, how many there are."""
     check(input)
     _check_window(input.since, input.until, LONGEST_SERIES, ("input", "since"), ("input", "until"))
-    caller = info.context.caller
-    key = info.context.idempotency(info, idempotency_key, {"input": given(input)})
     arguments = {"since": input.since.isoformat(), "until": input.until.isoformat(), "app_ids": input.app_ids}
-
-    async def add() -> str:
-        return (await Task.start(caller.org_id, TaskType.APPLICATION_STATS, arguments)).id
-
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(await Task.load(caller, await idempotency.once(key, add))))
+    task = await begin(info, TaskType.APPLICATION_STATS, arguments, {"input": given(input)}, idempotency_key)
+    return UsageAggregateApplicationsPayload(background_task=task)
 
 
-@mutation(BackgroundTaskPayload, Scope.READ, organisation=True)
-async def aggregate_event_types(info: Info) -> BackgroundTaskPayload:
+@mutation(UsageAggregateEventTypesPayload, Scope.READ, organisation=True)
+async def aggregate_event_types(info: Info) -> UsageAggregateEventTypesPayload:
     """List which event types each application's endpoints ask for. The task's data has eventTypes, the first 1,000 of them, and applications, how many there are."""
     task = await Task.start(info.context.caller.org_id, TaskType.EVENT_TYPE_AGGREGATE, {})
-    return BackgroundTaskPayload(background_task=BackgroundTask.of(task))
+    return UsageAggregateEventTypesPayload(background_task=BackgroundTask.of(task))
 
 
 async def _attempts(app: Application, endpoint: Endpoint | None, start: datetime | None, end: datetime | None) -> AttemptStatistics:

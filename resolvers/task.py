@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
 import strawberry
 from strawberry import UNSET
 
 from graphook.auth import Scope
 from graphook.errors import NotFound
+from models import idempotency
 from models.task import Task as Row
 from models.task import TaskStatus, TaskType
 from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
@@ -57,3 +59,21 @@ async def watch(info: Info, id: strawberry.ID) -> AsyncGenerator[BackgroundTask,
             yield task
         if task.status is not TaskStatus.RUNNING:
             return
+
+
+async def begin(
+    info: Info,
+    kind: TaskType,
+    arguments: Mapping[str, Any],
+    given: Mapping[str, Any],
+    idempotency_key: str | None,
+    app_id: str | None = None,
+) -> BackgroundTask:
+    """A new background task, or the one that a request with the same key and the same `given` has begun."""
+    caller = info.context.caller
+    key = info.context.idempotency(info, idempotency_key, given)
+
+    async def add() -> str:
+        return (await Row.start(caller.org_id, kind, arguments, app_id)).id
+
+    return BackgroundTask.of(await Row.load(caller, await idempotency.once(key, add)))

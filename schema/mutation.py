@@ -34,13 +34,23 @@ from schema.types.application import (
     ApplicationCreatePayload,
     ApplicationDeletePayload,
     ApplicationPatchPayload,
+    ApplicationPurgeContentPayload,
     ApplicationUpdatePayload,
 )
-from schema.types.attempt import MessageAttemptPayload, MessageAttemptResendPayload
-from schema.types.endpoint import EndpointCreatePayload, EndpointDeletePayload, EndpointPayload, EndpointUpdatePayload
-from schema.types.environment import EnvironmentImportPayload, EnvironmentSettingsPayload
-from schema.types.event_catalogue import EventTypeImportOpenApiPayload
-from schema.types.event_example import EventTypeGenerateExamplePayload
+from schema.types.attempt import MessageAttemptExpungeContentPayload, MessageAttemptResendPayload
+from schema.types.broadcast import MessageBroadcastPayload
+from schema.types.endpoint import (
+    EndpointCreatePayload,
+    EndpointDeletePayload,
+    EndpointPatchHeadersPayload,
+    EndpointPatchPayload,
+    EndpointRotateSecretPayload,
+    EndpointUpdateHeadersPayload,
+    EndpointUpdatePayload,
+)
+from schema.types.environment import EnvironmentImportPayload, EnvironmentUpdateSettingsPayload
+from schema.types.event_catalogue import EventTypeExportOpenapiPayload, EventTypeImportOpenapiPayload
+from schema.types.event_example import EndpointSendExamplePayload, EventTypeGenerateExamplePayload
 from schema.types.event_type import (
     EventTypeCreatePayload,
     EventTypeDeletePayload,
@@ -55,9 +65,25 @@ from schema.types.integration import (
     IntegrationRotateKeyPayload,
     IntegrationUpdatePayload,
 )
-from schema.types.message import MessageCancelPayload, MessageCreateBatchPayload, MessageCreatePayload, MessagePayload
-from schema.types.message_stream import MessageStreamPollPayload, MessageStreamPositionPayload
-from schema.types.task import BackgroundTaskPayload
+from schema.types.message import (
+    MessageCancelPayload,
+    MessageCreateBatchPayload,
+    MessageCreatePayload,
+    MessageExpungeContentPayload,
+    MessagesCancelPayload,
+)
+from schema.types.message_stream import MessageStreamCommitPayload, MessageStreamPollPayload, MessageStreamSeekPayload
+from schema.types.operational import (
+    OperationalEndpointCreatePayload,
+    OperationalEndpointDeletePayload,
+    OperationalEndpointPatchHeadersPayload,
+    OperationalEndpointPatchPayload,
+    OperationalEndpointRotateSecretPayload,
+    OperationalEndpointUpdateHeadersPayload,
+    OperationalEndpointUpdatePayload,
+)
+from schema.types.replay import EndpointBulkReplayPayload, EndpointRecoverPayload, EndpointReplayMissingPayload
+from schema.types.statistic import UsageAggregateApplicationsPayload, UsageAggregateEventTypesPayload
 from schema.types.trial import MessageTestAttemptPayload
 
 
@@ -67,53 +93,53 @@ class Mutation:
     application_update: ApplicationUpdatePayload | None = operation(resolvers.application.update)
     application_patch: ApplicationPatchPayload | None = operation(resolvers.application.patch)
     application_delete: ApplicationDeletePayload | None = operation(resolvers.application.delete)
-    application_purge_content: BackgroundTaskPayload | None = operation(resolvers.cancel.purge_content)
+    application_purge_content: ApplicationPurgeContentPayload | None = operation(resolvers.cancel.purge_content)
 
     endpoint_create: EndpointCreatePayload | None = operation(resolvers.endpoint.create)
     endpoint_update: EndpointUpdatePayload | None = operation(resolvers.endpoint.update)
-    endpoint_patch: EndpointPayload | None = operation(resolvers.endpoint.patch)
+    endpoint_patch: EndpointPatchPayload | None = operation(resolvers.endpoint.patch)
     endpoint_delete: EndpointDeletePayload | None = operation(resolvers.endpoint.delete)
-    endpoint_update_headers: EndpointPayload | None = operation(resolvers.endpoint.update_headers)
-    endpoint_patch_headers: EndpointPayload | None = operation(resolvers.endpoint.patch_headers)
-    endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.endpoint.rotate_secret)
-    endpoint_recover: BackgroundTaskPayload | None = operation(resolvers.replay.recover)
-    endpoint_replay_missing: BackgroundTaskPayload | None = operation(resolvers.replay.replay_missing)
-    endpoint_bulk_replay: BackgroundTaskPayload | None = operation(resolvers.replay.bulk_replay)
-    endpoint_send_example: MessageCreatePayload | None = operation(resolvers.event_example.send)
+    endpoint_update_headers: EndpointUpdateHeadersPayload | None = operation(resolvers.endpoint.update_headers)
+    endpoint_patch_headers: EndpointPatchHeadersPayload | None = operation(resolvers.endpoint.patch_headers)
+    endpoint_rotate_secret: EndpointRotateSecretPayload | None = operation(resolvers.endpoint.rotate_secret)
+    endpoint_recover: EndpointRecoverPayload | None = operation(resolvers.replay.recover)
+    endpoint_replay_missing: EndpointReplayMissingPayload | None = operation(resolvers.replay.replay_missing)
+    endpoint_bulk_replay: EndpointBulkReplayPayload | None = operation(resolvers.replay.bulk_replay)
+    endpoint_send_example: EndpointSendExamplePayload | None = operation(resolvers.event_example.send)
 
-    operational_endpoint_create: EndpointCreatePayload | None = operation(resolvers.operational.create)
-    operational_endpoint_update: EndpointUpdatePayload | None = operation(resolvers.operational.update)
-    operational_endpoint_patch: EndpointPayload | None = operation(resolvers.operational.patch)
-    operational_endpoint_delete: EndpointDeletePayload | None = operation(resolvers.operational.delete)
-    operational_endpoint_update_headers: EndpointPayload | None = operation(resolvers.operational.update_headers)
-    operational_endpoint_patch_headers: EndpointPayload | None = operation(resolvers.operational.patch_headers)
-    operational_endpoint_rotate_secret: EndpointPayload | None = operation(resolvers.operational.rotate_secret)
+    operational_endpoint_create: OperationalEndpointCreatePayload | None = operation(resolvers.operational.create)
+    operational_endpoint_update: OperationalEndpointUpdatePayload | None = operation(resolvers.operational.update)
+    operational_endpoint_patch: OperationalEndpointPatchPayload | None = operation(resolvers.operational.patch)
+    operational_endpoint_delete: OperationalEndpointDeletePayload | None = operation(resolvers.operational.delete)
+    operational_endpoint_update_headers: OperationalEndpointUpdateHeadersPayload | None = operation(resolvers.operational.update_headers)
+    operational_endpoint_patch_headers: OperationalEndpointPatchHeadersPayload | None = operation(resolvers.operational.patch_headers)
+    operational_endpoint_rotate_secret: OperationalEndpointRotateSecretPayload | None = operation(resolvers.operational.rotate_secret)
 
-    environment_update_settings: EnvironmentSettingsPayload | None = operation(resolvers.environment.update_settings)
+    environment_update_settings: EnvironmentUpdateSettingsPayload | None = operation(resolvers.environment.update_settings)
     environment_import: EnvironmentImportPayload | None = operation(resolvers.environment.import_)
 
     event_type_create: EventTypeCreatePayload | None = operation(resolvers.event_type.create)
     event_type_update: EventTypeUpdatePayload | None = operation(resolvers.event_type.update)
     event_type_patch: EventTypePatchPayload | None = operation(resolvers.event_type.patch)
-    event_type_import_openapi: EventTypeImportOpenApiPayload | None = operation(resolvers.event_catalogue.import_openapi)
-    event_type_export_openapi: BackgroundTaskPayload | None = operation(resolvers.event_catalogue.export_openapi)
+    event_type_import_openapi: EventTypeImportOpenapiPayload | None = operation(resolvers.event_catalogue.import_openapi)
+    event_type_export_openapi: EventTypeExportOpenapiPayload | None = operation(resolvers.event_catalogue.export_openapi)
     event_type_generate_example: EventTypeGenerateExamplePayload | None = operation(resolvers.event_example.generate)
     event_type_update_retry_schedule: EventTypeUpdateRetrySchedulePayload | None = operation(resolvers.event_type.update_retry_schedule)
     event_type_delete: EventTypeDeletePayload | None = operation(resolvers.event_type.delete)
 
     message_create: MessageCreatePayload | None = operation(resolvers.message.create)
     message_create_batch: MessageCreateBatchPayload | None = operation(resolvers.message.create_batch)
-    message_broadcast: BackgroundTaskPayload | None = operation(resolvers.broadcast.start)
-    message_expunge_content: MessagePayload | None = operation(resolvers.message.expunge_content)
+    message_broadcast: MessageBroadcastPayload | None = operation(resolvers.broadcast.start)
+    message_expunge_content: MessageExpungeContentPayload | None = operation(resolvers.message.expunge_content)
     message_cancel: MessageCancelPayload | None = operation(resolvers.cancel.message)
-    messages_cancel: BackgroundTaskPayload | None = operation(resolvers.cancel.messages)
+    messages_cancel: MessagesCancelPayload | None = operation(resolvers.cancel.messages)
     message_stream_poll: MessageStreamPollPayload | None = operation(resolvers.message_stream.poll)
-    message_stream_commit: MessageStreamPositionPayload | None = operation(resolvers.message_stream.commit)
-    message_stream_seek: MessageStreamPositionPayload | None = operation(resolvers.message_stream.seek)
+    message_stream_commit: MessageStreamCommitPayload | None = operation(resolvers.message_stream.commit)
+    message_stream_seek: MessageStreamSeekPayload | None = operation(resolvers.message_stream.seek)
 
     message_test_attempt: MessageTestAttemptPayload | None = operation(resolvers.trial.attempt)
     message_attempt_resend: MessageAttemptResendPayload | None = operation(resolvers.attempt.resend)
-    message_attempt_expunge_content: MessageAttemptPayload | None = operation(resolvers.attempt.expunge_content)
+    message_attempt_expunge_content: MessageAttemptExpungeContentPayload | None = operation(resolvers.attempt.expunge_content)
 
     app_portal_access_create: AppPortalAccessCreatePayload | None = operation(resolvers.access.portal_access_create)
     app_tokens_expire_all: AppTokensExpireAllPayload | None = operation(resolvers.access.expire_all)
@@ -131,5 +157,5 @@ class Mutation:
     inbound_rotate_url: InboundRotateUrlPayload | None = operation(resolvers.inbound.rotate_url)
     inbound_update: InboundUpdatePayload | None = operation(resolvers.inbound.update)
 
-    usage_aggregate_applications: BackgroundTaskPayload | None = operation(resolvers.statistic.aggregate_applications)
-    usage_aggregate_event_types: BackgroundTaskPayload | None = operation(resolvers.statistic.aggregate_event_types)
+    usage_aggregate_applications: UsageAggregateApplicationsPayload | None = operation(resolvers.statistic.aggregate_applications)
+    usage_aggregate_event_types: UsageAggregateEventTypesPayload | None = operation(resolvers.statistic.aggregate_event_types)

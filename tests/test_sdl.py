@@ -76,6 +76,11 @@ def test_every_root_field_is_used_by_a_named_document() -> None:
     assert {f"{root}.{field}" for root in roots for field in _fields(root)} - used == set()
 
 
+def test_every_mutation_answers_with_a_payload_that_is_named_after_it() -> None:
+    wanted = {name: f"{name[0].upper()}{name[1:]}Payload" for name in _fields("Mutation")}
+    assert {name: str(declared.type) for name, declared in _fields("Mutation").items()} == wanted
+
+
 def test_everything_in_the_schema_is_described() -> None:
     assert [place for place, description in _descriptions() if not description] == []
 

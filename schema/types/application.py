@@ -13,6 +13,7 @@ from schema.errors import UserError
 from schema.fields import field, required, value
 from schema.node import Node
 from schema.scalars import StringMap
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.type(description="One customer of yours, with endpoints and messages of its own (component ApplicationOut).")
@@ -80,3 +81,8 @@ class ApplicationPatchPayload:
 class ApplicationDeletePayload:
     deleted_id: strawberry.ID | None = field("The id of what is gone, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What applicationPurgeContent did.")
+class ApplicationPurgeContentPayload(BackgroundTaskPayload):
+    pass

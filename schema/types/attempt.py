@@ -158,6 +158,6 @@ class MessageAttemptResendPayload:
 
 
 @strawberry.type(description="What messageAttemptExpungeContent did.")
-class MessageAttemptPayload:
+class MessageAttemptExpungeContentPayload:
     message_attempt: MessageAttempt | None = field("The attempt, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)

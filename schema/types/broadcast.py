@@ -7,6 +7,7 @@ import strawberry
 from graphook import rules
 from schema.fields import required, value
 from schema.scalars import JSON
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.input(description="A message to every application (component MessageBroadcastIn).")
@@ -20,3 +21,8 @@ class MessageBroadcastIn:
         "Only endpoints of any of these channels, and those without channels, get it.", rules.MESSAGE_CHANNELS, default=None
     )
     payload_retention_period: int = value("How many days the payload is kept.", rules.RETENTION_DAYS, default=90)
+
+
+@strawberry.type(description="What messageBroadcast did.")
+class MessageBroadcastPayload(BackgroundTaskPayload):
+    pass

@@ -178,10 +178,25 @@ class EndpointUpdatePayload:
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
 
 
-@strawberry.type(description="What a change of an endpoint did.")
-class EndpointPayload:
+@strawberry.type(description="What endpointPatch did.")
+class EndpointPatchPayload:
     endpoint: Endpoint | None = field("The endpoint, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What endpointUpdateHeaders did.")
+class EndpointUpdateHeadersPayload(EndpointPatchPayload):
+    pass
+
+
+@strawberry.type(description="What endpointPatchHeaders did.")
+class EndpointPatchHeadersPayload(EndpointPatchPayload):
+    pass
+
+
+@strawberry.type(description="What endpointRotateSecret did.")
+class EndpointRotateSecretPayload(EndpointPatchPayload):
+    pass
 
 
 @strawberry.type(description="What endpointDelete did.")

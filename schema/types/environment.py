@@ -162,7 +162,7 @@ class EnvironmentIn:
 
 
 @strawberry.type(description="What environmentUpdateSettings did.")
-class EnvironmentSettingsPayload:
+class EnvironmentUpdateSettingsPayload:
     settings: Settings | None = field("The settings, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
 

@@ -10,6 +10,7 @@ import strawberry
 from schema.errors import UserError
 from schema.fields import field, value
 from schema.scalars import JSON
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.input(
@@ -54,10 +55,15 @@ class EventTypeFromOpenApi:
 @strawberry.type(
     description="What eventTypeImportOpenapi did, or with dryRun would do (components EventTypeImportOpenApiOut and EventTypeImportOpenApiOutData)."
 )
-class EventTypeImportOpenApiPayload:
+class EventTypeImportOpenapiPayload:
     modified: list[str] = field(
         "The event types of the document: created, changed or brought back (component EventTypeImportOpenApiOutData).", default_factory=list
     )
     archived: list[str] = field("The event types that replaceAll archives.", default_factory=list)
     to_modify: list[EventTypeFromOpenApi] | None = field("With dryRun, what would be written.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+@strawberry.type(description="What eventTypeExportOpenapi did.")
+class EventTypeExportOpenapiPayload(BackgroundTaskPayload):
+    pass

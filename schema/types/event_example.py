@@ -8,6 +8,7 @@ from graphook import rules
 from schema.errors import UserError
 from schema.fields import field, required
 from schema.scalars import JSON
+from schema.types.message import MessageCreatePayload
 
 
 @strawberry.input(description="A JSON Schema to make an example of (component EventTypeSchemaIn).")
@@ -29,3 +30,8 @@ class EventTypeGenerateExamplePayload:
 @strawberry.input(description="Of which event type to send the example (component EventExampleIn).")
 class EventExampleIn:
     event_type: str = required("The event type's name.", rules.EVENT_TYPE)
+
+
+@strawberry.type(description="What endpointSendExample did.")
+class EndpointSendExamplePayload(MessageCreatePayload):
+    pass

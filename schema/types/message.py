@@ -15,6 +15,7 @@ from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import JSON
 from schema.types.application import ApplicationIn
+from schema.types.task import BackgroundTaskPayload
 
 EXPIRED = {"expired": True}
 
@@ -109,8 +110,13 @@ class MessageCancelPayload:
     errors: list[UserError] = field("Why nothing was canceled.", default_factory=list)
 
 
+@strawberry.type(description="What messagesCancel did.")
+class MessagesCancelPayload(BackgroundTaskPayload):
+    pass
+
+
 @strawberry.type(description="What messageExpungeContent did.")
-class MessagePayload:
+class MessageExpungeContentPayload:
     message: Message | None = field("The message, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
 

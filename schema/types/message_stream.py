@@ -55,7 +55,12 @@ class MessageStreamPollPayload:
     errors: list[UserError] = field("Why nothing was leased.", default_factory=list)
 
 
-@strawberry.type(description="What messageStreamCommit or messageStreamSeek did.")
-class MessageStreamPositionPayload:
+@strawberry.type(description="What messageStreamCommit did.")
+class MessageStreamCommitPayload:
     iterator: str | None = field("Where the consumer is now, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was moved.", default_factory=list)
+
+
+@strawberry.type(description="What messageStreamSeek did.")
+class MessageStreamSeekPayload(MessageStreamCommitPayload):
+    pass

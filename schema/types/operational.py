@@ -1,4 +1,4 @@
-"""The types of operational messages in GraphQL."""
+"""Operational messages and the endpoints that get them, in GraphQL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import strawberry
 from models.operational_type import OperationalType
 from schema.fields import field
 from schema.scalars import JSON
+from schema.types.endpoint import (
+    EndpointCreatePayload,
+    EndpointDeletePayload,
+    EndpointPatchHeadersPayload,
+    EndpointPatchPayload,
+    EndpointRotateSecretPayload,
+    EndpointUpdateHeadersPayload,
+    EndpointUpdatePayload,
+)
 
 
 @strawberry.type(description="A type of operational messages: what an organisation is told about its own deliveries, endpoints and tasks.")
@@ -25,3 +34,38 @@ class OperationalEventType:
     @classmethod
     def of(cls, kind: OperationalType) -> Self:
         return cls(name=kind.value, description=kind.description, schema=JSON(kind.schema))
+
+
+@strawberry.type(description="What operationalEndpointCreate did.")
+class OperationalEndpointCreatePayload(EndpointCreatePayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointUpdate did.")
+class OperationalEndpointUpdatePayload(EndpointUpdatePayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointPatch did.")
+class OperationalEndpointPatchPayload(EndpointPatchPayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointDelete did.")
+class OperationalEndpointDeletePayload(EndpointDeletePayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointUpdateHeaders did.")
+class OperationalEndpointUpdateHeadersPayload(EndpointUpdateHeadersPayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointPatchHeaders did.")
+class OperationalEndpointPatchHeadersPayload(EndpointPatchHeadersPayload):
+    pass
+
+
+@strawberry.type(description="What operationalEndpointRotateSecret did.")
+class OperationalEndpointRotateSecretPayload(EndpointRotateSecretPayload):
+    pass

@@ -10,6 +10,7 @@ from graphook import rules
 from models.attempt import MessageStatus
 from schema.fields import required, value
 from schema.types.attempt import StatusCodeClass
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.input(description="Which failed messages to send once more (component RecoverIn).")
@@ -30,3 +31,18 @@ class BulkReplayIn(RecoverIn):
     tag: str | None = value("Only those with this tag.", rules.TAG, default=None)
     status: MessageStatus | None = value("Only those that stand like this with the endpoint.", default=None)
     status_code_class: StatusCodeClass | None = value("Only those whose last attempt had such a response status.", default=None)
+
+
+@strawberry.type(description="What endpointRecover did.")
+class EndpointRecoverPayload(BackgroundTaskPayload):
+    pass
+
+
+@strawberry.type(description="What endpointReplayMissing did.")
+class EndpointReplayMissingPayload(BackgroundTaskPayload):
+    pass
+
+
+@strawberry.type(description="What endpointBulkReplay did.")
+class EndpointBulkReplayPayload(BackgroundTaskPayload):
+    pass

@@ -13,6 +13,7 @@ from models.application import Application
 from models.statistic import STEP, Series, Standing
 from schema.fields import field, required, value
 from schema.scalars import Int64
+from schema.types.task import BackgroundTaskPayload
 
 
 @strawberry.enum(description="How long the periods of a statistic are (component StatisticsPeriod).")
@@ -81,3 +82,13 @@ class AppUsageStatsIn:
     since: datetime = required("From then on, to five minutes.")
     until: datetime = required("Until then, at most 366 days after since.")
     app_ids: list[str] | None = value("Only these applications, by id or uid; all when absent.", rules.APPLICATIONS, default=None)
+
+
+@strawberry.type(description="What usageAggregateApplications did.")
+class UsageAggregateApplicationsPayload(BackgroundTaskPayload):
+    pass
+
+
+@strawberry.type(description="What usageAggregateEventTypes did.")
+class UsageAggregateEventTypesPayload(BackgroundTaskPayload):
+    pass

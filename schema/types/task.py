@@ -75,7 +75,7 @@ class BackgroundTask(Node):
         )
 
 
-@strawberry.type(description="What a mutation that begins a background task did.")
+@strawberry.type(description="What every mutation that begins a background task did; each has a type of its own.")
 class BackgroundTaskPayload:
     background_task: BackgroundTask | None = field(
         "The task, unless there are errors. It is durable: a worker takes it up at once.", default=None
