@@ -7,10 +7,12 @@ SQL the time in microseconds since the epoch, as the function of the same name d
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from tortoise.backends.base.client import TransactionContext
+from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 
 PRAGMAS = {"journal_mode": "WAL", "synchronous": "FULL", "busy_timeout": 5000, "foreign_keys": "ON"}
@@ -32,6 +34,25 @@ class ImmediateTransactionWrapper(SqliteTransactionWrapper):
 
     async def begin(self) -> None:
         await self._connection.execute("BEGIN IMMEDIATE")
+
+    def _in_transaction(self) -> TransactionContext:
+        return NestedTransactionContext(ImmediateTransactionWrapper(self))
+
+    async def execute_script(self, query: str) -> None:
+        """Run the statements of a script one by one: `executescript` would commit the transaction first."""
+        for statement in _statements(query):
+            await self.execute_query(statement)
+
+
+def _statements(script: str) -> Iterator[str]:
+    pending = ""
+    for part in script.split(";"):
+        pending += f"{part};"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+    if pending.strip(";\n "):
+        yield pending
 
 
 class ImmediateSqliteClient(SqliteClient):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from tortoise import Tortoise
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
+from tortoise.migrations.migration import Migration
+from tortoise.transactions import in_transaction
 
 from graphook import database
 from graphook.errors import Unavailable
@@ -22,26 +24,31 @@ LOOK_EVERY = 0.2
 
 
 @asynccontextmanager
-async def _executor(database_url: str) -> AsyncIterator[MigrationExecutor]:
+async def _connected(database_url: str) -> AsyncIterator[None]:
     if database_url.startswith("sqlite://"):
         make_data_folder(Path(database_url.removeprefix("sqlite://")).parent)
     try:
         await database.connect(database_url)
-        config: dict[str, Any] = database.tortoise_config(database_url)["apps"]
-        yield MigrationExecutor(Tortoise.get_connection("default"), config)
+        yield
     finally:
         await database.disconnect()
 
 
-async def _missing(executor: MigrationExecutor) -> list[str]:
-    plan = await executor.plan([MigrationTarget("models", "__latest__")])
-    return [step.migration.name for step in plan]
+def _executor(database_url: str) -> MigrationExecutor:
+    """What migrates on the connection that is current: inside a transaction, all of it in that."""
+    config: dict[str, Any] = database.tortoise_config(database_url)["apps"]
+    return MigrationExecutor(Tortoise.get_connection("default"), config)
+
+
+async def _missing(database_url: str) -> list[Migration]:
+    plan = await _executor(database_url).plan([MigrationTarget("models", "__latest__")])
+    return [step.migration for step in plan]
 
 
 async def pending(database_url: str) -> list[str]:
     """The migrations that the database lacks, in order."""
-    async with _executor(database_url) as executor:
-        return await _missing(executor)
+    async with _connected(database_url):
+        return [migration.name for migration in await _missing(database_url)]
 
 
 async def require_schema(database_url: str) -> None:
@@ -61,13 +68,17 @@ async def check_start(settings: Settings) -> None:
 
 
 async def migrate(database_url: str) -> list[str]:
-    """Apply what is missing, in order, and make the partitions of the coming weeks; answers with the names of the applied migrations."""
-    async with _executor(database_url) as executor, _one_at_a_time(database_url):
-        names = await _missing(executor)
-        if names:
-            await executor.migrate([MigrationTarget("models", "__latest__")])
+    """Apply what is missing, in order, and make the partitions of the coming weeks; answers with the names of the applied migrations.
+
+    A migration and the note that it is applied are one transaction, unless it says that it cannot be in one: what is cut off leaves nothing.
+    """
+    async with _connected(database_url), _one_at_a_time(database_url):
+        missing = await _missing(database_url)
+        for migration in missing:
+            async with in_transaction("default") if migration.atomic else nullcontext():
+                await _executor(database_url).migrate([MigrationTarget("models", migration.name)])
         await partitions.ensure()
-    return names
+    return [migration.name for migration in missing]
 
 
 @asynccontextmanager

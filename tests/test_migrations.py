@@ -1,19 +1,38 @@
-"""The migrations lead to what the models say."""
+"""The migrations lead to what the models say, and one that is cut off leaves nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 
+import asyncpg
 import pytest
 from tortoise import Tortoise
+from tortoise.exceptions import OperationalError
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from graphook import database
+from models.migrate import migrate, pending
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY
+from tests.waiting import until
+
+# Where it is noted which migrations are applied.
+NOTES = "CREATE TABLE tortoise_migrations (id INTEGER, app TEXT, name TEXT, applied_at TIMESTAMPTZ);"
+# Notes that take none, and notes that SQLite writes for ever.
+CLOSED = NOTES.replace("name TEXT", "name TEXT CHECK (name = '')")
+ENDLESS = """
+    CREATE TRIGGER endless BEFORE INSERT ON tortoise_migrations BEGIN
+        SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n);
+    END;"""
+OTHERS = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 async def test_no_model_has_a_change_that_lacks_a_migration(db: str) -> None:
@@ -22,16 +41,46 @@ async def test_no_model_has_a_change_that_lacks_a_migration(db: str) -> None:
     assert [operation for change in changes for operation in change.operations] == []
 
 
+@pytest.mark.parametrize(
+    ("table", "obstacle"),
+    [("allowance", "CREATE TABLE allowance (id TEXT)"), ("tortoise_migrations", CLOSED)],
+    ids=["half way", "at the end"],
+)
+async def test_a_migration_that_fails_leaves_nothing_and_can_be_repeated(table: str, obstacle: str, backend: Backend) -> None:
+    url = await backend.empty_database()
+    await _execute(url, obstacle)
+    names = await pending(url)
+
+    with pytest.raises(OperationalError):
+        await migrate(url)
+
+    assert await _tables(url) == {table}
+    await _execute(url, f"DROP TABLE {table}")
+    assert await migrate(url) == names
+
+
+async def test_a_migration_that_is_killed_leaves_nothing_and_can_be_repeated(backend: Backend) -> None:
+    url = await backend.empty_database()
+    names = await pending(url)
+
+    async with _held_up_by_a_lock(url) if backend.admin_url else _held_up_by_a_trigger(url) as is_held_up:
+        process = await _start(url)
+        await until(is_held_up, "the migration to be held up")
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+
+    assert await _tables(url) == {"tortoise_migrations"}
+    await _execute(url, "DROP TABLE tortoise_migrations")
+    assert await migrate(url) == names
+
+
 @pytest.mark.postgresql_only
 async def test_many_that_migrate_at_once_take_turns(backend: Backend) -> None:
     """As replicas do that are started together."""
     url = await backend.empty_database()
-    environment = {**os.environ, "GRAPHOOK_DATABASE_URL": url, "GRAPHOOK_SECRET_KEY": SECRET_KEY}
 
     async def migrate() -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "graphook.cli", "migrate", env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        process = await _start(url)
         said, _ = await process.communicate()
         return process.returncode, said.decode()
 
@@ -39,3 +88,64 @@ async def test_many_that_migrate_at_once_take_turns(backend: Backend) -> None:
 
     assert [status for status, _ in results] == [0, 0, 0], results
     assert sorted(said.startswith("applied 0001") for _, said in results) == [False, False, True]
+
+
+async def _start(url: str) -> Process:
+    environment = {**os.environ, "GRAPHOOK_DATABASE_URL": url, "GRAPHOOK_SECRET_KEY": SECRET_KEY}
+    command = [sys.executable, "-m", "graphook.cli", "migrate"]
+    return await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+async def _execute(url: str, sql: str) -> None:
+    await database.connect(url)
+    try:
+        await Tortoise.get_connection("default").execute_script(sql)
+    finally:
+        await database.disconnect()
+
+
+async def _tables(url: str) -> set[str]:
+    await database.connect(url)
+    try:
+        async with database.read() as session:
+            catalogue = "sqlite_master WHERE type = 'table'" if session.dialect == "sqlite" else "pg_tables WHERE schemaname = 'public'"
+            column = "name" if session.dialect == "sqlite" else "tablename"
+            return {row[column] for row in await session.fetch_text(f"SELECT {column} FROM {catalogue}")}
+    finally:
+        await database.disconnect()
+
+
+@asynccontextmanager
+async def _held_up_by_a_lock(url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    holding, watching = await asyncpg.connect(url), await asyncpg.connect(url)
+
+    async def is_held_up() -> bool:
+        return bool(await watching.fetchval(f"SELECT count(*) FROM {OTHERS} AND wait_event_type = 'Lock'"))
+
+    async def has_ended() -> bool:
+        return bool(await watching.fetchval(f"SELECT count(*) = 1 FROM {OTHERS}"))
+
+    try:
+        await holding.execute(NOTES)
+        async with holding.transaction():
+            await holding.execute("LOCK TABLE tortoise_migrations IN SHARE MODE")
+            yield is_held_up
+        await until(has_ended, "the killed process's connections to end")
+    finally:
+        await holding.close()
+        await watching.close()
+
+
+@asynccontextmanager
+async def _held_up_by_a_trigger(url: str) -> AsyncIterator[Callable[[], bool]]:
+    await _execute(url, NOTES + ENDLESS)
+
+    def is_held_up() -> bool:
+        with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+
+    yield is_held_up

@@ -9,7 +9,11 @@ CREATE TABLE message (
     channels TEXT,
     tags TEXT,
     created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
+    expires_at INTEGER NOT NULL,
+    -- The trace that it came with, for its attempts to continue.
+    traceparent TEXT,
+    -- When it is to be delivered, if not at once.
+    deliver_at INTEGER
 );
 CREATE INDEX message_by_app ON message (app_id, id);
 CREATE INDEX message_app_commits ON message (app_id, seq);
@@ -29,6 +33,8 @@ CREATE TABLE message_key (
     message_id TEXT NOT NULL,
     PRIMARY KEY (app_id, event_id)
 ) WITHOUT ROWID;
+-- Retention finds them by their message.
+CREATE INDEX message_key_by_message ON message_key (message_id);
 
 CREATE TABLE idempotency (
     org_id TEXT NOT NULL,
@@ -55,12 +61,18 @@ CREATE TABLE delivery (
     leased_by TEXT,
     lease_until INTEGER,
     reason TEXT,
+    -- Whether the endpoint counts its leases.
+    limited INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (message_id, endpoint_id, run)
 );
 CREATE INDEX delivery_ready ON delivery (endpoint_id, due_at, message_id) WHERE state = 0;
 CREATE INDEX delivery_waiting ON delivery (due_at) WHERE state = 1;
 CREATE INDEX delivery_leased ON delivery (lease_until) WHERE state = 2;
 CREATE INDEX delivery_by_endpoint ON delivery (endpoint_id, message_id);
+-- Leases of endpoints that count theirs have an index of their own; the others' do not enter it.
+CREATE INDEX delivery_limited ON delivery (endpoint_id) WHERE state = 2 AND limited;
+-- Manual resends pass what holds an endpoint's queue up.
+CREATE INDEX delivery_resends ON delivery (endpoint_id, due_at, message_id) WHERE state = 0 AND run > 0;
 
 CREATE TABLE attempt (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -96,12 +108,56 @@ CREATE TABLE fanout (
     after_endpoint TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- What restricts an endpoint: its token bucket, the head of its ordered queue, its breaker. Others have no row.
 CREATE TABLE restriction (
     endpoint_id TEXT NOT NULL PRIMARY KEY,
     tokens REAL NOT NULL,
-    refilled_at INTEGER NOT NULL
+    refilled_at INTEGER NOT NULL,
+    -- The message at the head of an ordered queue, from its first claim on.
+    head TEXT,
+    -- The breaker: null when it is closed, else the end of the time it is open; how often it opened in a row; how many may be tried at a time after it.
+    open_until INTEGER,
+    openings INTEGER NOT NULL DEFAULT 0,
+    probes INTEGER NOT NULL DEFAULT 0,
+    closed_at INTEGER
 ) WITHOUT ROWID;
 
 -- One row: which life of this database a live cursor belongs to.
 CREATE TABLE incarnation (id TEXT NOT NULL);
 INSERT INTO incarnation VALUES (lower(hex(randomblob(8))));
+
+-- Where each consumer of an application's message stream is, as cursors, and until when its batch is out.
+CREATE TABLE message_consumer (
+    app_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    position TEXT NOT NULL,
+    leased TEXT,
+    lease_until INTEGER,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (app_id, name)
+) WITHOUT ROWID;
+
+-- The token bucket of what an organisation may do only so often.
+CREATE TABLE allowance (
+    id TEXT NOT NULL PRIMARY KEY,
+    tokens REAL NOT NULL,
+    refilled_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Attempts per application and time: those of one endpoint, and under the endpoint '' those of all. `width` is the length of a period and
+-- `bucket` its begin, in microseconds.
+CREATE TABLE attempt_statistic (
+    app_id TEXT NOT NULL,
+    endpoint_id TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    destinations INTEGER NOT NULL,
+    PRIMARY KEY (app_id, endpoint_id, width, bucket)
+) WITHOUT ROWID;
+CREATE INDEX attempt_statistic_by_time ON attempt_statistic (bucket);
+
+-- One row: the attempts up to which `seq` are in the statistics. With one writer that is the order of commits.
+CREATE TABLE attempt_counted (seq INTEGER NOT NULL);
+INSERT INTO attempt_counted VALUES (0);
