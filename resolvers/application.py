@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import strawberry
-from strawberry import UNSET
 
 from graphook.auth import Scope
 from graphook.errors import NotFound
@@ -11,7 +10,7 @@ from models import idempotency
 from models.application import Application as Row
 from resolvers.expected import mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
 from schema.types.application import (
@@ -37,17 +36,12 @@ async def get(info: Info, id: strawberry.ID) -> Application | None:
 
 async def page(
     info: Info,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     order: Ordering = Ordering.ASCENDING,
 ) -> Connection[Application]:
     """The applications, oldest first."""
     info.context.caller.require(Scope.READ)
-    request = page_request("app_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("app_")
     found = await Row.page(info.context.caller, request, descending=order is Ordering.DESCENDING)
     return connection(found, Application.of)  # type: ignore[no-any-return]
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET
 
 from graphook.auth import Scope
 from graphook.errors import NotFound
@@ -20,7 +19,7 @@ from models.message import Message
 from models.where import Where
 from resolvers import message as messages
 from resolvers.expected import mutation
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info, one_of
 from schema.fields import check
 from schema.types.attempt import (
@@ -48,12 +47,8 @@ async def page(
     app_id: strawberry.ID,
     message_id: Annotated[strawberry.ID | None, strawberry.argument(description="List the attempts of this message …")] = None,
     endpoint_id: Annotated[strawberry.ID | None, strawberry.argument(description="… or those to this endpoint.")] = None,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    *,
+    paging: Paging,
     filter: MessageAttemptFilter | None = None,
 ) -> Connection[MessageAttempt]:
     """The attempts of a message or to an endpoint (give exactly one), newest first.
@@ -64,7 +59,7 @@ async def page(
     one_of(("messageId",), messageId=message_id, endpointId=endpoint_id)
     if filter is not None:
         check(filter, ("filter",))
-    request = page_request("atmpt_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("atmpt_")
     app = await Application.load(info.context.caller, str(app_id))
     where = Where().equal("a.app_id", app.id)
     if message_id is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import strawberry
-from strawberry import UNSET
 
 from graphook.auth import Scope
 from models import endpoint_message
@@ -16,7 +15,7 @@ from models.message import Message as MessageRow
 from models.page import MAX_LIMIT, PageRequest
 from models.where import Where
 from resolvers.message import choose, prime_contents
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check
 from schema.types.delivery import EndpointMessage, EndpointMessageFilter, MessageDestination, MessageStatusEvent
@@ -26,16 +25,11 @@ async def page(
     info: Info,
     app_id: strawberry.ID,
     message_id: strawberry.ID,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
 ) -> Connection[MessageDestination]:
     """The endpoints a message goes to and how it stands with each, by endpoint id."""
     info.context.caller.require(Scope.READ)
-    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("ep_")
     message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     found = await Destination.page(message.id, request)
     return connection(found, lambda row: MessageDestination.of(row, message))  # type: ignore[no-any-return]
@@ -45,19 +39,14 @@ async def page_of_endpoint(
     info: Info,
     app_id: strawberry.ID,
     endpoint_id: strawberry.ID,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     filter: EndpointMessageFilter | None = None,
 ) -> Connection[EndpointMessage]:
     """The messages that went or are to go to an endpoint, and how each stands with it, newest first."""
     info.context.caller.require(Scope.READ)
     if filter is not None:
         check(filter, ("filter",))
-    request = page_request("msg_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("msg_")
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
     where = Where()

@@ -24,7 +24,7 @@ from models.operational_type import OperationalType
 from models.organisation_settings import OrganisationSettings
 from resolvers.expected import mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, faults, given, refuse
 from schema.types.endpoint import (
@@ -61,17 +61,12 @@ async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoint 
 async def page(
     info: Info,
     app_id: strawberry.ID,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     order: Ordering = Ordering.DESCENDING,
 ) -> Connection[Endpoint]:
     """The application's endpoints, newest first."""
     info.context.caller.require(Scope.READ)
-    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("ep_")
     app = await Application.load(info.context.caller, str(app_id))
     found = await Row.page(app, request, descending=order is Ordering.DESCENDING)
     return connection(found, Endpoint.of)  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from graphook.schema_check import BadSchema, SchemaCheck
 from models import idempotency
 from models.event_type import EventType as Row
 from resolvers.expected import mutation
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, check_value, faults, given, refuse
 from schema.types.event_type import (
@@ -47,18 +47,13 @@ async def get(info: Info, name: str) -> EventType | None:
 
 async def page(
     info: Info,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     order: Ordering = Ordering.ASCENDING,
     include_archived: bool = False,
 ) -> Connection[EventType]:
     """The event types by name."""
     info.context.caller.require(Scope.READ)
-    request = page_request(None, first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request(None)
     found = await Row.page(info.context.caller, request, include_archived=include_archived, descending=order is Ordering.DESCENDING)
     return connection(found, EventType.of)  # type: ignore[no-any-return]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import strawberry
-from strawberry import UNSET
 
 from graphook.auth import Caller, Scope
 from graphook.errors import NotFound
@@ -12,7 +11,7 @@ from models.application import Application
 from models.integration import Integration as Row
 from models.token import Token
 from resolvers.expected import mutation
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
 from schema.types.integration import (
@@ -39,16 +38,11 @@ async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Integrati
 async def page(
     info: Info,
     app_id: strawberry.ID,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
 ) -> Connection[Integration]:
     """The application's integrations, newest first."""
     info.context.caller.require(Scope.READ)
-    request = page_request("integ_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("integ_")
     found = await Row.page(await Application.load(info.context.caller, str(app_id)), request)
     return connection(found, Integration.of)  # type: ignore[no-any-return]
 

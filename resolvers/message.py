@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET
 
 from graphook import strict_json, tracing
 from graphook.auth import Scope
@@ -21,7 +20,7 @@ from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
 from resolvers.expected import mutation
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info, selects
 from schema.errors import user_errors
 from schema.fields import check, faults, given, refuse
@@ -55,12 +54,7 @@ async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Message |
 async def page(
     info: Info,
     app_id: strawberry.ID,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     filter: MessageFilter | None = None,
 ) -> Connection[Message]:
     """The application's messages, newest first.
@@ -70,7 +64,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     if filter is not None:
         check(filter, ("filter",))
-    request = page_request("msg_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("msg_")
     app = await Application.load(info.context.caller, str(app_id))
     where = Where().equal("app_id", app.id)
     if filter is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import strawberry
-from strawberry import UNSET
 
 from graphook import database
 from graphook.auth import Scope
@@ -14,7 +13,7 @@ from models.endpoint import Endpoint as Row
 from models.operational_type import OperationalType
 from resolvers import endpoint
 from resolvers.expected import mutation
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.types.endpoint import (
     Endpoint,
@@ -56,17 +55,12 @@ async def get(info: Info, id: strawberry.ID) -> Endpoint | None:
 
 async def page(
     info: Info,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     order: Ordering = Ordering.DESCENDING,
 ) -> Connection[Endpoint]:
     """The organisation's operational endpoints, newest first."""
     app = await _application(info, Scope.READ)
-    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("ep_")
     return connection(await Row.page(app, request, descending=order is Ordering.DESCENDING), Endpoint.of)  # type: ignore[no-any-return]
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET
 
 from graphook import database
 from graphook.auth import Scope
@@ -19,7 +18,7 @@ from models.endpoint import Endpoint
 from models.task import Task, TaskType
 from resolvers.expected import mutation
 from resolvers.task import begin
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
 from schema.types.statistic import (
@@ -84,17 +83,12 @@ async def usages(
     info: Info,
     since: Since,
     until: Until,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
 ) -> Connection[ApplicationStats]:
     """How much each application sent in a time, by application."""
     info.context.caller.require(Scope.READ)
     _check_window(since, until, LONGEST_SERIES, ("since",), ("until",))
-    request = page_request("app_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("app_")
     found = await Application.page(info.context.caller, request)
     counts = await _usage(found.items, since, until)
     return connection(found, lambda app: ApplicationStats.of(app, counts[app.id]))  # type: ignore[no-any-return]

@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import strawberry
-from strawberry import UNSET
 
 from graphook.auth import Scope
 from graphook.errors import NotFound
 from models import idempotency
 from models.task import Task as Row
 from models.task import TaskStatus, TaskType
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.types.ordering import Ordering
 from schema.types.task import BackgroundTask
@@ -30,19 +29,14 @@ async def get(info: Info, id: strawberry.ID) -> BackgroundTask | None:
 
 async def page(
     info: Info,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
     order: Ordering = Ordering.DESCENDING,
     status: TaskStatus | None = None,
     task: TaskType | None = None,
 ) -> Connection[BackgroundTask]:
     """The background tasks, newest first."""
     info.context.caller.require(Scope.READ)
-    request = page_request("qtask_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("qtask_")
     found = await Row.page(info.context.caller, request, status=status, kind=task, descending=order is Ordering.DESCENDING)
     return connection(found, BackgroundTask.in_a_list)  # type: ignore[no-any-return]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import strawberry
-from strawberry import UNSET
 
 from graphook import rules
 from graphook.auth import Scope
@@ -24,7 +23,7 @@ from models.trial import is_listened_to, require_enabled
 from models.where import Where
 from resolvers.expected import mutation
 from resolvers.message import arguments_of, checked, new_message
-from schema.connection import After, Before, Connection, First, Iterator, Last, Limit, connection, page_request
+from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check_value
 from schema.types.attempt import MessageAttempt
@@ -37,18 +36,13 @@ async def dry_run(
     info: Info,
     app_id: strawberry.ID,
     input: MessageIn,
-    first: First = UNSET,
-    after: After = UNSET,
-    last: Last = UNSET,
-    before: Before = UNSET,
-    limit: Limit = UNSET,
-    iterator: Iterator = UNSET,
+    paging: Paging,
 ) -> Connection[MessageDryRun]:
     """Which endpoints would get a message, with which headers, and why others would not, by endpoint id. Nothing is written or sent."""
     caller, settings = info.context.caller, info.context.services.settings
     caller.require(Scope.READ)
     body = checked(input, ("input",))
-    request = page_request("ep_", first=first, after=after, last=last, before=before, limit=limit, iterator=iterator)
+    request = paging.request("ep_")
     app = await Application.load(caller, str(app_id))
     message_id, at = new_id("msg_"), now_us()
 

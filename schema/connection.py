@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
@@ -12,7 +15,7 @@ from graphook.errors import InvalidInput
 from graphook.ids import is_id
 from graphook.rules import could_be_reference, short
 from models.page import DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest
-from schema.fields import computed, field
+from schema.fields import computed, field, operation
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -85,6 +88,42 @@ Limit = Annotated[int | None, strawberry.argument(description=f"How many items, 
 Iterator = Annotated[
     str | None, strawberry.argument(description="The contract's cursor: of the last page to go on, with a dash to go back.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """The paging arguments of a list, as they were given."""
+
+    first: First = UNSET
+    after: After = UNSET
+    last: Last = UNSET
+    before: Before = UNSET
+    limit: Limit = UNSET
+    iterator: Iterator = UNSET
+
+    def request(self, prefix: str | None) -> PageRequest:
+        """What they ask for, as `page_request` says."""
+        return page_request(
+            prefix, first=self.first, after=self.after, last=self.last, before=self.before, limit=self.limit, iterator=self.iterator
+        )
+
+
+def listing(resolver: Callable[..., Awaitable[Any]]) -> Any:
+    """A root field that is a list: an operation with the paging arguments in the place of its resolver's `paging`."""
+    paging = inspect.signature(Paging, eval_str=True).parameters
+
+    @wraps(resolver)
+    async def run(**given: Any) -> Any:
+        return await resolver(paging=Paging(**{name: given.pop(name) for name in paging if name in given}), **given)
+
+    signature = inspect.signature(resolver)
+    parameters = [
+        given.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for declared in signature.parameters.values()
+        for given in (paging.values() if declared.name == "paging" else (declared,))
+    ]
+    vars(run)["__signature__"] = signature.replace(parameters=parameters)
+    return operation(run)
 
 
 def page_request(

@@ -20,7 +20,7 @@ import resolvers.operational
 import resolvers.statistic
 import resolvers.task
 import resolvers.trial
-from schema.connection import Connection
+from schema.connection import Connection, listing
 from schema.fields import operation
 from schema.node import Node
 from schema.types.access import Whoami
@@ -46,19 +46,19 @@ class Query:
     nodes: list[Node | None] = operation(resolvers.node.many)
 
     application: Application | None = operation(resolvers.application.get)
-    applications: Connection[Application] = operation(resolvers.application.page)
+    applications: Connection[Application] = listing(resolvers.application.page)
 
     endpoint: Endpoint | None = operation(resolvers.endpoint.get)
-    endpoints: Connection[Endpoint] = operation(resolvers.endpoint.page)
-    endpoint_messages: Connection[EndpointMessage] = operation(resolvers.delivery.page_of_endpoint)
+    endpoints: Connection[Endpoint] = listing(resolvers.endpoint.page)
+    endpoint_messages: Connection[EndpointMessage] = listing(resolvers.delivery.page_of_endpoint)
     endpoint_secret: EndpointSecret = operation(resolvers.endpoint.secret)
 
     operational_endpoint: Endpoint | None = operation(resolvers.operational.get)
-    operational_endpoints: Connection[Endpoint] = operation(resolvers.operational.page)
+    operational_endpoints: Connection[Endpoint] = listing(resolvers.operational.page)
     operational_endpoint_secret: EndpointSecret = operation(resolvers.operational.secret)
     operational_event_types: list[OperationalEventType] = operation(resolvers.operational.types)
     application_stats: ApplicationStats = operation(resolvers.statistic.usage)
-    applications_stats: Connection[ApplicationStats] = operation(resolvers.statistic.usages)
+    applications_stats: Connection[ApplicationStats] = listing(resolvers.statistic.usages)
     application_attempt_stats: AttemptStatistics = operation(resolvers.statistic.of_application)
     endpoint_attempt_stats: AttemptStatistics = operation(resolvers.statistic.of_endpoint)
     endpoint_stats: EndpointStats = operation(resolvers.statistic.standing)
@@ -67,27 +67,27 @@ class Query:
     environment_export: Environment = operation(resolvers.environment.export)
 
     event_type: EventType | None = operation(resolvers.event_type.get)
-    event_types: Connection[EventType] = operation(resolvers.event_type.page)
+    event_types: Connection[EventType] = listing(resolvers.event_type.page)
     event_type_retry_schedule: RetrySchedule | None = operation(resolvers.event_type.retry_schedule)
 
     message: Message | None = operation(resolvers.message.get)
-    messages: Connection[Message] = operation(resolvers.message.page)
+    messages: Connection[Message] = listing(resolvers.message.page)
     message_stream: MessageStream = operation(resolvers.message_stream.page)
     organisation_message_stream: MessageStream = operation(resolvers.message_stream.organisation_page)
-    message_dry_run: Connection[MessageDryRun] = operation(resolvers.trial.dry_run)
+    message_dry_run: Connection[MessageDryRun] = listing(resolvers.trial.dry_run)
     message_precheck: MessagePrecheck = operation(resolvers.trial.precheck)
-    message_destinations: Connection[MessageDestination] = operation(resolvers.delivery.page)
+    message_destinations: Connection[MessageDestination] = listing(resolvers.delivery.page)
 
     message_attempt: MessageAttempt | None = operation(resolvers.attempt.get)
-    message_attempts: Connection[MessageAttempt] = operation(resolvers.attempt.page)
+    message_attempts: Connection[MessageAttempt] = listing(resolvers.attempt.page)
 
     background_task: BackgroundTask | None = operation(resolvers.task.get)
-    background_tasks: Connection[BackgroundTask] = operation(resolvers.task.page)
+    background_tasks: Connection[BackgroundTask] = listing(resolvers.task.page)
 
     whoami: Whoami = operation(resolvers.access.whoami)
 
     integration: Integration | None = operation(resolvers.integration.get)
-    integrations: Connection[Integration] = operation(resolvers.integration.page)
+    integrations: Connection[Integration] = listing(resolvers.integration.page)
     integration_key: IntegrationKey = operation(resolvers.integration.key)
 
     inbound: Inbound | None = operation(resolvers.inbound.get)
