@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from re import _constants as kinds  # type: ignore[attr-defined]
-from re import _parser as regex  # type: ignore[attr-defined]
 from typing import Any
 
 from graphook.schema_check import SchemaCheck, pattern
 from graphook.schema_parts import at, names_of
+from graphook.text_example import TooMuch, matching, texts
 
 MAX_PARTS = 2000
-MAX_TEXT = 10_000
 MAX_ITEMS = 1000
 # Below this, only what is required.
 FULL_DEPTH = 6
 MAX_DEPTH = 40
 MAX_TRIES = 400
 
-_FORMATS = {
-    "date-time": "2026-01-31T12:00:00Z", "date": "2026-01-31", "time": "12:00:00Z", "duration": "P1D", "email": "someone@example.com",
-    "idn-email": "someone@example.com", "hostname": "example.com", "idn-hostname": "example.com", "ipv4": "192.0.2.1", "ipv6": "2001:db8::1",
-    "uri": "https://example.com/", "uri-reference": "/path", "iri": "https://example.com/", "iri-reference": "/path", "url": "https://example.com/",
-    "uuid": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "json-pointer": "/a", "relative-json-pointer": "0/a", "regex": "^a$",
-    "uri-template": "https://example.com/{id}",
-}  # fmt: skip
 _KEYS_OF = {
     "object": ("properties", "required", "patternProperties", "minProperties", "additionalProperties", "propertyNames"),
     "array": ("items", "prefixItems", "minItems", "uniqueItems", "contains"),
@@ -45,13 +36,9 @@ def example(schema: dict[str, Any]) -> Any:
         for value in _Maker(schema, check).values(schema, 0):
             if check.fits(value):
                 return value
-    except (_TooMuch, RecursionError):
+    except (TooMuch, RecursionError):
         pass
     raise NoExample("No value that fits the schema was found; give the schema examples.")
-
-
-class _TooMuch(Exception):
-    """The example would be too large, or has been looked for too long."""
 
 
 class _Maker:
@@ -65,7 +52,7 @@ class _Maker:
         """What might fit, the best first. The caller asks whether it does."""
         self._parts += 1
         if self._parts > MAX_PARTS or depth > MAX_DEPTH:
-            raise _TooMuch
+            raise TooMuch
         if schema is False:
             return
         if schema is True or not schema:
@@ -88,7 +75,7 @@ class _Maker:
     def _fits(self, value: Any, schema: Any) -> bool:
         self._tries += 1
         if self._tries > MAX_TRIES:
-            raise _TooMuch
+            raise TooMuch
         return isinstance(schema, bool) or self._check.fits(value, schema)
 
     @staticmethod
@@ -105,7 +92,7 @@ class _Maker:
     def _alternatives(self, schema: Mapping[str, Any], hops: int) -> Iterator[dict[str, Any]]:
         """The schema without references and combinations: each way to take them, merged into one."""
         if hops > 50:
-            raise _TooMuch
+            raise TooMuch
         plain = {name: value for name, value in schema.items() if name not in ("$ref", "allOf", "anyOf", "oneOf", "if", "then", "else")}
         whole: list[Any] = [at(self._root, names_of(schema["$ref"][1:]))] if isinstance(schema.get("$ref"), str) else []
         whole += schema.get("allOf", ())
@@ -136,7 +123,7 @@ class _Maker:
         elif kind == "array":
             yield from self._arrays(schema, depth)
         elif kind == "string":
-            yield from _texts(schema)
+            yield from texts(schema)
         elif kind in ("integer", "number"):
             yield from _numbers(schema, whole=kind == "integer")
         elif kind == "boolean":
@@ -155,7 +142,7 @@ class _Maker:
             except NoExample:
                 if name in required:
                     return
-            except _TooMuch:
+            except TooMuch:
                 if name in required or self._parts > 2 * MAX_PARTS:
                     raise
         most = schema.get("maxProperties")
@@ -181,7 +168,7 @@ class _Maker:
         if isinstance(schema.get("propertyNames"), dict):
             yield from (text for text in self.values(schema["propertyNames"], 1) if isinstance(text, str))
         for text in schema.get("patternProperties", ()):
-            yield from _matching(text, index)
+            yield from matching(text, index)
 
     @staticmethod
     def _property(schema: Mapping[str, Any], name: str) -> Any:
@@ -208,7 +195,7 @@ class _Maker:
                 part = {"allOf": [part, contained]}
             try:
                 found.append(self._another(part, found, depth) if schema.get("uniqueItems") else self.first(part, depth + 1))
-            except (NoExample, _TooMuch):
+            except (NoExample, TooMuch):
                 if index < least:
                     raise
                 break
@@ -289,98 +276,3 @@ def _numbers(schema: Mapping[str, Any], *, whole: bool) -> Iterator[int | float]
         yield from (low, math.floor(low) + 1, low + abs(low) * 0.5)
     elif high is not None:
         yield from (high, math.ceil(high) - 1, high - abs(high) * 0.5)
-
-
-def _texts(schema: Mapping[str, Any]) -> Iterator[str]:
-    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-    if least > MAX_TEXT:
-        raise _TooMuch
-    if "pattern" in schema:
-        for repeats in range(4):
-            yield from _matching(schema["pattern"], repeats, least)
-    if schema.get("format") in _FORMATS:
-        yield _FORMATS[schema["format"]]
-    text = "text" if least <= 4 else "text".ljust(least, "x")
-    yield text if most is None else text[: int(most)]
-
-
-def _matching(text: str, more: int = 0, least: int = 0) -> Iterator[str]:
-    """A text or two that a pattern may match: each repetition as often as it must, and `more` than that."""
-    translated = text.replace(r"\z", r"\Z")
-    try:
-        tree = regex.parse(translated)
-    except (regex.error, RecursionError, OverflowError):
-        return
-    for extra in (more, max(more, least)):
-        try:
-            yield "".join(_of_tree(tree, extra, {}))
-        except _TooMuch:
-            continue
-
-
-def _of_tree(tree: Any, more: int, groups: dict[int, str]) -> Iterator[str]:
-    size = 0
-    for operator, argument in tree:
-        for piece in _of_node(operator, argument, more, groups):
-            size += len(piece)
-            if size > MAX_TEXT:
-                raise _TooMuch
-            yield piece
-
-
-def _of_node(operator: Any, argument: Any, more: int, groups: dict[int, str]) -> Iterator[str]:
-    if operator is kinds.LITERAL:
-        yield chr(argument)
-    elif operator is kinds.NOT_LITERAL:
-        yield "b" if argument == ord("a") else "a"
-    elif operator is kinds.ANY:
-        yield "a"
-    elif operator is kinds.IN:
-        yield _one_of(argument)
-    elif operator in (kinds.MAX_REPEAT, kinds.MIN_REPEAT, kinds.POSSESSIVE_REPEAT):
-        low, high, inner = argument
-        once = "".join(_of_tree(inner, more, groups))
-        times = min(low + more, int(high))
-        if len(once) * times > MAX_TEXT:
-            raise _TooMuch
-        yield once * times
-    elif operator is kinds.SUBPATTERN:
-        number, _, _, inner = argument
-        groups[number] = "".join(_of_tree(inner, more, groups))
-        yield groups[number]
-    elif operator is kinds.BRANCH:
-        yield from _of_tree(argument[1][min(more, len(argument[1]) - 1)], more, groups)
-    elif operator is kinds.CATEGORY:
-        yield _of_category(argument)
-
-
-def _one_of(items: Any) -> str:
-    """A character of a class, a letter or a digit where it allows one."""
-    if items[0][0] is kinds.NEGATE:
-        return next((character for character in "a0A_- .\n~" if not _in_class(ord(character), items[1:])), "é")
-    plain = next((character for character in "a0A" if _in_class(ord(character), items)), None)
-    if plain is not None:
-        return plain
-    operator, argument = items[0]
-    if operator is kinds.LITERAL:
-        return chr(argument)
-    return chr(argument[0]) if operator is kinds.RANGE else _of_category(argument)
-
-
-def _in_class(code: int, items: Any) -> bool:
-    for operator, argument in items:
-        if (operator is kinds.LITERAL and code == argument) or (operator is kinds.RANGE and argument[0] <= code <= argument[1]):
-            return True
-        if operator is kinds.CATEGORY and pattern(_CATEGORIES[argument][1]).search(chr(code)):
-            return True
-    return False
-
-
-_CATEGORIES = {
-    kinds.CATEGORY_DIGIT: ("0", r"\d"), kinds.CATEGORY_NOT_DIGIT: ("a", r"\D"), kinds.CATEGORY_WORD: ("a", r"\w"),
-    kinds.CATEGORY_NOT_WORD: ("-", r"\W"), kinds.CATEGORY_SPACE: (" ", r"\s"), kinds.CATEGORY_NOT_SPACE: ("a", r"\S"),
-}  # fmt: skip
-
-
-def _of_category(category: Any) -> str:
-    return _CATEGORIES[category][0]
