@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from graphook import __version__
+from graphook import __version__, commands
 from graphook.auth import ALL_SCOPES
-from graphook.clock import format_rfc3339, now
+from graphook.commands import WrongCall
 from graphook.errors import GraphookError
-from graphook.process import CannotStart, opened
-from graphook.settings import BadSettings, Settings, describe, describe_in_markdown
+from graphook.process import CannotStart
+from graphook.settings import BadSettings
 
-
-class WrongCall(Exception):
-    """Options that do not go together; the message says why."""
-
-
-_LISTED = "{:31}  {:7}  {:5}  {:31}  {:27}  {:24}  {}"
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
 
@@ -63,12 +54,12 @@ Settings are GRAPHOOK_… environment variables; `graphook settings` lists them.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"graphook {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = _command(
-        commands,
+        parsers,
         "serve",
-        _serve,
+        commands.serve,
         "run the API and GraphiQL and, on SQLite, all the rest",
         "graphook serve --port 8000",
         """
@@ -87,9 +78,9 @@ On PostgreSQL it answers the API only; run `graphook migrate` before it and `gra
     )
 
     work = _command(
-        commands,
+        parsers,
         "work",
-        _work,
+        commands.work,
         "send the deliveries (PostgreSQL only)",
         "graphook work\n  graphook work -- --processes 4",
         """
@@ -100,21 +91,21 @@ the work through the database, and another takes over what one leaves behind. It
     work.add_argument("dramatiq", nargs="*", metavar="OPTION", help="more options for Dramatiq, after --")
 
     _command(
-        commands,
+        parsers,
         "migrate",
-        _migrate,
+        commands.migrate,
         "bring the database to the newest schema",
         "graphook migrate",
         """
 Needed on PostgreSQL before the first start and before each new version; safe to repeat. On SQLite, `graphook serve` does it.""",
     )
 
-    token = _command(commands, "token", None, "make, list and revoke API tokens", "graphook token create --name backend")
+    token = _command(parsers, "token", None, "make, list and revoke API tokens", "graphook token create --name backend")
     tokens = token.add_subparsers(required=True, metavar="ACTION")
     create = _command(
         tokens,
         "create",
-        _token_create,
+        commands.token_create,
         "make a token; it is shown once",
         "graphook token create --name backend --scope send\n  graphook token create --name acme-portal --app acme --expires 7d",
         """
@@ -153,33 +144,33 @@ Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
         metavar="TIME",
         help="how long it is valid, such as 12h or 30d, at least 1m; it never expires when not given",
     )
-    _command(tokens, "list", _token_list, "list the tokens, without their text", "graphook token list")
+    _command(tokens, "list", commands.token_list, "list the tokens, without their text", "graphook token list")
     revoke = _command(
         tokens,
         "revoke",
-        _token_revoke,
+        commands.token_revoke,
         "make a token useless, at once for requests and within half a minute for open streams",
         "graphook token revoke tok_2Zz…",
     )
     revoke.add_argument("id", help="the token's id, from `graphook token list`")
 
-    sealed = _command(commands, "secrets", None, "look after the secrets at rest", "graphook secrets rotate")
+    sealed = _command(parsers, "secrets", None, "look after the secrets at rest", "graphook secrets rotate")
     actions = sealed.add_subparsers(required=True, metavar="ACTION")
     _command(
         actions,
         "rotate",
-        _secrets_rotate,
+        commands.secrets_rotate,
         "seal every secret with the first key of GRAPHOOK_SECRET_KEY; may be broken off and repeated",
         "GRAPHOOK_SECRET_KEY=new,old graphook secrets rotate",
     )
 
-    _command(commands, "sdl", _sdl, "print the GraphQL schema", "graphook sdl > schema.graphql")
-    settings = _command(commands, "settings", _settings, "list every setting with its default and meaning", "graphook settings")
+    _command(parsers, "sdl", commands.sdl, "print the GraphQL schema", "graphook sdl > schema.graphql")
+    settings = _command(parsers, "settings", commands.settings, "list every setting with its default and meaning", "graphook settings")
     settings.add_argument("--markdown", action="store_true", help="as the table of the documentation")
     _command(
-        commands,
+        parsers,
         "doctor",
-        _doctor,
+        commands.doctor,
         "check the installation, the database and Redis, and say what to do",
         "graphook doctor",
         """
@@ -189,9 +180,9 @@ Reads the same settings as the other commands and changes nothing. Exits with 1 
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, example: str, more: str = ""
+    parsers: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, example: str, more: str = ""
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: argparse.ArgumentParser = parsers.add_parser(
         name,
         help=text,
         description=f"{text[0].upper()}{text[1:]}.\n{more}".rstrip(),
@@ -228,144 +219,6 @@ def _duration(text: str) -> timedelta:
     if match is None or int(match[1]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 1m, such as 30m, 12h or 7d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-@asynccontextmanager
-async def _prepared() -> AsyncIterator[None]:
-    """The database, opened at the newest schema: made on SQLite, required on PostgreSQL."""
-    from models.migrate import migrate, require_schema
-
-    settings = Settings.load()
-    await (migrate if settings.embedded else require_schema)(settings.database_url)
-    async with opened(settings):
-        yield
-
-
-# Each command imports what it needs when it runs: `--help` should not wait for a database driver.
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from graphook.app import serve
-
-    serve(Settings.load(host=arguments.host, port=arguments.port), worker=arguments.worker)
-    return 0
-
-
-def _work(arguments: argparse.Namespace) -> int:
-    from workers.running import check_worker
-
-    asyncio.run(check_worker(Settings.load()))
-    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
-    os.environ.setdefault("dramatiq_worker_timeout", "20")
-    os.execv(sys.executable, command)
-
-
-def _migrate(_: argparse.Namespace) -> int:
-    from models.migrate import migrate
-
-    applied = asyncio.run(migrate(Settings.load().database_url))
-    print("\n".join(f"applied {name}" for name in applied) if applied else "nothing to apply")
-    return 0
-
-
-def _token_create(arguments: argparse.Namespace) -> int:
-    from models.application import Application
-    from models.organisation import Organisation
-    from models.token import Token
-
-    if arguments.feature_flag and arguments.app is None:
-        raise WrongCall("--feature-flag needs --app: a token of the organisation sees every event type")
-
-    async def create() -> None:
-        async with _prepared():
-            organisation = await Organisation.default()
-            app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app is not None else None
-            token, plain = await Token.mint(
-                "app" if app else "org",
-                org_id=organisation.id,
-                app_id=app.id if app else None,
-                name=arguments.name,
-                scopes=arguments.scope or ALL_SCOPES,
-                feature_flags=arguments.feature_flag,
-                expires_at=None if arguments.expires is None else now() + arguments.expires,
-            )
-            print(f"id: {token.id}\ntoken: {plain}\nKeep it safe: it is not shown again.")
-
-    asyncio.run(create())
-    return 0
-
-
-def _token_list(_: argparse.Namespace) -> int:
-    from models.token import Token
-
-    async def show() -> None:
-        async with _prepared():
-            print(_LISTED.format("ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"))
-            for token in await Token.all().order_by("id"):
-                state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
-                until = format_rfc3339(token.expires_at) if token.expires_at else "never"
-                print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), token.name))
-
-    asyncio.run(show())
-    return 0
-
-
-def _token_revoke(arguments: argparse.Namespace) -> int:
-    from models.token import Token
-
-    async def revoke() -> int:
-        async with _prepared():
-            token = await Token.get_or_none(id=arguments.id)
-            if token is None:
-                print(f"graphook: there is no token {arguments.id!r}; see `graphook token list`", file=sys.stderr)
-                return 1
-            await token.revoke()
-            print(f"revoked {token.id}")
-            return 0
-
-    return asyncio.run(revoke())
-
-
-def _secrets_rotate(_: argparse.Namespace) -> int:
-    from models.resealing import Progress, reseal
-
-    async def rotate() -> Progress:
-        async with _prepared():
-            async for progress in reseal():
-                print(f"{progress.rows} rows, {progress.resealed} values sealed anew", flush=True)
-        return progress
-
-    progress = asyncio.run(rotate())
-    if progress.unreadable:
-        print(f"graphook: no key in GRAPHOOK_SECRET_KEY reads {', '.join(progress.unreadable)}; keep every older key", file=sys.stderr)
-        return 1
-    print(
-        "Done: the first key opens everything. Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first."
-    )
-    return 0
-
-
-def _sdl(_: argparse.Namespace) -> int:
-    from schema.api import sdl
-
-    sys.stdout.write(sdl())
-    return 0
-
-
-def _settings(arguments: argparse.Namespace) -> int:
-    if arguments.markdown:
-        sys.stdout.write(describe_in_markdown())
-    else:
-        for name, default, text in describe():
-            print(f"{name}\n    {text}\n    Default: {default or '(none)'}")
-    return 0
-
-
-def _doctor(_: argparse.Namespace) -> int:
-    from graphook.doctor import examine
-    from models.schema_checks import schema_findings
-
-    return asyncio.run(examine(schema_findings))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,159 @@
+"""What each command of the command line does with the arguments it was given; it answers with the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from graphook.auth import ALL_SCOPES
+from graphook.clock import format_rfc3339, now
+from graphook.process import opened
+from graphook.settings import Settings, describe, describe_in_markdown
+
+_LISTED = "{:31}  {:7}  {:5}  {:31}  {:27}  {:24}  {}"
+
+
+class WrongCall(Exception):
+    """Options that do not go together; the message says why."""
+
+
+@asynccontextmanager
+async def _prepared() -> AsyncIterator[None]:
+    """The database, opened at the newest schema: made on SQLite, required on PostgreSQL."""
+    from models.migrate import migrate, require_schema
+
+    settings = Settings.load()
+    await (migrate if settings.embedded else require_schema)(settings.database_url)
+    async with opened(settings):
+        yield
+
+
+# Each command imports what it needs when it runs: `--help` should not wait for a database driver.
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    from graphook.app import serve
+
+    serve(Settings.load(host=arguments.host, port=arguments.port), worker=arguments.worker)
+    return 0
+
+
+def work(arguments: argparse.Namespace) -> int:
+    from workers.running import check_worker
+
+    asyncio.run(check_worker(Settings.load()))
+    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
+    os.environ.setdefault("dramatiq_worker_timeout", "20")
+    os.execv(sys.executable, command)
+
+
+def migrate(_: argparse.Namespace) -> int:
+    from models.migrate import migrate
+
+    applied = asyncio.run(migrate(Settings.load().database_url))
+    print("\n".join(f"applied {name}" for name in applied) if applied else "nothing to apply")
+    return 0
+
+
+def token_create(arguments: argparse.Namespace) -> int:
+    from models.application import Application
+    from models.organisation import Organisation
+    from models.token import Token
+
+    if arguments.feature_flag and arguments.app is None:
+        raise WrongCall("--feature-flag needs --app: a token of the organisation sees every event type")
+
+    async def create() -> None:
+        async with _prepared():
+            organisation = await Organisation.default()
+            app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app is not None else None
+            token, plain = await Token.mint(
+                "app" if app else "org",
+                org_id=organisation.id,
+                app_id=app.id if app else None,
+                name=arguments.name,
+                scopes=arguments.scope or ALL_SCOPES,
+                feature_flags=arguments.feature_flag,
+                expires_at=None if arguments.expires is None else now() + arguments.expires,
+            )
+            print(f"id: {token.id}\ntoken: {plain}\nKeep it safe: it is not shown again.")
+
+    asyncio.run(create())
+    return 0
+
+
+def token_list(_: argparse.Namespace) -> int:
+    from models.token import Token
+
+    async def show() -> None:
+        async with _prepared():
+            print(_LISTED.format("ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"))
+            for token in await Token.all().order_by("id"):
+                state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
+                until = format_rfc3339(token.expires_at) if token.expires_at else "never"
+                print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), token.name))
+
+    asyncio.run(show())
+    return 0
+
+
+def token_revoke(arguments: argparse.Namespace) -> int:
+    from models.token import Token
+
+    async def revoke() -> int:
+        async with _prepared():
+            token = await Token.get_or_none(id=arguments.id)
+            if token is None:
+                print(f"graphook: there is no token {arguments.id!r}; see `graphook token list`", file=sys.stderr)
+                return 1
+            await token.revoke()
+            print(f"revoked {token.id}")
+            return 0
+
+    return asyncio.run(revoke())
+
+
+def secrets_rotate(_: argparse.Namespace) -> int:
+    from models.resealing import Progress, reseal
+
+    async def rotate() -> Progress:
+        async with _prepared():
+            async for progress in reseal():
+                print(f"{progress.rows} rows, {progress.resealed} values sealed anew", flush=True)
+        return progress
+
+    progress = asyncio.run(rotate())
+    if progress.unreadable:
+        print(f"graphook: no key in GRAPHOOK_SECRET_KEY reads {', '.join(progress.unreadable)}; keep every older key", file=sys.stderr)
+        return 1
+    print(
+        "Done: the first key opens everything. Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first."
+    )
+    return 0
+
+
+def sdl(_: argparse.Namespace) -> int:
+    from schema.api import sdl
+
+    sys.stdout.write(sdl())
+    return 0
+
+
+def settings(arguments: argparse.Namespace) -> int:
+    if arguments.markdown:
+        sys.stdout.write(describe_in_markdown())
+    else:
+        for name, default, text in describe():
+            print(f"{name}\n    {text}\n    Default: {default or '(none)'}")
+    return 0
+
+
+def doctor(_: argparse.Namespace) -> int:
+    from graphook.doctor import examine
+    from models.schema_checks import schema_findings
+
+    return asyncio.run(examine(schema_findings))
