@@ -11,8 +11,9 @@ from openapi_spec_validator import validate
 
 from graphook.errors import InvalidInputs
 from graphook.event_schemas import newest
-from graphook.openapi import MAX_BUNDLED, read
+from graphook.openapi import read
 from graphook.openapi_export import write
+from graphook.openapi_schemas import MAX_BUNDLED
 from tests.graphook.test_schema_example import DEFS, containers, leaves
 
 schemas = st.recursive(leaves, containers, max_leaves=6).map(lambda part: {"properties": {"it": part}, "$defs": DEFS})
