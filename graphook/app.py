@@ -177,7 +177,7 @@ def _authenticator() -> Authenticate:
 def _accept_batcher(waker: Waker, bus: Bus, queue: int) -> Batcher[NewMessage, Accepted]:
     async def flush(batch: Sequence[NewMessage]) -> Sequence[Accepted | Exception]:
         with metrics.accepting(len(batch)), tracing.batch("accept", (message.traceparent for message in batch), len(batch)):
-            accepted = await Message.accept(batch)
+            accepted = await database.repeating(Message.accept, batch)
         metrics.accepted(sum(isinstance(outcome, Accepted) and not outcome.replayed for outcome in accepted.outcomes))
         waker.wake(DELIVER, accepted.endpoint_ids)
         bus.publish(accepted.news)

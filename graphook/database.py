@@ -7,12 +7,13 @@ Tortoise's connections. A transaction is open for milliseconds and never while s
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
@@ -23,28 +24,18 @@ from tortoise.backends.base.client import TransactionalDBClient
 from tortoise.connection import get_connections
 from tortoise.exceptions import DBConnectionError
 
-from graphook.errors import Unavailable
+from graphook.errors import Contended, Unavailable
+from graphook.outage import is_contended, is_outage
 from graphook.sqlite import ImmediateTransactionWrapper
 
 Dialect = Literal["postgresql", "sqlite"]
 Row = Mapping[str, Any]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 MODELS = "models"
-_LOST_CONNECTION = (
-    ConnectionError,
-    TimeoutError,
-    DBConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DiskFullError,
-    sqlite3.OperationalError,
-)
+CONTENDED_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +151,6 @@ def dialect() -> Dialect:
     return "sqlite" if _client().capabilities.dialect == "sqlite" else "postgresql"
 
 
-def is_outage(error: BaseException) -> bool:
-    """Whether an exception means that the database cannot be reached or written right now."""
-    return isinstance(error, _LOST_CONNECTION)
-
-
 class Session:
     """One connection, inside a transaction or reading: runs statements in the connected dialect."""
 
@@ -214,8 +200,10 @@ async def read() -> AsyncIterator[Session]:
     try:
         async with client.acquire_connection() as connection:
             yield Session(dialect(), connection)
-    except _LOST_CONNECTION as error:
-        raise Unavailable("The database cannot be reached; nothing was read.") from error
+    except Exception as error:
+        if is_outage(error):
+            raise Unavailable("The database is not available; nothing was read.") from error
+        raise
 
 
 @asynccontextmanager
@@ -241,8 +229,21 @@ async def transaction() -> AsyncIterator[Session]:
                 async with _sqlite_transaction(connection):
                     with _joined_by_tortoise(ImmediateTransactionWrapper(client), connection):
                         yield Session("sqlite", connection)
-    except _LOST_CONNECTION as error:
-        raise Unavailable("The database cannot be reached; repeat the request with the same idempotency key.") from error
+    except Exception as error:
+        if is_outage(error):
+            kind = Contended if is_contended(error) else Unavailable
+            raise kind("The database is not available; repeat the request with the same idempotency key.") from error
+        raise
+
+
+async def repeating(call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a call that is one transaction answers, begun again where the database undid it because others wrote at the same time."""
+    for _ in range(CONTENDED_TRIES - 1):
+        try:
+            return await call(*args, **kwargs)
+        except Contended:
+            await asyncio.sleep(random.uniform(0.01, 0.05))
+    return await call(*args, **kwargs)
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@
     ├── LimitExceeded     LIMIT_EXCEEDED     a documented limit is reached
     ├── Unauthenticated   UNAUTHENTICATED    no token, or one that is unknown, expired or revoked
     ├── Overloaded        OVERLOADED         too much is waiting (or BACKLOG_FULL: of the caller's own); nothing was accepted
-    └── Unavailable       UNAVAILABLE        the database cannot be reached; safe to repeat with the same key
+    └── Unavailable       UNAVAILABLE        the database cannot be reached or is too busy; safe to repeat with the same key
+        └── Contended                        the database undid a transaction because of others; repeated at once, it goes through
 
 Everything else is a fault of ours: it is logged with a request id and answered as INTERNAL_SERVER_ERROR.
 """
@@ -75,13 +76,17 @@ class Unauthenticated(GraphookError):
 
 
 class Unavailable(GraphookError):
-    """The database cannot be reached. `retry_after` is in seconds."""
+    """The database cannot be reached or is too busy. `retry_after` is in seconds."""
 
     code = "UNAVAILABLE"
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Contended(Unavailable):
+    """The database undid a transaction because others wrote at the same time."""
 
 
 class Overloaded(GraphookError):

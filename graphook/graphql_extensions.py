@@ -19,10 +19,10 @@ from strawberry.types.graphql import OperationType
 
 from graphook import metrics, tracing
 from graphook.access import request_id
-from graphook.database import is_outage
 from graphook.documents import MAX_ERRORS, Document, documents
 from graphook.errors import GraphookError, Unavailable
 from graphook.graphql_limits import MAX_TOKENS
+from graphook.outage import is_outage
 from graphql import GraphQLError, GraphQLSyntaxError
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _shown(error: GraphQLError) -> GraphQLError:
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     if original is not None and is_outage(original):
-        original = Unavailable("The database cannot be reached; try again.")
+        original = Unavailable("The database is not available; try again.")
     if isinstance(original, _NOT_RUNNABLE):
         # Only streams see these; an answer in one piece is refused with an HTTP status.
         return _copy(error, error.message or "No GraphQL query found in the request", {"code": "OPERATION_RESOLUTION_FAILURE"})

@@ -29,13 +29,13 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
-from graphook.database import is_outage
 from graphook.errors import TRY_AGAIN, Unauthenticated, Unavailable
 from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
 from graphook.negotiation import JSON, RESPONSE_JSON, is_json, single_answer, wants_a_stream, wants_event_stream
+from graphook.outage import is_outage
 from graphook.shared_timeout import SharedTimeout
 from graphql import GraphQLError
 
@@ -215,7 +215,7 @@ class GraphQLView(GraphQL[Any, None]):
         except Exception as error:
             if isinstance(error, Unavailable) or is_outage(error):
                 seconds = error.retry_after if isinstance(error, Unavailable) else 1
-                message = "The database cannot be reached; try again."
+                message = "The database is not available; try again."
                 return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
             return _refusal(500, "Internal server error", fault_of_ours(error, scope["path"]), media_type, {})
 

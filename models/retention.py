@@ -13,6 +13,7 @@ import asyncpg
 
 from graphook import database
 from graphook.database import Session, Statement
+from graphook.errors import Unavailable
 from graphook.ids import start_id
 from models.partitions import Partition, existing
 
@@ -144,7 +145,9 @@ async def _drop(partition: Partition) -> bool:
             if not await alone(session) or (partition.table != "message_content" and await _is_open(session, partition)):
                 return False
             await session.fetch_text(f"DROP TABLE {partition.name}")
-    except asyncpg.LockNotAvailableError:
+    except Unavailable as error:
+        if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise
         log.info("the partition %s is in use; it is dropped another time", partition.name, extra={"partition": partition.name})
         return False
     log.info("retention dropped the partition %s", partition.name, extra={"partition": partition.name})

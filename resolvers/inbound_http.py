@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 
 from graphook import rules
 from graphook.clock import now
-from graphook.database import is_outage
 from graphook.errors import TRY_AGAIN, Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound, Unauthenticated, Unavailable
 from graphook.graphql_extensions import fault_of_ours
 from graphook.inbound import event_of, verify
+from graphook.outage import is_outage
 from models.application import Application
 from models.idempotency import IdempotencyKey
 from models.inbound import Destination, Inbound
@@ -53,7 +53,7 @@ async def receive(request: Request) -> Response:
         return _failed(failure)
     except Exception as error:
         if is_outage(error):
-            return _failed(Unavailable("The database cannot be reached; try again."))
+            return _failed(Unavailable("The database is not available; try again."))
         # The path is not told: the token is in it.
         said = fault_of_ours(error, "an inbound URL")
         return JSONResponse({**said, "detail": "Internal server error"}, 500)
