@@ -182,11 +182,15 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
 
 
 async def promote(limit: int) -> tuple[list[str], int]:
-    """Make due waiting deliveries ready; answers with their endpoints and how many there were."""
+    """Make at most `limit` (an even number) due waiting deliveries ready; answers with their endpoints and how many there were.
+
+    Half are those that have been due longest, half those that fell due last: many that fall due at once delay nobody else's by much.
+    """
     async with database.transaction() as session:
-        rows = await session.fetch(sql.DUE, limit)
-        await session.write_rows(sql.PROMOTE, sorted((row["message_id"], row["endpoint_id"], row["run"]) for row in rows))
-    return sorted({row["endpoint_id"] for row in rows}), len(rows)
+        rows = [*await session.fetch(sql.DUE_FIRST, limit // 2), *await session.fetch(sql.DUE_LAST, limit // 2)]
+        due = sorted({(row["message_id"], row["endpoint_id"], row["run"]) for row in rows})
+        await session.write_rows(sql.PROMOTE, due)
+    return sorted({endpoint_id for _, endpoint_id, _ in due}), len(due)
 
 
 async def take_back(limit: int) -> tuple[list[str], set[str], int]:

@@ -72,8 +72,9 @@ SETTLE = Statement(
           AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state IN (0, 1, 2, 5)))""",
 )
 
-_DUE = "SELECT message_id, endpoint_id, run, app_id FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at LIMIT {}"
-DUE = Statement(postgresql=_DUE.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("?1"))
+_DUE = "SELECT message_id, endpoint_id, run FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at {} LIMIT {}"
+DUE_FIRST = Statement(postgresql=_DUE.format("", "$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("", "?1"))
+DUE_LAST = Statement(postgresql=_DUE.format("DESC", "$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("DESC", "?1"))
 # (message_id, endpoint_id, run)
 PROMOTE = Statement(
     postgresql=f"""

@@ -107,13 +107,15 @@ INSERT_FANOUTS = Statement(
     sqlite="INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES (?, ?, '')",
 )
 
+# The oldest message of the next application after `$1` that is still being paged out.
 NEXT_FANOUT = Statement(
     postgresql="""
         SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
-        FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""",
+        FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > $1
+        ORDER BY f.app_id, f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""",
     sqlite="""
         SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels, m.created_at, m.deliver_at
-        FROM fanout f JOIN message m ON m.id = f.message_id ORDER BY f.message_id LIMIT 1""",
+        FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > ?1 ORDER BY f.app_id, f.message_id LIMIT 1""",
 )
 
 # Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page, state.

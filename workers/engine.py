@@ -29,7 +29,7 @@ from graphook.settings import Settings
 from models import delivery, endpoint_health, statistic
 from models.breaker import BreakerRule
 from models.delivery import Claim, Result, State
-from workers.fanout import fan_out_page
+from workers.fanout import FanOuts
 from workers.prune import prune
 from workers.send import GONE, attempt, failure
 
@@ -82,6 +82,7 @@ class Engine:
         self._ended = asyncio.Event()
         self._scan_after = ""
         self._pruned_at = 0.0
+        self._fan_outs = FanOuts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH)
 
@@ -258,29 +259,26 @@ class Engine:
 
     async def _tick_forever(self) -> None:
         while True:
-            await self._through_outages(self._tick)
-            await asyncio.sleep(TICK * random.uniform(0.8, 1.2))
+            more = await self._through_outages(self._tick)
+            await asyncio.sleep(0 if more else TICK * random.uniform(0.8, 1.2))
 
-    async def _tick(self) -> None:
-        """Find everything there is to do, without anybody having said so."""
-        while True:
-            lanes, count = await delivery.promote(SCAN)
-            self._add_lanes(lanes)
-            if count < SCAN:
-                break
-        lanes, apps, count = await delivery.take_back(SCAN)
-        metrics.leases_taken_back(count)
+    async def _tick(self) -> bool:
+        """Find what there is to do, without anybody having said so: some of each kind, so that none waits for all of another. Whether there is more."""
+        lanes, promoted = await delivery.promote(SCAN)
+        self._add_lanes(lanes)
+        lanes, apps, taken_back = await delivery.take_back(SCAN)
+        metrics.leases_taken_back(taken_back)
         self._add_lanes(lanes)
         self._bus.publish(apps)
-        while (page := await fan_out_page()) is not None:
-            self._add_lanes(page)
+        page = await self._fan_outs.page()
+        self._add_lanes(page or ())
         found = await delivery.lanes(self._scan_after, SCAN)
         self._scan_after = found[-1] if len(found) == SCAN else ""
         self._add_lanes(found)
-        while await statistic.fold(FOLD) >= FOLD:
-            pass
+        folded = await statistic.fold(FOLD)
         if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
             self._pruned_at = time.monotonic()
+        return max(promoted, taken_back) >= SCAN or page is not None or folded >= FOLD
 
     async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call until the database answers; a fault of ours is logged and the caller goes on after a pause."""

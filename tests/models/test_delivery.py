@@ -20,7 +20,7 @@ from models.message import INLINE_ENDPOINTS, Message
 from models.page import PageRequest
 from models.where import Where
 from tests.models import make
-from workers.fanout import fan_out_page
+from workers.fanout import FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -255,7 +255,7 @@ async def test_a_message_to_many_endpoints_is_fanned_out_in_pages() -> None:
     message_id = await make.message(app)
     assert await rows(message_id) == []
     pages = []
-    while (page := await fan_out_page()) is not None:
+    while (page := await FanOuts().page()) is not None:
         pages.append(page)
 
     assert sum(map(len, pages)) == len(await rows(message_id)) == 2 * INLINE_ENDPOINTS + 1
@@ -274,7 +274,7 @@ async def test_a_message_that_is_canceled_while_it_is_fanned_out_goes_to_nobody_
 
     assert await cancel_pending(first, endpoint.id) == 1
     assert await cancel_pending(second, None) == 0
-    while await fan_out_page() is not None:
+    while await FanOuts().page() is not None:
         pass
 
     assert [row["state"] for row in await rows(first)] == [State.CANCELED]
@@ -291,6 +291,6 @@ async def test_a_later_message_is_fanned_out_waiting() -> None:
             Statement.same("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')"), message_id, app.id
         )
 
-    assert await fan_out_page() == [], "nobody is woken for it"
+    assert await FanOuts().page() == [], "nobody is woken for it"
     assert [row["state"] for row in await rows(message_id)] == [State.WAITING]
     assert await delivery.promote(10) == ([], 0)

@@ -8,7 +8,7 @@ from graphook import database
 from models import message_sql
 from models.destination import Destination
 from tests.models import make
-from workers.fanout import fan_out_page
+from workers.fanout import FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -23,6 +23,6 @@ async def test_a_message_is_not_final_while_its_destinations_are_still_being_wri
     assert not await Destination.are_final(message_id)
 
     await make.endpoint(app)
-    while await fan_out_page() is not None:
+    while await FanOuts().page() is not None:
         pass
     assert not await Destination.are_final(message_id)

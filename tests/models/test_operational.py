@@ -22,7 +22,7 @@ from tests.deployment import ROOT, SECRET_KEY
 from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, running
-from workers.fanout import fan_out_page
+from workers.fanout import FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -120,7 +120,7 @@ async def test_more_listeners_than_a_transaction_should_write_for_are_left_to_th
     assert (await delivery.settle([make.result(await claimed(endpoint, 0), State.FAILED, status=500)])).told == []
 
     assert await told(listener) == ["message.attempt.exhausted"]
-    assert len(await fan_out_page() or ()) == INLINE_ENDPOINTS + 1
+    assert len(await FanOuts().page() or ()) == INLINE_ENDPOINTS + 1
 
 
 async def test_settling_costs_one_statement_for_a_batch_and_none_where_there_is_nothing_to_tell(db: str) -> None:

@@ -22,7 +22,7 @@ from tests.models import make
 from tests.waiting import until
 from workers import engine as engine_module
 from workers.engine import Engine, _Held
-from workers.fanout import fan_out_page
+from workers.fanout import FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -279,9 +279,80 @@ async def test_a_message_to_many_endpoints_is_written_in_pages_and_once(monkeypa
     assert await states() == []
 
     pages = []
-    while (page := await fan_out_page()) is not None:
+    while (page := await FanOuts().page()) is not None:
         pages.append(page)
 
     assert pages == [endpoints[:2], endpoints[2:4], endpoints[4:], []]
     assert sorted(await rows("endpoint_id", "delivery")) == endpoints
-    assert await fan_out_page() is None
+    assert await FanOuts().page() is None
+
+
+async def test_a_message_to_many_endpoints_and_what_falls_due_at_once_hold_nobody_elses_retry_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 2)
+    monkeypatch.setattr("workers.fanout.PAGE", 2)
+    monkeypatch.setattr(engine_module, "SCAN", 4)
+    app, other = await make.application(), await make.application()
+    for _ in range(12):
+        await make.endpoint(app)
+    await make.endpoint(other)
+    retried = await make.message(other)
+    await _wait_until(retried, "9223372036854775807")
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus())
+
+    await make.message(app)
+    assert await engine._tick() is True, "there is more"
+    assert len(await states()) == 1 + 2, "one page"
+    await _wait_until(retried, "0")
+    assert await engine._tick() is True
+    assert await rows("state", "delivery", retried) == [int(State.READY)]
+
+    while await engine._tick():
+        pass
+    many = await make.message(app)
+    while await engine._tick():
+        pass
+    await _wait_until(many, "1")
+    await _wait_until(retried, "2")
+    await engine._tick()
+    assert await rows("state", "delivery", retried) == [int(State.READY)], "the last that fell due is not behind all the others"
+    assert sorted(await rows("state", "delivery", many)).count(int(State.READY)) == 3
+    full = 1
+    while await engine._tick():
+        full += 1
+    assert (full, set(await states())) == (3, {int(State.READY)})
+
+
+async def _wait_until(message_id: str, due_at: str) -> None:
+    async with database.transaction() as session:
+        await session.fetch_text(f"UPDATE delivery SET state = 1, due_at = {due_at} WHERE message_id = '{message_id}'")
+
+
+async def test_the_engine_goes_on_at_once_while_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 1)
+    monkeypatch.setattr("workers.fanout.PAGE", 1)
+    monkeypatch.setattr(engine_module, "TICK", 3600.0)
+    app = await make.application()
+    for _ in range(5):
+        await make.endpoint(app)
+    await make.message(app)
+    sender = FakeSender()
+
+    async with running(sender):
+        await until(lambda: len(sender.urls) == 5, "every endpoint to be sent to")
+
+
+async def test_applications_with_many_endpoints_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 1)
+    monkeypatch.setattr("workers.fanout.PAGE", 1)
+    app, other = await make.application(), await make.application()
+    its = [[(await make.endpoint(one)).id for _ in range(2)] for one in (app, other)]
+    for one in (app, app, other):
+        await make.message(one)
+    turns = FanOuts()
+
+    first = [await turns.page() for _ in range(4)]
+
+    assert first == [[its[0][0]], [its[1][0]], [its[0][1]], [its[1][1]]]
+    while await turns.page() is not None:
+        pass
+    assert len(await states()) == 6
