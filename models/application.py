@@ -41,7 +41,7 @@ class Application(Model):
         """The caller's application of that id or uid. Raises `NotFound`, also for somebody else's."""
         found = None
         if could_be_reference(reference):
-            found = await cls._seen_by(caller).filter(Q(id=reference) | Q(uid=reference)).first()
+            found = await cls.seen_by(caller).filter(Q(id=reference) | Q(uid=reference)).first()
         if found is None:
             raise NotFound(f"There is no application {short(reference)}.", path)
         return found
@@ -57,10 +57,11 @@ class Application(Model):
     @classmethod
     async def page(cls, caller: Caller, request: PageRequest, *, descending: bool = False) -> Page[Self]:
         """The caller's applications by id."""
-        return await page_of(cls._seen_by(caller), request, descending)
+        return await page_of(cls.seen_by(caller), request, descending)
 
     @classmethod
-    def _seen_by(cls, caller: Caller) -> QuerySet[Self]:
+    def seen_by(cls, caller: Caller) -> QuerySet[Self]:
+        """The applications that the caller may see."""
         only = {} if caller.app_id is None else {"id": caller.app_id}
         return cls.filter(org_id=caller.org_id, operational=False, deleted_at=None, **only)
 

@@ -145,15 +145,12 @@ class Attempt:
         return cls.of(rows[0])
 
     @classmethod
-    async def find(cls, org_id: str, app_id: str | None, attempt_id: str) -> Self | None:
-        """The attempt of that id in the organisation, and in the application if one is given."""
-        if not is_id(attempt_id, "atmpt_"):
-            return None
-        where = Where().equal("id", attempt_id).equal("org_id", org_id)
+    async def find(cls, org_id: str, app_id: str | None, attempt_ids: Sequence[str]) -> list[Self]:
+        """The attempts of those ids in the organisation, and in the application if one is given."""
+        where = Where().any_of("id", attempt_ids).equal("org_id", org_id)
         if app_id is not None:
             where.equal("app_id", app_id)
-        rows = await where.fetch(f"SELECT {cls.columns()} FROM attempt")
-        return cls.of(rows[0]) if rows else None
+        return [cls.of(row) for row in await where.fetch(f"SELECT {cls.columns()} FROM attempt")]
 
     @classmethod
     async def page(cls, where: Where, request: PageRequest) -> Page[Self]:

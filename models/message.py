@@ -138,6 +138,14 @@ class Message:
         return {row["id"]: cls.of(row) for row in rows}
 
     @classmethod
+    async def find(cls, org_id: str, app_id: str | None, message_ids: Sequence[str]) -> list[Self]:
+        """The messages of those ids in the organisation, and in the application if one is given."""
+        where = Where().any_of("id", message_ids).equal("org_id", org_id)
+        if app_id is not None:
+            where.equal("app_id", app_id)
+        return [cls.of(row) for row in await where.fetch(f"SELECT {COLUMNS} FROM message")]
+
+    @classmethod
     async def page(cls, where: Where, request: PageRequest) -> Page[Self]:
         """A page of messages, newest first."""
         page = await page_where(f"SELECT {COLUMNS} FROM message", where, request, descending=True)

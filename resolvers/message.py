@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -117,7 +117,7 @@ async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotenc
     (outcome,) = await _accept(info, [(new, input, ("input",))])
     if isinstance(outcome, BaseException):
         raise outcome
-    return await _shown(new, outcome)
+    return _shown(new, outcome, await _replayed([outcome]))
 
 
 @mutation(MessageCreateBatchPayload, Scope.SEND, organisation=True)
@@ -148,13 +148,14 @@ async def create_batch(
         except GraphookError as failure:
             results[index] = _refused(failure, index)
     outcomes = await _accept(info, [(new, inputs[index], ("inputs", str(index))) for index, new in news])
+    replayed = await _replayed([outcome for outcome in outcomes if isinstance(outcome, Accepted)])
     for (index, new), outcome in zip(news, outcomes, strict=True):
-        if isinstance(outcome, GraphookError):
-            results[index] = _refused(outcome, index)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            results[index] = await _shown(new, outcome)
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            results[index] = _shown(new, outcome, replayed)
+        except GraphookError as failure:
+            results[index] = _refused(failure, index)
     return MessageCreateBatchPayload(results=[result for result in results if result is not None])
 
 
@@ -263,10 +264,18 @@ async def _ensure_application(info: Info, app: str, data: MessageIn) -> None:
     await Application.get_or_add(info.context.caller, given(data.application), ("input", "application"))
 
 
-async def _shown(new: NewMessage, accepted: Accepted) -> MessageCreatePayload:
+async def _replayed(outcomes: Sequence[Accepted]) -> dict[str, Row]:
+    """The earlier messages, all of one application, that idempotency keys named, by id."""
+    earlier = [outcome for outcome in outcomes if outcome.replayed]
+    return await Row.load_many(earlier[0].app_id, [outcome.message_id for outcome in earlier]) if earlier else {}
+
+
+def _shown(new: NewMessage, accepted: Accepted, replayed: Mapping[str, Row]) -> MessageCreatePayload:
+    """The payload of a message. Raises `NotFound` when the one that its idempotency key names is past its retention."""
     if accepted.replayed:
-        found = await Row.load_many(accepted.app_id, [accepted.message_id])
-        row = found[accepted.message_id]
+        row = replayed.get(accepted.message_id)
+        if row is None:
+            raise NotFound(f"The message {accepted.message_id}, which this idempotency key made, is gone.", ("idempotencyKey",))
     else:
         row = Row(
             id=new.id,

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import strawberry
 
 from graphook.auth import Caller, Scope
-from graphook.errors import InvalidInput, NotFound
+from graphook.errors import InvalidInput
 from graphook.ids import is_id
 from models.application import Application as ApplicationRow
 from models.attempt import Attempt as AttemptRow
 from models.endpoint import Endpoint as EndpointRow
 from models.event_type import EventType as EventTypeRow
 from models.integration import Integration as IntegrationRow
-from models.message import COLUMNS
 from models.message import Message as MessageRow
 from models.task import Task as TaskRow
-from models.where import Where
 from schema.context import Info
 from schema.node import Node
 from schema.types.application import Application
@@ -35,7 +33,7 @@ MAX_NODES = 100
 async def get(info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]) -> Node | None:
     """Anything by its id; null when there is none, or when it is somebody else's."""
     info.context.caller.require(Scope.READ)
-    return await _find(info.context.caller, str(id))
+    return (await _find(info.context.caller, [str(id)])).get(str(id))
 
 
 async def many(info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
@@ -43,66 +41,59 @@ async def many(info: Info, ids: list[strawberry.ID]) -> list[Node | None]:
     info.context.caller.require(Scope.READ)
     if len(ids) > MAX_NODES:
         raise InvalidInput(f"ids has {len(ids)} items; at most {MAX_NODES} are allowed.", ("ids",))
-    return [await _find(info.context.caller, str(id)) for id in ids]
+    found = await _find(info.context.caller, [str(id) for id in ids])
+    return [found.get(str(id)) for id in ids]
 
 
-async def _find(caller: Caller, node_id: str) -> Node | None:
+async def _find(caller: Caller, ids: Sequence[str]) -> dict[str, Node]:
+    """What the caller may see of these, by id, with one query for each kind."""
+    found: dict[str, Node] = {}
     for prefix, find in _FINDERS.items():
-        if is_id(node_id, prefix):
-            return await find(caller, node_id)
-    return None
+        wanted = sorted({node_id for node_id in ids if is_id(node_id, prefix)})
+        if wanted:
+            found |= {str(node.id): node for node in await find(caller, wanted)}
+    return found
 
 
-async def _application(caller: Caller, node_id: str) -> Node | None:
-    try:
-        return Application.of(await ApplicationRow.load(caller, node_id))
-    except NotFound:
-        return None
+def _only(caller: Caller) -> dict[str, str]:
+    return {"org_id": caller.org_id} if caller.app_id is None else {"org_id": caller.org_id, "app_id": caller.app_id}
 
 
-async def _endpoint(caller: Caller, node_id: str) -> Node | None:
-    only = {} if caller.app_id is None else {"app_id": caller.app_id}
-    row = await EndpointRow.filter(id=node_id, org_id=caller.org_id, deleted_at=None, **only).first()
-    return None if row is None else Endpoint.of(row)
+async def _applications(caller: Caller, ids: list[str]) -> list[Node]:
+    return [Application.of(row) for row in await ApplicationRow.seen_by(caller).filter(id__in=ids)]
 
 
-async def _integration(caller: Caller, node_id: str) -> Node | None:
-    only = {} if caller.app_id is None else {"app_id": caller.app_id}
-    row = await IntegrationRow.filter(id=node_id, org_id=caller.org_id, **only).first()
-    return None if row is None else Integration.of(row)
+async def _endpoints(caller: Caller, ids: list[str]) -> list[Node]:
+    return [Endpoint.of(row) for row in await EndpointRow.filter(id__in=ids, deleted_at=None, **_only(caller))]
 
 
-async def _event_type(caller: Caller, node_id: str) -> Node | None:
-    row = await EventTypeRow.filter(id=node_id, org_id=caller.org_id).first()
-    return None if row is None or not row.is_visible_to(caller) else EventType.of(row)
+async def _integrations(caller: Caller, ids: list[str]) -> list[Node]:
+    return [Integration.of(row) for row in await IntegrationRow.filter(id__in=ids, **_only(caller))]
 
 
-async def _message(caller: Caller, node_id: str) -> Node | None:
-    where = Where().equal("id", node_id).equal("org_id", caller.org_id)
-    if caller.app_id is not None:
-        where.equal("app_id", caller.app_id)
-    rows = await where.fetch(f"SELECT {COLUMNS} FROM message")
-    return Message.of(MessageRow.of(rows[0])) if rows else None
+async def _event_types(caller: Caller, ids: list[str]) -> list[Node]:
+    rows = await EventTypeRow.filter(id__in=ids, org_id=caller.org_id)
+    return [EventType.of(row) for row in rows if row.is_visible_to(caller)]
 
 
-async def _attempt(caller: Caller, node_id: str) -> Node | None:
-    row = await AttemptRow.find(caller.org_id, caller.app_id, node_id)
-    return None if row is None else MessageAttempt.of(row)
+async def _messages(caller: Caller, ids: list[str]) -> list[Node]:
+    return [Message.of(row) for row in await MessageRow.find(caller.org_id, caller.app_id, ids)]
 
 
-async def _task(caller: Caller, node_id: str) -> Node | None:
-    try:
-        return BackgroundTask.of(await TaskRow.load(caller, node_id))
-    except NotFound:
-        return None
+async def _attempts(caller: Caller, ids: list[str]) -> list[Node]:
+    return [MessageAttempt.of(row) for row in await AttemptRow.find(caller.org_id, caller.app_id, ids)]
 
 
-_FINDERS: dict[str, Callable[[Caller, str], Awaitable[Node | None]]] = {
-    "app_": _application,
-    "ep_": _endpoint,
-    "evtype_": _event_type,
-    "integ_": _integration,
-    "msg_": _message,
-    "atmpt_": _attempt,
-    "qtask_": _task,
+async def _tasks(caller: Caller, ids: list[str]) -> list[Node]:
+    return [BackgroundTask.of(row) for row in await TaskRow.filter(id__in=ids, **_only(caller))]
+
+
+_FINDERS: dict[str, Callable[[Caller, list[str]], Awaitable[list[Node]]]] = {
+    "app_": _applications,
+    "ep_": _endpoints,
+    "evtype_": _event_types,
+    "integ_": _integrations,
+    "msg_": _messages,
+    "atmpt_": _attempts,
+    "qtask_": _tasks,
 }

@@ -8,6 +8,8 @@ import json
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from graphook import database
+from tests.deployment import Deployment
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
 
@@ -81,6 +83,24 @@ async def test_repeating_with_an_idempotency_key_sends_once(acme: Tenant, receiv
     assert len(receiver.got()) == 1
     changed = {**values, "input": {"eventType": "a", "payload": {"n": 2}}}
     assert (await acme.fault("MessageCreate", **changed))[0] == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_an_idempotency_key_whose_message_is_past_its_retention_is_told_as_such(acme: Tenant, deployment: Deployment) -> None:
+    app = await acme.application()
+    one = {"appId": app["id"], "input": {"eventType": "a", "payload": {"n": 1}}, "idempotencyKey": "order-1"}
+    many = {"appId": app["id"], "inputs": [{"eventType": "a", "payload": {"n": n}} for n in range(3)], "idempotencyKey": "b"}
+    ids = [(await acme.do("MessageCreate", **one))["id"]]
+    ids += [result["message"]["id"] for result in (await acme.run("MessageCreateBatch", **many))["results"]]
+
+    await database.connect(deployment.database_url)
+    async with database.transaction() as session:
+        await session.fetch_text(f"DELETE FROM message WHERE id IN ('{ids[0]}', '{ids[2]}')")
+    await database.disconnect()
+
+    assert await acme.fault("MessageCreate", **one) == ("NOT_FOUND", ["idempotencyKey"])
+    results = (await acme.run("MessageCreateBatch", **many))["results"]
+    assert [result["message"] and result["message"]["id"] for result in results] == [ids[1], None, ids[3]]
+    assert [error["code"] for error in results[1]["errors"]] == ["NOT_FOUND"]
 
 
 async def test_a_batch_has_a_result_per_message_and_one_failure_fails_no_other(acme: Tenant, receiver: Receiver) -> None:

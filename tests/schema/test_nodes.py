@@ -1,0 +1,39 @@
+"""Anything by its id, as many at once as there may be."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import strawberry
+
+from graphook.auth import ALL_SCOPES, Caller
+from models.event_type import EventType
+from models.integration import Integration
+from models.task import Task, TaskType
+from resolvers import node
+from tests.models import make
+from tests.statements import reads
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+@pytest.mark.sqlite_only
+async def test_a_hundred_things_are_read_with_one_query_for_each_kind() -> None:
+    app = await make.application()
+    caller = Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES))
+    info: Any = SimpleNamespace(context=SimpleNamespace(caller=caller))
+    ids: list[str] = [app.id]
+    for n in range(3):
+        ids.append((await make.endpoint(app)).id)
+        ids.append(await make.message(app))
+        ids.append((await Integration.add(caller, app, f"integration {n}")).id)
+        ids.append((await EventType.add(caller, {"name": f"event.{n}", "description": ""})).id)
+        ids.append((await Task.start(app.org_id, TaskType.ENDPOINT_RECOVER, {}, app.id)).id)
+
+    async with reads() as asked:
+        found = await node.many(info, [strawberry.ID(wanted) for wanted in ids])
+
+    assert [str(thing.id) for thing in found if thing is not None] == ids
+    assert len(asked) == 6, asked
