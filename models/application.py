@@ -109,10 +109,12 @@ class Application(Model):
         raise _taken(values, path)
 
     async def change(self, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
-        """Write new values. Raises `Conflict` when a new uid is taken."""
-        self.update_from_dict({**values, "updated_at": now()})
+        """Write new values. Raises `NotFound` when it was deleted meanwhile, so that no dead row takes a uid, and `Conflict` when a new uid is taken."""
         try:
             async with database.transaction():
+                if not await type(self).filter(id=self.id, deleted_at=None).select_for_update():
+                    raise NotFound(f"The application {self.id} was deleted meanwhile.")
+                self.update_from_dict({**values, "updated_at": now()})
                 await self.save(update_fields=[*values, "updated_at"])
         except IntegrityError as error:
             raise _taken(values, path) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from tortoise import Model, fields
@@ -68,7 +69,8 @@ class EventType(Model):
         taken = Conflict(f"An event type {values['name']!r} exists already.", (*path, "name"))
         archived = await cls.filter(org_id=caller.org_id, name=values["name"], archived=True).first()
         if archived is not None:
-            return await archived.change({**values, "archived": values.get("archived", False)})
+            with suppress(NotFound):  # it was forgotten in between
+                return await archived.change({**values, "archived": values.get("archived", False)})
         created_at = now()
         try:
             async with database.transaction():
@@ -92,9 +94,12 @@ class EventType(Model):
         await cls.bulk_create(rows, on_conflict=["org_id", "name"], update_fields=changed)
 
     async def change(self, values: Mapping[str, Any]) -> Self:
-        """Write new values."""
-        self.update_from_dict({**values, "updated_at": now()})
-        await self.save(update_fields=[*values, "updated_at"])
+        """Write new values. Raises `NotFound` when it was forgotten meanwhile."""
+        async with database.transaction():
+            if not await type(self).filter(id=self.id).select_for_update():
+                raise NotFound(f"The event type {self.name} was deleted meanwhile.")
+            self.update_from_dict({**values, "updated_at": now()})
+            await self.save(update_fields=[*values, "updated_at"])
         return self
 
     async def remove(self, *, expunge: bool = False) -> None:

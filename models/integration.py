@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Self
 
 from tortoise import Model, fields
@@ -9,7 +11,6 @@ from tortoise import Model, fields
 from graphook import database
 from graphook.auth import Caller
 from graphook.clock import now
-from graphook.database import Statement
 from graphook.errors import NotFound
 from graphook.ids import is_id, new_id
 from graphook.rules import short
@@ -17,11 +18,6 @@ from models.application import Application
 from models.fields import IdField, TimestampField
 from models.page import Page, PageRequest, page_of
 from models.token import Token
-
-LOCK = Statement(
-    postgresql="SELECT id FROM integration WHERE id = $1 FOR UPDATE",
-    sqlite="SELECT id FROM integration WHERE id = ?1",
-)
 
 
 class Integration(Model):
@@ -68,9 +64,10 @@ class Integration(Model):
             )
 
     async def rename(self, name: str) -> Self:
-        """Give it another name."""
-        self.update_from_dict({"name": name, "updated_at": now()})
-        await self.save(update_fields=["name", "updated_at"])
+        """Give it another name. Raises `NotFound` when it was deleted meanwhile."""
+        async with self._held():
+            self.update_from_dict({"name": name, "updated_at": now()})
+            await self.save(update_fields=["name", "updated_at"])
         return self
 
     async def key(self) -> Token:
@@ -78,22 +75,27 @@ class Integration(Model):
         return await Token.get(id=self.token_id)
 
     async def rotate_key(self) -> None:
-        """Give it a new key that may do the same; the old one is dead at once."""
-        async with database.transaction() as session:
-            await session.fetch(LOCK, self.id)
-            await self.refresh_from_db()
+        """Give it a new key that may do the same; the old one is dead at once. Raises `NotFound` when it was deleted meanwhile."""
+        async with self._held():
             old = await self.key()
             await old.revoke()
             self.update_from_dict({"token_id": (await _key(self.org_id, self.app_id, self.name, old.scopes)).id, "updated_at": now()})
             await self.save(update_fields=["token_id", "updated_at"])
 
     async def remove(self) -> None:
-        """Delete it; its key is dead at once."""
-        async with database.transaction() as session:
-            await session.fetch(LOCK, self.id)
-            await self.refresh_from_db()
+        """Delete it; its key is dead at once. Raises `NotFound` when it was deleted meanwhile."""
+        async with self._held():
             await (await self.key()).revoke()
             await self.delete()
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        """One transaction in which the row, read anew, is nobody else's to change."""
+        async with database.transaction():
+            if not await type(self).filter(id=self.id).select_for_update():
+                raise NotFound(f"The integration {self.id} was deleted meanwhile.")
+            await self.refresh_from_db()
+            yield
 
 
 async def _key(org_id: str, app_id: str, name: str, scopes: list[str]) -> Token:
