@@ -76,7 +76,10 @@ async def migrate(database_url: str) -> list[str]:
         missing = await _missing(database_url)
         for migration in missing:
             async with in_transaction("default") if migration.atomic else nullcontext():
-                await _executor(database_url).migrate([MigrationTarget("models", migration.name)])
+                executor = _executor(database_url)
+                # It begins by reading which are applied, and on PostgreSQL a table that is missing would end the transaction.
+                await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+                await executor.migrate([MigrationTarget("models", migration.name)])
         await partitions.ensure()
     return [migration.name for migration in missing]
 
