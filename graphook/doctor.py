@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from graphook.findings import Finding
 from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
+from graphook.sandbox_checks import sandbox_finding
 from graphook.settings import Settings, unknown_variables
 from graphook.sqlite import PRAGMAS
 
@@ -62,6 +63,7 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
             yield finding
     async for finding in _redis(settings):
         yield finding
+    yield await sandbox_finding(settings)
     yield _dns()
 
 

@@ -55,6 +55,13 @@ _settle_size = Histogram("graphook_settle_batch_results", "Results per settling 
 _settle_seconds = Histogram("graphook_settle_seconds", "Duration of a settling transaction.", registry=REGISTRY, buckets=_SECONDS)
 _taken_back = Counter("graphook_leases_taken_back", "Leases that ran out: a process died or stood still.", registry=REGISTRY)
 _disabled = Counter("graphook_endpoints_disabled", "Endpoints disabled by the engine, by reason.", ["reason"], registry=REGISTRY)
+_transformation_seconds = Histogram(
+    "graphook_transformation_seconds", "Transformations, from asking for a turn to the checked result, by error code (OK without one).", ["code"],
+    registry=REGISTRY, buckets=_SECONDS,
+)  # fmt: skip
+_sandbox_kills = Counter(
+    "graphook_sandbox_kills", "Processes of the sandbox killed because a transformation did not end.", registry=REGISTRY
+)
 _wake_failures = Counter("graphook_wake_failures", "Batches of wake-ups that did not reach the broker.", registry=REGISTRY)
 _ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counted up to 100,000.", registry=REGISTRY)
 _oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=REGISTRY)
@@ -125,6 +132,16 @@ def leases_taken_back(count: int) -> None:
 def endpoint_disabled(reason: str) -> None:
     """The engine disabled an endpoint; `reason` is one of a few of ours."""
     _disabled.labels(reason).inc()
+
+
+def transformed(code: str, seconds: float) -> None:
+    """A transformation ended; `code` is that of its error, or OK."""
+    _transformation_seconds.labels(code).observe(seconds)
+
+
+def sandbox_killed() -> None:
+    """A process of the sandbox was killed at its deadline."""
+    _sandbox_kills.inc()
 
 
 def wake_failed() -> None:

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     )
     breaker_open_max: float = Field(600.0, gt=0, le=86_400, description="Seconds that a breaker is open at most.")
     signature_headers: Literal["webhook", "svix", "both"] = Field("webhook", description="The family of the signature headers.")
+    transformation_processes: int = Field(
+        2, ge=1, le=64, description="Transformations of one application that a process runs at the same time."
+    )
+    transformation_timeout: float = Field(
+        0.5, gt=0, le=2, description="Seconds on the processor that a transformation may run; it has twice as long on the clock."
+    )
+    transformation_memory: int = Field(32, ge=8, le=256, description="MiB that a transformation may use.")
     user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
     worker_slots: int = Field(256, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
     endpoint_slots: int = Field(32, ge=1, le=1000, description="Deliveries that a process sends to one endpoint at the same time.")

@@ -1,0 +1,79 @@
+"""Turns at something of which there is little: so many at a time, so many of them for one tenant, and the tenants that wait one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from graphook.errors import Overloaded
+
+
+class Turns:
+    """`slots` at a time, of which a tenant has at most `per_tenant`. Beyond `max_waiting` that wait, more are refused.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, slots: int, per_tenant: int, max_waiting: int) -> None:
+        self._free = slots
+        self._per_tenant = per_tenant
+        self._max_waiting = max_waiting
+        self._having: Counter[str] = Counter()
+        # The tenants in the order of their turns.
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, tenant: str, patience: float) -> AsyncIterator[None]:
+        """A turn, waited for at most `patience` seconds. Raises `Overloaded`."""
+        await self._take(tenant, patience)
+        try:
+            yield
+        finally:
+            self._give_back(tenant)
+
+    async def _take(self, tenant: str, patience: float) -> None:
+        if self._free and tenant not in self._waiting and self._having[tenant] < self._per_tenant:
+            self._grant(tenant)
+            return
+        if sum(map(len, self._waiting.values())) >= self._max_waiting:
+            raise Overloaded("Too many wait already.")
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant, deque()).append(waiter)
+        try:
+            async with asyncio.timeout(patience):
+                await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():  # granted in the same moment
+                self._give_back(tenant)
+            else:
+                self._forget(tenant, waiter)
+            if isinstance(error, TimeoutError):
+                raise Overloaded(f"No turn came within {patience:g} seconds.") from None
+            raise
+
+    def _grant(self, tenant: str) -> None:
+        self._free -= 1
+        self._having[tenant] += 1
+
+    def _give_back(self, tenant: str) -> None:
+        self._free += 1
+        self._having[tenant] -= 1
+        if not self._having[tenant]:
+            del self._having[tenant]
+        while self._free:
+            found = next((name for name in self._waiting if self._having[name] < self._per_tenant), None)
+            if found is None:
+                return
+            line = self._waiting.pop(found)
+            self._grant(found)
+            line.popleft().set_result(None)
+            if line:  # to the end
+                self._waiting[found] = line
+
+    def _forget(self, tenant: str, waiter: asyncio.Future[None]) -> None:
+        line = self._waiting[tenant]
+        line.remove(waiter)
+        if not line:
+            del self._waiting[tenant]
