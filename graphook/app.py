@@ -34,6 +34,7 @@ from graphook.live import Bus, create_bus
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened, owned, settle_in
+from graphook.sandbox import Sandbox
 from graphook.settings import Settings, unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
@@ -135,13 +136,15 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         stack.push_async_callback(bus.close)
         stack.push_async_callback(attempts.close)
         stack.push_async_callback(messages.close)
-        trial = TrialSender(settings, bus)
+        sandbox = Sandbox.of(settings)
+        stack.push_async_callback(sandbox.close)
+        trial = TrialSender(settings, bus, sandbox)
         await trial.open(stack)
         broker = create_broker(settings.redis_url)
         waker = Waker(broker)
         stack.push_async_callback(waker.close)
         if worker:
-            engine = await start_workers(settings, bus, stack, owns_database=settings.embedded)
+            engine = await start_workers(settings, bus, stack, owns_database=settings.embedded, sandbox=sandbox)
             if settings.redis_url is None:
                 _consume(broker, engine, stack)
         metrics.watch(subscribers=lambda: attempts.subscribers)
@@ -161,6 +164,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             trial=trial,
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
             payload_checks=PayloadChecks(),
+            sandbox=sandbox,
         )
 
 

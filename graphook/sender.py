@@ -39,7 +39,7 @@ ErrorCode = Literal[
 ]
 
 # What a tenant is told: nothing about the network we are in.
-_SENTENCES: dict[ErrorCode, str] = {
+_SENTENCES: dict[str, str] = {
     "timeout": "The request timed out.",
     "dns": "The host name could not be resolved.",
     "connection": "The connection could not be made or was closed before an answer came.",
@@ -73,14 +73,18 @@ class Outcome:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     truncated: bool = False
-    error_code: ErrorCode | None = None
+    error_code: str | None = None
     retry_after: float | None = None
     duration_ms: int = 0
+    # What a sentence of its own says of the error.
+    detail: str | None = None
+    # Nothing was to be sent.
+    canceled: bool = False
 
     @property
     def error(self) -> str | None:
         """A sentence for the tenant, the same one for every address that is blocked."""
-        return None if self.error_code is None else _SENTENCES[self.error_code]
+        return None if self.error_code is None else self.detail or _SENTENCES[self.error_code]
 
 
 class Sender:
@@ -131,14 +135,14 @@ class Sender:
         if self._resolver is not None:
             await self._resolver.close()
 
-    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Outcome:
-        """POST the body. Everything that goes wrong is in the outcome; only cancellation is raised."""
+    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> Outcome:
+        """POST (or PUT) the body. Everything that goes wrong is in the outcome; only cancellation is raised."""
         began = time.monotonic()
         answer = _Answer()
         error_code: ErrorCode | None = None
         try:
             async with self._limit_time():
-                await self._send(self._checked(url), headers, body, answer)
+                await self._send(method, self._checked(url), headers, body, answer)
         except Exception as error:
             error_code = _classify(error, answer)
         return Outcome(
@@ -172,23 +176,24 @@ class Sender:
             max_headers=MAX_HEADERS,
         )
 
-    async def _send(self, url: URL, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
+    async def _send(self, method: str, url: URL, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
         assert self._session is not None, "open the sender first"
         assert self._resend_session is not None
         wire = Wire()
         current_wire.set(wire)
         try:
-            await self._exchange(self._session, url, headers, body, answer)
+            await self._exchange(self._session, method, url, headers, body, answer)
         except aiohttp.ClientConnectionError:
             # The receiver closed an idle connection as we took it up: nothing was answered, so one more try on a new one is fair.
             if not wire.reused or wire.received:
                 raise
             current_wire.set(Wire())
-            await self._exchange(self._resend_session, url, headers, body, answer)
+            await self._exchange(self._resend_session, method, url, headers, body, answer)
 
     async def _exchange(
         self,
         session: aiohttp.ClientSession,
+        method: str,
         url: URL,
         headers: Sequence[tuple[str, str]],
         body: bytes,
@@ -199,7 +204,9 @@ class Sender:
         sent.setdefault("Accept", "*/*")
         # Nothing is sent that we did not say; aiohttp does less where there is nothing to skip.
         skipped = [name for name in ("User-Agent", "Content-Type") if name not in sent]
-        async with session.post(url, data=BytesPayload(body), headers=sent, skip_auto_headers=skipped, allow_redirects=False) as response:
+        async with session.request(
+            method, url, data=BytesPayload(body), headers=sent, skip_auto_headers=skipped, allow_redirects=False
+        ) as response:
             if sum([len(name) + len(value) + 4 for name, value in response.raw_headers]) > MAX_HEAD:
                 raise TooMuch
             answer.status_code = response.status

@@ -9,5 +9,17 @@ from models.organisation import Organisation
 from models.organisation_settings import OrganisationSettings
 from models.task import Task
 from models.token import Token
+from models.transformation import Transformation
 
-__all__ = ["Application", "Endpoint", "EventType", "Inbound", "Integration", "Organisation", "OrganisationSettings", "Task", "Token"]
+__all__ = [
+    "Application",
+    "Endpoint",
+    "EventType",
+    "Inbound",
+    "Integration",
+    "Organisation",
+    "OrganisationSettings",
+    "Task",
+    "Token",
+    "Transformation",
+]

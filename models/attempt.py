@@ -45,7 +45,7 @@ _COLUMNS = (
 )
 # What the claim's own process reports in the end takes the place of "interrupted", whatever became of the delivery meanwhile; its place in
 # the order of commits is new, so that those who follow hear of it.
-_TOLD = "status response_status_code response_headers request_headers sensitive_headers error_code started_at duration_ms".split()
+_TOLD = "status url response_status_code response_headers request_headers sensitive_headers error_code started_at duration_ms".split()
 _CORRECT = f"""
         ON CONFLICT (message_id, endpoint_id, run, claim) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _TOLD)},
           response = CASE WHEN attempt.expunged THEN attempt.response ELSE excluded.response END, {{}}

@@ -59,6 +59,9 @@ class ClaimedEndpoint:
     policy: DeliveryPolicy = DeliveryPolicy()
     breaker: bool = False
     enforce_https: bool = False
+    # Of its transformation, where that is enabled: the code, and the variables, still sealed.
+    code: str | None = None
+    variables: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ class Claim:
     probe: int = 0
     # The event type's, in seconds.
     retry_schedule: Sequence[float] | None = None
+    # What a transformation is told of the message.
+    channels: Sequence[str] | None = None
+    params: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a claim: the attempt to record, and where the delivery goes. `delay` is in microseconds, None when the state is final."""
+    """What became of a claim: the attempt to record, and where the delivery goes. `delay` is in microseconds, None when the state is final.
+
+    `url` is where it was sent, if not to the endpoint's own.
+    """
 
     claim: Claim
     state: State
@@ -112,6 +121,7 @@ class Result:
     sensitive_headers: Sequence[str]
     error_code: str | None
     reason: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,8 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
     """
     async with database.transaction() as session:
         await _record(session, results)
-        healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED})
+        # What a transformation canceled says nothing of the receiver.
+        healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED and r.status_code})
         failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
         await endpoint_health.record(session, healed, failing)
         told = await tell_attempts(session, _to_tell(results))
@@ -271,6 +282,8 @@ def _endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
         policy,
         breaker if policy.breaker is None else policy.breaker,
         bool(row["enforce_https"]),
+        row["code"],
+        row["variables"] or "",
     )
 
 
@@ -288,6 +301,8 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int)
         traceparent=content["traceparent"] if content is not None else None,
         probe=probe,
         retry_schedule=orjson.loads(content["retry_schedule"]) if content is not None and content["retry_schedule"] is not None else None,
+        channels=orjson.loads(content["channels"]) if content is not None and content["channels"] is not None else None,
+        params=content["params"] if content is not None else None,
     )
 
 
@@ -329,7 +344,7 @@ def _attempt(result: Result) -> tuple[Any, ...]:
         claim.app_id,
         int(MessageStatus.SUCCESS if succeeded else MessageStatus.FAIL),
         int(TriggerType.MANUAL if claim.run else TriggerType.SCHEDULED),
-        claim.endpoint.url,
+        result.url or claim.endpoint.url,
         result.status_code,
         result.response,
         None if result.response_headers is None else orjson.dumps(result.response_headers).decode(),

@@ -15,9 +15,10 @@ _ENDPOINTS = """
     SELECT e.id, e.app_id, e.url, e.headers, e.secret, e.old_secrets, COALESCE(e.rate_limit, a.rate_limit) AS rate_limit,
            CAST(e.delivery_policy AS text) AS delivery_policy,
            r.open_until IS NOT NULL AS tripped, (e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL) AS closed,
-           COALESCE(s.enforce_https, false) AS enforce_https
+           COALESCE(s.enforce_https, false) AS enforce_https, t.code, t.variables
     FROM endpoint e JOIN application a ON a.id = e.app_id LEFT JOIN restriction r ON r.endpoint_id = e.id
-      LEFT JOIN organisation_settings s ON s.org_id = e.org_id WHERE e.id {}"""
+      LEFT JOIN organisation_settings s ON s.org_id = e.org_id
+      LEFT JOIN transformation t ON t.endpoint_id = e.id AND t.enabled WHERE e.id {}"""
 ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
 
 # At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.
@@ -44,13 +45,14 @@ LEASE = Statement(
 )
 BODIES = Statement(
     postgresql=f"""
-        SELECT m.id, m.event_type, m.traceparent, t.retry_schedule::text AS retry_schedule, c.body
+        SELECT m.id, m.event_type, m.traceparent, m.channels::text AS channels, t.retry_schedule::text AS retry_schedule, c.body, c.params
         FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
         JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at
         LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type
         WHERE c.expires_at > graphook_now() AND {probing("w.id")}""",
     sqlite="""
-        SELECT m.id, m.event_type, m.traceparent, t.retry_schedule, c.body FROM json_each(?1) w JOIN message m ON m.id = w.value
+        SELECT m.id, m.event_type, m.traceparent, m.channels, t.retry_schedule, c.body, c.params
+        FROM json_each(?1) w JOIN message m ON m.id = w.value
         JOIN message_content c ON c.message_id = m.id
         LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type WHERE c.expires_at > graphook_now()""",
 )

@@ -51,6 +51,8 @@ class NewMessage:
     event_id: str | None = None
     channels: list[str] | None = None
     tags: list[str] | None = None
+    # For transformations: a JSON object as text.
+    params: str | None = None
     retention: timedelta = timedelta(days=90)
     deliver_at: datetime | None = None
     # False: no endpoint gets it by itself.
@@ -263,7 +265,7 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
                 message.traceparent, deliver_at,
             )
         )  # fmt: skip
-        contents.append((message.id, expires_at, message.body))
+        contents.append((message.id, expires_at, message.body, message.params))
         if not message.fan_out:
             continue
         if message.endpoint_id is not None:

@@ -51,12 +51,12 @@ INSERT_MESSAGES = Statement(
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
 )
 
-# (message_id, expires_at, body)
+# (message_id, expires_at, body, params)
 INSERT_CONTENTS = Statement(
     postgresql="""
-        INSERT INTO message_content (message_id, expires_at, body)
-        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[])""",
-    sqlite="INSERT INTO message_content (message_id, expires_at, body) VALUES (?, ?, ?)",
+        INSERT INTO message_content (message_id, expires_at, body, params)
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::text[])""",
+    sqlite="INSERT INTO message_content (message_id, expires_at, body, params) VALUES (?, ?, ?, ?)",
 )
 
 # (message_id, app_id, event_type, channels, due_at, state) → the endpoints that got a delivery.

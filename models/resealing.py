@@ -36,6 +36,7 @@ SEALED = (
     Sealed("endpoint", ("headers", "secret", "old_secrets")),
     Sealed("inbound", ("token", "secret"), key="app_id"),
     Sealed("token", ("sealed",)),
+    Sealed("transformation", ("variables",), key="endpoint_id"),
 )
 
 

@@ -12,6 +12,7 @@ from graphook.errors import Conflict
 from models.delivery import Claim, ClaimedEndpoint
 from models.endpoint import Endpoint
 from models.message import Message
+from models.transformation import Transformation
 
 # application id, event type, channels
 LISTENS = Statement(
@@ -48,9 +49,30 @@ def require_enabled(endpoint: Endpoint) -> None:
         raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
 
 
-async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int) -> Claim:
+async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int, params: str | None = None) -> Claim:
     """Add a delivery of a message that has none, already claimed. When its process dies, an engine takes it over as it does any."""
+    transformation = await Transformation.of(endpoint)
     async with database.transaction() as session:
         await session.fetch(LEASE, message.id, endpoint.id, message.org_id, message.app_id, leased_by, lease_us)
-    sealed = ClaimedEndpoint(endpoint.id, endpoint.url, endpoint.headers, endpoint.secret, endpoint.old_secrets)
-    return Claim(message.id, sealed, 1, 1, message.org_id, message.app_id, 0, message.event_type, body)
+    sealed = ClaimedEndpoint(
+        endpoint.id,
+        endpoint.url,
+        endpoint.headers,
+        endpoint.secret,
+        endpoint.old_secrets,
+        code=transformation.code if transformation.enabled else None,
+        variables=transformation.variables,
+    )
+    return Claim(
+        message.id,
+        sealed,
+        1,
+        1,
+        message.org_id,
+        message.app_id,
+        0,
+        message.event_type,
+        body,
+        channels=message.channels,
+        params=params,
+    )

@@ -84,7 +84,7 @@ async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempoten
     """Create an endpoint. It gets what is sent from now on."""
     app = await Application.load(info.context.caller, str(app_id))
     endpoint, created = await create_in(info, app, input, idempotency_key)
-    return await _told(info, EndpointCreatePayload(endpoint=endpoint, created=created))
+    return await told(info, EndpointCreatePayload(endpoint=endpoint, created=created))
 
 
 async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> tuple[Endpoint, bool]:
@@ -109,7 +109,7 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
     """Replace all of an endpoint but its secret and headers. When there is none of that uid, it is created with it; an id of ours that is
     unknown is NOT_FOUND."""
     endpoint, created = await update_in(info, await Application.load(info.context.caller, str(app_id)), id, input)
-    return await _told(info, EndpointUpdatePayload(endpoint=endpoint, created=created))
+    return await told(info, EndpointUpdatePayload(endpoint=endpoint, created=created))
 
 
 async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> tuple[Endpoint, bool]:
@@ -130,7 +130,7 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
 async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: EndpointPatch) -> EndpointPatchPayload:
     """Change parts of an endpoint."""
     app = await Application.load(info.context.caller, str(app_id))
-    return await _told(info, EndpointPatchPayload(endpoint=await patch_in(info, app, id, input)))
+    return await told(info, EndpointPatchPayload(endpoint=await patch_in(info, app, id, input)))
 
 
 async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> Endpoint:
@@ -154,7 +154,7 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
 async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> EndpointDeletePayload:
     """Delete an endpoint. Its uid is free again; what still waits for it is canceled."""
     app = await Application.load(info.context.caller, str(app_id))
-    return await _told(info, EndpointDeletePayload(deleted_id=await delete_in(app, id)))
+    return await told(info, EndpointDeletePayload(deleted_id=await delete_in(app, id)))
 
 
 async def delete_in(app: Application, id: strawberry.ID) -> strawberry.ID:
@@ -170,7 +170,7 @@ async def update_headers(
 ) -> EndpointUpdateHeadersPayload:
     """Replace the custom headers. The next attempt carries them."""
     app = await Application.load(info.context.caller, str(app_id))
-    return await _told(info, EndpointUpdateHeadersPayload(endpoint=await update_headers_in(app, endpoint_id, input)))
+    return await told(info, EndpointUpdateHeadersPayload(endpoint=await update_headers_in(app, endpoint_id, input)))
 
 
 async def update_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersIn) -> Endpoint:
@@ -187,7 +187,7 @@ async def patch_headers(
 ) -> EndpointPatchHeadersPayload:
     """Set or remove some of the custom headers."""
     app = await Application.load(info.context.caller, str(app_id))
-    return await _told(info, EndpointPatchHeadersPayload(endpoint=await patch_headers_in(app, endpoint_id, input)))
+    return await told(info, EndpointPatchHeadersPayload(endpoint=await patch_headers_in(app, endpoint_id, input)))
 
 
 async def patch_headers_in(app: Application, endpoint_id: strawberry.ID, input: EndpointHeadersPatchIn) -> Endpoint:
@@ -214,7 +214,7 @@ async def rotate_secret(
     """Give the endpoint a new secret. The old one signs on, second, until the grace period is over."""
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await rotate_secret_in(info, app, endpoint_id, input, idempotency_key)
-    return await _told(info, EndpointRotateSecretPayload(endpoint=endpoint))
+    return await told(info, EndpointRotateSecretPayload(endpoint=endpoint))
 
 
 async def rotate_secret_in(
@@ -234,7 +234,7 @@ async def rotate_secret_in(
     return Endpoint.of(await Row.load(app, await idempotency.once(key, rotate)))
 
 
-async def _told(info: Info, payload: T) -> T:
+async def told(info: Info, payload: T) -> T:
     """What a change did, once it is committed and whoever is told of it is awake."""
     info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload

@@ -20,6 +20,7 @@ from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
 from resolvers.expected import mutation
+from resolvers.transformation import params_of
 from schema.connection import Connection, Paging, connection
 from schema.context import Info, selects
 from schema.errors import user_errors
@@ -180,6 +181,7 @@ def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:
             yield InvalidInput("deliverAt is not between 1 minute and 24 hours from now.", (*path, "deliverAt"))
 
     refuse(all_faults())
+    params_of(data.transformations_params, (*path, "transformationsParams"))
     if data.raw_payload is not None:
         body = data.raw_payload.encode()
         refuse(_too_long(body, (*path, "rawPayload")))
@@ -246,6 +248,7 @@ def new_message(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessag
         app=app,
         event_type=data.event_type,
         body=body,
+        params=params_of(data.transformations_params, ("input", "transformationsParams")),
         event_id=data.event_id,
         channels=data.channels,
         tags=data.tags,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import strawberry
@@ -12,6 +14,7 @@ from graphook.clock import now_us
 from graphook.errors import Conflict, InvalidInput
 from graphook.headers import is_sensitive
 from graphook.ids import new_id
+from graphook.sandbox import TransformationError, Webhook
 from models import allowance
 from models.application import Application
 from models.attempt import Attempt
@@ -19,16 +22,19 @@ from models.endpoint import Endpoint as EndpointRow
 from models.message import Message as MessageRow
 from models.page import PageRequest
 from models.request import request_headers
+from models.transformation import Transformation
 from models.trial import is_listened_to, require_enabled
 from models.where import Where
 from resolvers.expected import mutation
 from resolvers.message import arguments_of, checked, new_message
+from resolvers.transformation import params_of
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check_value
 from schema.types.attempt import MessageAttempt
 from schema.types.endpoint import Endpoint, HttpHeader
 from schema.types.message import MessageIn
+from schema.types.transformation import TransformationSimulation
 from schema.types.trial import MessageDryRun, MessagePrecheck, MessageTestAttemptPayload
 
 
@@ -50,14 +56,50 @@ async def dry_run(
         masked = is_sensitive(name) or (name.endswith("-signature") and Scope.SECRETS not in caller.scopes)
         return HttpHeader(name=name, value=None if masked else text, masked=masked)
 
+    page = await EndpointRow.page(app, request, descending=False)
+    reasons = {row.id: row.refusal(input.event_type, input.channels) for row in page.items}
+    made = await _transformed(info, [row for row in page.items if reasons[row.id] is None], input, body)
+
     def shown(row: EndpointRow) -> MessageDryRun:
-        reason = row.refusal(input.event_type, input.channels)
-        headers = request_headers(row, message_id, body, at, settings)
+        found = made.get(row.id)
+        webhook = found if isinstance(found, Webhook) else None
+        failed = found if isinstance(found, TransformationError) else None
+        sends = reasons[row.id] is None and failed is None and not (webhook and webhook.cancel)
+        headers = [] if failed or (webhook and webhook.cancel) else request_headers(row, message_id, body, at, settings, webhook)
         return MessageDryRun(
-            endpoint=Endpoint.of(row), would_send=reason is None, reason=reason, headers=[header(*pair) for pair in headers]
+            endpoint=Endpoint.of(row),
+            would_send=sends,
+            reason=reasons[row.id],
+            headers=[header(*pair) for pair in headers],
+            transformed=TransformationSimulation.of(webhook) if webhook and Scope.SECRETS in caller.scopes else None,
+            transformation_error=failed.message if failed else None,
         )
 
-    return connection(await EndpointRow.page(app, request, descending=False), shown)  # type: ignore[no-any-return]
+    return connection(page, shown)  # type: ignore[no-any-return]
+
+
+async def _transformed(info: Info, rows: Sequence[EndpointRow], input: MessageIn, body: bytes) -> dict[str, Webhook | TransformationError]:
+    """What the transformations of those endpoints that have one make of a message, by endpoint id."""
+    sandbox = info.context.services.sandbox
+    params = params_of(input.transformations_params, ("input", "transformationsParams"))
+
+    async def one(row: EndpointRow, transformation: Transformation) -> Webhook | TransformationError:
+        webhook = Webhook("POST", row.url, body, input.event_type, {}, channels=input.channels)
+        try:
+            return await sandbox.transform(
+                transformation.code or "",
+                webhook,
+                tenant=row.app_id,
+                variables=transformation.variable_map(),
+                params=None if params is None else params.encode(),
+            )
+        except TransformationError as error:
+            return error
+
+    enabled = await Transformation.enabled_of([row.id for row in rows])
+    chosen = [row for row in rows if row.id in enabled]
+    made = await asyncio.gather(*(one(row, enabled[row.id]) for row in chosen))
+    return {row.id: found for row, found in zip(chosen, made, strict=True)}
 
 
 async def precheck(
@@ -96,7 +138,7 @@ async def attempt(
     new.key, new.fan_out = key, False
     accepted = await services.accept.submit(new)
     if not accepted.replayed:
-        await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body)
+        await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
     where = Where().equal("a.message_id", accepted.message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
     attempts = (await Attempt.page(where, PageRequest(limit=1))).items
     if not attempts:

@@ -16,6 +16,7 @@ from graphook.batch import Batcher
 from graphook.errors import InvalidInput
 from graphook.feed import Feed
 from graphook.rules import IDEMPOTENCY_KEY
+from graphook.sandbox import Sandbox
 from graphook.settings import Settings
 from graphook.ssrf import Policy
 from graphql import FieldNode, FragmentSpreadNode
@@ -41,7 +42,7 @@ class Wake(Protocol):
 class TrialSender(Protocol):
     """Sends a message to one endpoint at once, and returns when the attempt is recorded."""
 
-    async def send(self, message: Message, endpoint: Endpoint, body: bytes) -> None: ...
+    async def send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Services:
     trial: TrialSender
     cursors: Cursors
     payload_checks: PayloadChecks
+    sandbox: Sandbox
 
 
 @dataclass

@@ -23,6 +23,9 @@ class ErrorCode(enum.Enum):
     BATCH_LEASED = strawberry.enum_value("BATCH_LEASED", description="A batch of the consumer is out.")
     BATCH_NOT_LEASED = strawberry.enum_value("BATCH_NOT_LEASED", description="The iterator is not of the batch that is out.")
     LIMIT_EXCEEDED = strawberry.enum_value("LIMIT_EXCEEDED", description="A documented limit is reached.")
+    TRANSFORMATION_FAILED = strawberry.enum_value(
+        "TRANSFORMATION_FAILED", description="The code of a transformation has a fault, broke off or made nothing that can be sent."
+    )
     FORBIDDEN = strawberry.enum_value("FORBIDDEN", description="The token lacks the scope.")
 
 

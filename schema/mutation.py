@@ -21,6 +21,7 @@ import resolvers.message_stream
 import resolvers.operational
 import resolvers.replay
 import resolvers.statistic
+import resolvers.transformation
 import resolvers.trial
 from schema.fields import operation
 from schema.types.access import (
@@ -84,6 +85,7 @@ from schema.types.operational import (
 )
 from schema.types.replay import EndpointBulkReplayPayload, EndpointRecoverPayload, EndpointReplayMissingPayload
 from schema.types.statistic import UsageAggregateApplicationsPayload, UsageAggregateEventTypesPayload
+from schema.types.transformation import EndpointPatchTransformationPayload, EndpointSimulateTransformationPayload
 from schema.types.trial import MessageTestAttemptPayload
 
 
@@ -102,6 +104,8 @@ class Mutation:
     endpoint_update_headers: EndpointUpdateHeadersPayload | None = operation(resolvers.endpoint.update_headers)
     endpoint_patch_headers: EndpointPatchHeadersPayload | None = operation(resolvers.endpoint.patch_headers)
     endpoint_rotate_secret: EndpointRotateSecretPayload | None = operation(resolvers.endpoint.rotate_secret)
+    endpoint_patch_transformation: EndpointPatchTransformationPayload | None = operation(resolvers.transformation.patch)
+    endpoint_simulate_transformation: EndpointSimulateTransformationPayload | None = operation(resolvers.transformation.simulate)
     endpoint_recover: EndpointRecoverPayload | None = operation(resolvers.replay.recover)
     endpoint_replay_missing: EndpointReplayMissingPayload | None = operation(resolvers.replay.replay_missing)
     endpoint_bulk_replay: EndpointBulkReplayPayload | None = operation(resolvers.replay.bulk_replay)

@@ -19,6 +19,7 @@ import resolvers.node
 import resolvers.operational
 import resolvers.statistic
 import resolvers.task
+import resolvers.transformation
 import resolvers.trial
 from schema.connection import Connection, listing
 from schema.fields import operation
@@ -37,6 +38,7 @@ from schema.types.message_stream import MessageStream
 from schema.types.operational import OperationalEventType
 from schema.types.statistic import ApplicationStats, AttemptStatistics, EndpointStats
 from schema.types.task import BackgroundTask
+from schema.types.transformation import EndpointTransformation
 from schema.types.trial import MessageDryRun, MessagePrecheck
 
 
@@ -52,6 +54,7 @@ class Query:
     endpoints: Connection[Endpoint] = listing(resolvers.endpoint.page)
     endpoint_messages: Connection[EndpointMessage] = listing(resolvers.delivery.page_of_endpoint)
     endpoint_secret: EndpointSecret = operation(resolvers.endpoint.secret)
+    endpoint_transformation: EndpointTransformation = operation(resolvers.transformation.get)
 
     operational_endpoint: Endpoint | None = operation(resolvers.operational.get)
     operational_endpoints: Connection[Endpoint] = listing(resolvers.operational.page)

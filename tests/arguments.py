@@ -39,6 +39,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     new_message = {
         "eventType": "a.b", "payload": {"k": ["v"]}, "rawPayload": None, "eventId": None, "channels": ["c"], "tags": ["t"],
         "payloadRetentionPeriod": 5, "application": application, "deliverAt": (now() + timedelta(hours=1)).isoformat(),
+        "transformationsParams": {"k": "v"},
     }  # fmt: skip
     message_filter = {
         "eventId": "an-event", "channel": "c", "tag": "t", "eventTypes": ["a.b"], "createdAfter": "2026-01-01T00:00:00Z", "createdBefore": "2026-01-01T00:00:00Z",
@@ -62,6 +63,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "disableEndpointOnFailure": True, "enableChannels": True, "enableIntegrationManagement": True, "enableMessageTags": True,
         "enableTransformations": True, "enforceHttps": False, "eventCatalogPublished": True, "readOnly": False, "showUseSvixPlay": False,
     }  # fmt: skip
+    code = "function handler(webhook) { return webhook }"
     attempt = {**of_message, "id": f"atmpt_{NOBODY}"}
     return {
         "Application": {"id": app["id"]},
@@ -83,6 +85,20 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "EndpointDelete": {**in_app, "id": "unknown"},
         "EndpointUpdateHeaders": {**of_endpoint, "input": {"headers": {"X-A": "b"}}},
         "EndpointPatchHeaders": {**of_endpoint, "input": {"headers": [{"name": "X-A", "value": "b"}]}},
+        "EndpointTransformation": of_endpoint,
+        "EndpointPatchTransformation": {**of_endpoint, "input": {"code": code, "enabled": False, "variables": {"K": "v"}}},
+        "EndpointSimulateTransformation": {
+            **of_endpoint,
+            "input": {
+                "code": code,
+                "eventType": "a.b",
+                "payload": {"k": "v"},
+                "channels": ["c"],
+                "variables": {"K": "v"},
+                "transformationsParams": {"k": "v"},
+            },
+            "idempotencyKey": None,
+        },
         "EndpointRotateSecret": {
             **of_endpoint,
             "input": {"key": f"whsec_{'A' * 32}", "gracePeriodSeconds": 0},

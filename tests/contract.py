@@ -102,5 +102,4 @@ HERE = [name for name in OPERATIONS if (root := of_operation(name)) is not None 
 NOT_FIELDS = {
     ("EventTypeImportOpenApiOut", "data"): "what it wraps is the payload's own",
     ("HTTPValidationError", "detail"): "each of them is one of a payload's errors",
-    ("MessageIn", "transformationsParams"): "planned with transformations",
 }

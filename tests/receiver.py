@@ -19,6 +19,7 @@ class Got:
     raw_names: list[str]
     body: bytes
     at: float
+    method: str = "POST"
 
 
 @dataclass
@@ -94,9 +95,9 @@ class Receiver:
                 pairs = [line.partition(":") for line in lines]
                 headers = {name.lower(): value.strip() for name, _, value in pairs}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                path = request_line.split(" ")[1]
+                method, path, _ = request_line.split(" ")
                 now = asyncio.get_running_loop().time()
-                self.requests.append(Got(path, headers, [name for name, _, _ in pairs], body, now))
+                self.requests.append(Got(path, headers, [name for name, _, _ in pairs], body, now, method))
                 self.open[path] += 1
                 self.most[path] = max(self.most[path], self.open[path])
                 try:

@@ -17,7 +17,7 @@ from tests.tenant import Refused, Tenant
 # What begins a task has stories of its own, and so have retry schedules, examples, imports, whole configurations and test attempts.
 OWN_STORIES = (
     None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn", "AppUsageStatsIn",
-    "MessageBroadcastIn", "EnvironmentIn",
+    "MessageBroadcastIn", "EnvironmentIn", "EndpointTransformationIn", "EndpointTransformationSimulateIn",
 )  # fmt: skip
 WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in OWN_STORIES and name != "create_message_attempt_for_endpoint"]
 # What answers a secret has stories of its own; what it refuses is tried here.
@@ -35,7 +35,7 @@ for _name, _operation in OPERATIONS.items():
     ):
         LISTS.setdefault(re.split(r"[.(]", _here)[0], {}).update(_operation["query"])
 # What can be given and not read back.
-NOT_READ = {"payloadRetentionPeriod", "application"}
+NOT_READ = {"payloadRetentionPeriod", "application", "transformationsParams"}
 SECRETS = {"secret", "key"}
 # A secret that the service made.
 MADE = re.compile(r"whsec_[a-zA-Z0-9+/=]{32}")

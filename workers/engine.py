@@ -24,6 +24,7 @@ from graphook.batch import Batcher
 from graphook.errors import Unavailable
 from graphook.ids import new_id
 from graphook.live import Bus
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery, endpoint_health, statistic
@@ -64,11 +65,14 @@ class _Held:
 class Engine:
     """One per process. `wake` may be called from any thread; everything else belongs to the loop that `run` runs on."""
 
-    def __init__(self, settings: Settings, sender: Sender, bus: Bus, *, owns_database: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, sender: Sender, bus: Bus, *, owns_database: bool = False, sandbox: Sandbox | None = None
+    ) -> None:
         self.name = new_id("wrk_")
         self._settings = settings
         self._sender = sender
         self._bus = bus
+        self._sandbox = sandbox or Sandbox.of(settings)
         self._owns_database = owns_database
         self._rule = BreakerRule.of(settings)
         self._lanes: dict[str, None] = {}
@@ -204,7 +208,7 @@ class Engine:
                 await delivery.cancel([claim], "the payload has expired or was expunged")
                 self._bus.publish([claim.app_id])
             else:
-                await self._record(held, await attempt(claim, claim.body, self._sender, self._settings))
+                await self._record(held, await attempt(claim, claim.body, self._sender, self._settings, self._sandbox))
         except Exception:
             # Left leased: the delivery is taken back when the lease runs out, and quarantined if this goes on.
             log.exception("sending message %s to endpoint %s broke off", claim.message_id, claim.endpoint.id)

@@ -18,6 +18,7 @@ from graphook.errors import GraphookError
 from graphook.live import create_bus
 from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened, settle_in
+from graphook.sandbox import Sandbox
 from graphook.settings import BadSettings, Settings
 from workers.deliver import register_deliver
 from workers.engine import Engine
@@ -58,7 +59,9 @@ class DeliveryEngine(Middleware):
         bus = create_bus(settings.database_url, settings.redis_url)
         await bus.open(None)
         self._stack.push_async_callback(bus.close)
-        self._engine = await start_workers(settings, bus, self._stack, owns_database=False)
+        sandbox = Sandbox.of(settings)
+        self._stack.push_async_callback(sandbox.close)
+        self._engine = await start_workers(settings, bus, self._stack, owns_database=False, sandbox=sandbox)
         await self._stack.enter_async_context(sampled(settings, backlog=True))
         settle_in()
 

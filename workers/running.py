@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from graphook.live import Bus
 from graphook.process import CannotStart
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models.migrate import check_start
@@ -39,12 +40,12 @@ async def check_worker(settings: Settings) -> None:
     await check_start(settings)
 
 
-async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool) -> Engine:
-    """The engine at work, with the runner beside it; `stack` stops both and the sender after them."""
+async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool, sandbox: Sandbox) -> Engine:
+    """The engine at work, with the runner beside it; `stack` stops both and the sender after them. The sandbox outlives them."""
     sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
     await sender.open()
     stack.push_async_callback(sender.close)
-    engine = Engine(settings, sender, bus, owns_database=owns_database)
+    engine = Engine(settings, sender, bus, owns_database=owns_database, sandbox=sandbox)
     runner = TaskRunner(engine.name, STEPS, engine.wake, bus, owns_database=owns_database)
     working = [asyncio.create_task(engine.run()), asyncio.create_task(runner.run())]
 

@@ -9,33 +9,52 @@ from graphook import tracing
 from graphook.clock import now_us
 from graphook.headers import is_sensitive
 from graphook.retry import is_refusal, is_success, next_delay
+from graphook.sandbox import Sandbox, TransformationError, Webhook
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
 from models.delivery import Claim, ClaimedEndpoint, Result, State
 from models.request import request_headers
+from workers.transform import transformed
 
 GONE = 410
+CANCELED = b"The transformation canceled it: nothing was sent."
 
 
-async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings) -> Result:
-    """Send one claimed delivery and say what to record. Raises `SecretUnreadable` when no key of the ring opens what the endpoint has sealed."""
+async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings, sandbox: Sandbox) -> Result:
+    """Send one claimed delivery, or what its transformation makes of it, and say what to record.
+
+    Raises `SecretUnreadable` when no key of the ring opens what the endpoint has sealed.
+    """
     started_at = now_us()
-    headers = request_headers(claim.endpoint, claim.message_id, body, started_at, settings)
+    headers: list[tuple[str, str]] = []
+    url = None
     with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
-        if span is not None and settings.trace_receivers and (traceparent := tracing.current()) is not None:
-            headers.append(("traceparent", traceparent))
-        outcome = await _send(claim.endpoint, headers, body, sender)
-        result = judge(claim, outcome, started_at, headers, settings)
+        try:
+            webhook = await transformed(claim, body, sandbox)
+        except TransformationError as error:
+            took = (now_us() - started_at) // 1000
+            outcome = Outcome(0, error_code=f"transformation_{error.code.lower()}", detail=error.message, duration_ms=took)
+        else:
+            if webhook.cancel:
+                outcome = Outcome(0, body=CANCELED, canceled=True)
+            else:
+                url = webhook.url
+                made = None if claim.endpoint.code is None else webhook
+                headers = request_headers(claim.endpoint, claim.message_id, body, started_at, settings, made)
+                if span is not None and settings.trace_receivers and (traceparent := tracing.current()) is not None:
+                    headers.append(("traceparent", traceparent))
+                outcome = await _send(claim.endpoint, webhook, headers, sender)
+        result = judge(claim, outcome, started_at, headers, settings, url)
         if span is not None:
             span.set_attribute("http.response.status_code", outcome.status_code)
             tracing.ended(span, failure(result) or "OK")
     return result
 
 
-async def _send(endpoint: ClaimedEndpoint, headers: Sequence[tuple[str, str]], body: bytes, sender: Sender) -> Outcome:
-    if endpoint.enforce_https and not endpoint.url.lower().startswith("https:"):
+async def _send(endpoint: ClaimedEndpoint, webhook: Webhook, headers: Sequence[tuple[str, str]], sender: Sender) -> Outcome:
+    if endpoint.enforce_https and not webhook.url.lower().startswith("https:"):
         return Outcome(0, error_code="https_required")
-    return await sender.send(endpoint.url, headers, body)
+    return await sender.send(webhook.url, headers, webhook.payload, webhook.method)
 
 
 def failure(result: Result) -> str:
@@ -45,15 +64,17 @@ def failure(result: Result) -> str:
     return result.error_code or f"http_{result.status_code // 100}xx"
 
 
-def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings) -> Result:
-    """The result of an outcome: succeeded on 2xx, else the next try by the retry schedule, or failed when it is exhausted.
+def judge(
+    claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tuple[str, str]], settings: Settings, url: str | None = None
+) -> Result:
+    """The result of an outcome: succeeded on 2xx or when nothing was to be sent, else the next try by the retry schedule, or failed when it is exhausted.
 
     The schedule is the endpoint's, else the event type's, else the service's. A manual run has one try. What the endpoint does not want again fails at once,
     and so does 410 Gone.
     """
     policy = claim.endpoint.policy
     state, delay = State.SUCCEEDED, None
-    if outcome.error_code is not None or not is_success(outcome.status_code):
+    if not outcome.canceled and (outcome.error_code is not None or not is_success(outcome.status_code)):
         seconds = None
         gone = outcome.status_code == GONE and settings.disable_on_gone
         if claim.run == 0 and not gone and not is_refusal(outcome.status_code, policy.no_retry_on or ()):
@@ -83,4 +104,5 @@ def judge(claim: Claim, outcome: Outcome, started_at: int, headers: Sequence[tup
         request_headers=[(name, value) for name, value in headers if not is_sensitive(name)],
         sensitive_headers=[name for name, _ in headers if is_sensitive(name)],
         error_code=outcome.error_code,
+        url=url,
     )

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from graphook.ids import new_id
 from graphook.live import Bus
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery, trial
@@ -23,8 +24,9 @@ CONNECTIONS = 32
 class TrialSender:
     """One per process. What it has begun to send is recorded even if nobody waits any more."""
 
-    def __init__(self, settings: Settings, bus: Bus) -> None:
+    def __init__(self, settings: Settings, bus: Bus, sandbox: Sandbox) -> None:
         self._settings = settings
+        self._sandbox = sandbox
         self._bus = bus
         self._name = new_id("wrk_")
         self._timeout = min(settings.request_timeout, LONGEST)
@@ -38,16 +40,16 @@ class TrialSender:
         await self._sender.open()
         stack.push_async_callback(self._close)
 
-    async def send(self, message: Message, endpoint: Endpoint, body: bytes) -> None:
+    async def send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None = None) -> None:
         """Send a message that has no delivery yet to an endpoint, and return when the attempt is recorded."""
-        task = asyncio.create_task(self._send(message, endpoint, body))
+        task = asyncio.create_task(self._send(message, endpoint, body, params))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
         await asyncio.shield(task)
 
-    async def _send(self, message: Message, endpoint: Endpoint, body: bytes) -> None:
-        claim = await trial.lease(message, endpoint, body, self._name, round((self._timeout + LEASE_MARGIN) * 1_000_000))
-        await delivery.settle([await attempt(claim, body, self._sender, self._settings)])
+    async def _send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None) -> None:
+        claim = await trial.lease(message, endpoint, body, self._name, round((self._timeout + LEASE_MARGIN) * 1_000_000), params)
+        await delivery.settle([await attempt(claim, body, self._sender, self._settings, self._sandbox)])
         self._bus.publish([claim.app_id])
 
     async def _close(self) -> None:

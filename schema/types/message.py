@@ -70,6 +70,9 @@ class MessageIn:
     payload_retention_period: int = value("How many days the payload is kept.", rules.RETENTION_DAYS, default=90)
     deliver_at: datetime | None = value("When to deliver it: 1 minute to 24 hours from now; at once when absent.", default=None)
     application: ApplicationIn | None = value("Creates the application when there is none; its uid must equal appId.", default=None)
+    transformations_params: JSON | None = value(
+        "What the transformations of endpoints find in webhook.transformationsParams, an object of at most 64 KiB as JSON.", default=None
+    )
 
 
 @strawberry.input(description="Which messages to list.")

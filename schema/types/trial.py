@@ -9,6 +9,7 @@ from schema.errors import UserError
 from schema.fields import enumeration, field
 from schema.types.attempt import MessageAttempt
 from schema.types.endpoint import Endpoint, HttpHeader
+from schema.types.transformation import TransformationSimulation
 
 enumeration(
     Refusal,
@@ -30,6 +31,10 @@ class MessageDryRun:
     headers: list[HttpHeader] = field(
         "What would be sent with it, for a message id of this dry run. The signature is withheld without the scope secrets, sensitive values always."
     )
+    transformed: TransformationSimulation | None = field(
+        "What its transformation would make of it; null where there is none, and without the scope secrets.", default=None
+    )
+    transformation_error: str | None = field("Why its transformation would fail the attempt.", default=None)
 
 
 @strawberry.type(description="Whether it is worth while to send a message.")

@@ -18,6 +18,7 @@ from models.endpoint import Endpoint
 from models.inbound import Inbound
 from models.resealing import Progress, reseal
 from models.token import Token
+from models.transformation import Transformation
 from tests.deployment import SECRET_KEY, Process, environment_of
 from tests.models import make
 
@@ -78,6 +79,17 @@ async def test_inbound_urls_lead_where_they_led() -> None:
     found = await Inbound.find(app.id, before)
     assert (found.scheme, found.secret) == (InboundScheme.GITHUB, "a secret of theirs")
     assert (await Inbound.get(app_id=app.id)).token_text() == before
+
+
+async def test_variables_of_transformations_stay_readable() -> None:
+    endpoint = await make.endpoint(await make.application())
+    await Transformation.change(endpoint, {"variables": {"KEY": "value"}})
+
+    secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
+    await finish()
+    secrets.install(KeyRing([NEW_KEY]))
+
+    assert (await Transformation.of(endpoint)).variable_map() == {"KEY": "value"}
 
 
 async def test_rotating_again_changes_nothing() -> None:

@@ -158,6 +158,8 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "EndpointUpdateHeaders": {"headers": {}},
         "EndpointPatchHeaders": {"headers": []},
         "EndpointRotateSecret": {},
+        "EndpointPatchTransformation": {"code": None},
+        "EndpointSimulateTransformation": {"code": "function handler(w) { return w }", "eventType": "a", "payload": {}},
         "EndpointSendExample": {"eventType": "a.b"},
         "OperationalEndpointUpdate": {"url": "https://example.com/"},
         "OperationalEndpointPatch": {"description": "x"},

@@ -38,7 +38,7 @@ class FakeSender:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Outcome:
+    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> Outcome:
         self.urls.append(url)
         self.out += 1
         self.most_out = max(self.most_out, self.out)
