@@ -33,6 +33,19 @@ APPLICATION_CREATE = """
 mutation ($input: ApplicationIn!) { applicationCreate(input: $input) { application { id name } errors { code message path } } }"""
 ENDPOINT_CREATE = """
 mutation ($app: ID!, $input: EndpointIn!) { endpointCreate(appId: $app, input: $input) { endpoint { id url } errors { code message path } } }"""
+TRANSFORM = """
+mutation ($app: ID!, $endpoint: ID!, $input: EndpointTransformationIn!) {
+  endpointPatchTransformation(appId: $app, endpointId: $endpoint, input: $input) { transformation { enabled } errors { code message path } } }"""
+TEST_ATTEMPT = """
+mutation ($app: ID!, $endpoint: ID!, $input: MessageIn!) {
+  messageTestAttempt(appId: $app, endpointId: $endpoint, input: $input) { messageAttempt { status response } errors { code message path } } }"""
+# What a chat wants, whatever the event is.
+TO_CHAT = """
+function handler(webhook) {
+  const names = Object.keys(webhook.payload).join(", ");
+  webhook.payload = {text: `${webhook.eventType}, about ${names}`};
+  return webhook;
+}"""
 ENDPOINT_SECRET = "query ($app: ID!, $endpoint: ID!) { endpointSecret(appId: $app, endpointId: $endpoint) { key } }"
 MESSAGE_CREATE = """
 mutation ($app: ID!, $input: MessageIn!) { messageCreate(appId: $app, input: $input) { message { id } errors { code message path } } }"""
@@ -151,7 +164,7 @@ class Client:
 
 
 def step(number: int, text: str) -> None:
-    print(f"[{number}/6] {text}", flush=True)
+    print(f"[{number}/7] {text}", flush=True)
 
 
 def read_event(path: Path) -> dict[str, Any]:
@@ -208,12 +221,34 @@ async def demonstrate(event: dict[str, Any]) -> None:
                 message = (await client.run(MESSAGE_CREATE, app=app["id"], input=event))["message"]
                 step(4, f"message {message['id']} accepted; its attempts as they happen:")
                 counts = await watch(socket, endpoints)
-            await client.close()
             verified = verify(receiver, secrets)
             step(5, f"{verified} signatures verified with the independent standardwebhooks library")
+            await transform(client, app["id"], receiver, event)
+            await client.close()
     if counts != {"/healthy": 1, "/flaky": 3}:
         raise DemoFailed(f"expected 1 attempt to /healthy and 3 to /flaky, saw {counts}")
-    step(6, f"done: 1 message, 2 deliveries, {sum(counts.values())} attempts, in {time.monotonic() - began:.1f} s")
+    step(7, f"done: 1 message, 2 deliveries, {sum(counts.values())} attempts, in {time.monotonic() - began:.1f} s")
+
+
+async def transform(client: Client, app: str, receiver: Receiver, event: dict[str, Any]) -> None:
+    """Send the event once more, to an endpoint that makes a chat's message of it; show both and verify what was sent."""
+    address = f"http://127.0.0.1:{receiver.port}/chat"
+    endpoint = (await client.run(ENDPOINT_CREATE, app=app, input={"url": address}))["endpoint"]["id"]
+    secret = (await client.run(ENDPOINT_SECRET, app=app, endpoint=endpoint))["key"]
+    await client.run(TRANSFORM, app=app, endpoint=endpoint, input={"code": TO_CHAT, "enabled": True})
+    again = {name: value for name, value in event.items() if name != "eventId"}
+    attempt = (await client.run(TEST_ATTEMPT, app=app, endpoint=endpoint, input=again))["messageAttempt"]
+    if attempt["status"] != "SUCCESS":
+        raise DemoFailed(f"the transformed message did not arrive: {attempt['response']}")
+    _, headers, body = receiver.requests[-1]
+    Webhook(secret).verify(body, headers)
+    step(6, "the same for a chat: /chat has a transformation, 5 lines of JavaScript; its signature is verified, too")
+    before = event["rawPayload"] if "rawPayload" in event else json.dumps(event["payload"], ensure_ascii=False)
+    print(f"      before: {shortened(before)}\n      after:  {shortened(body.decode())}", flush=True)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= 90 else f"{text[:88]} …"
 
 
 async def watch(socket: ClientConnection, endpoints: dict[str, str]) -> dict[str, int]:

@@ -50,3 +50,5 @@ def test_a_raw_payload_goes_all_the_way(tmp_path: Path) -> None:
     ended = demo(event)
     assert ended.returncode == 0, ended.stderr
     assert "done: 1 message, 2 deliveries, 4 attempts" in ended.stdout
+    assert 'before: {"amount": 1.10}' in ended.stdout
+    assert 'after:  {"text":"invoice.paid, about amount"}' in ended.stdout
