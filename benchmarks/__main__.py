@@ -22,6 +22,7 @@ FIGURES = (
     "message_create_batch",
     "sustained",
     "drain",
+    "transform",
     "first_byte",
     "subscribers",
     "list_messages",
