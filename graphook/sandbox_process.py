@@ -38,12 +38,9 @@ class Child:
     async def start(cls, memory: int, seconds: float) -> Child:
         """A process that is ready. Raises `ChildFailed`."""
         ours, theirs = socket.socketpair()
-        script = Path(__file__).with_name("sandbox_child.py")
-        # Isolated: no variables of ours, no folder of ours, no user's packages.
-        command = [sys.executable, "-I", "-B", str(script), str(memory), f"{seconds:g}"]
         try:
             with theirs:
-                process = await asyncio.to_thread(_started, command, theirs)
+                process = _started(memory, seconds, theirs)
         except OSError as error:
             ours.close()
             raise ChildFailed(f"it cannot be started: {error}") from error
@@ -51,14 +48,13 @@ class Child:
         try:
             async with asyncio.timeout(START_SECONDS):
                 state, child.lacking, _ = await child._answer()
+            if state != "READY":
+                raise ChildFailed("it is not what was meant to be started")
         except BaseException as error:
             await child.kill()
             if isinstance(error, TimeoutError):
                 raise ChildFailed(f"it was not ready within {START_SECONDS:g} seconds") from None
             raise
-        if state != "READY":
-            await child.kill()
-            raise ChildFailed("it is not what was meant to be started")
         return child
 
     @property
@@ -100,7 +96,11 @@ class Child:
         return first, second, third
 
 
-def _started(command: Sequence[str], connected: socket.socket) -> subprocess.Popen[bytes]:
+def _started(memory: int, seconds: float, connected: socket.socket) -> subprocess.Popen[bytes]:
+    """A process whose input and output is the socket. It is there when this returns, so that nobody is cancelled in between."""
+    script = Path(__file__).with_name("sandbox_child.py")
+    # Isolated: no variables of ours, no folder of ours, no user's packages.
+    command = [sys.executable, "-I", "-B", str(script), str(memory), f"{seconds:g}"]
     nothing: Mapping[str, str] = {}
     ours = connected.fileno()
     return subprocess.Popen(command, stdin=ours, stdout=ours, stderr=subprocess.DEVNULL, env=nothing, cwd="/")  # noqa: S603 - our own
