@@ -141,7 +141,8 @@ async def _held_up_by_a_trigger(url: str) -> AsyncIterator[Callable[[], bool]]:
     await _execute(url, NOTES + ENDLESS)
 
     def is_held_up() -> bool:
-        with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=0, isolation_level=None)) as connection:
+        # Every writing holds the database for a moment; only this one for longer.
+        with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=0.5, isolation_level=None)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
