@@ -83,7 +83,7 @@ async def test_a_rare_label_is_found_by_its_own_index(app: Any, name: str) -> No
 
     found = await plan(f"SELECT {COLUMNS} FROM message", where, "ORDER BY id DESC LIMIT 51")
 
-    assert f"message_default_by_{name}s" in found
+    assert f"message_default_{name}s_idx" in found
 
 
 @pytest.mark.parametrize("status", [None, *MessageStatus])
