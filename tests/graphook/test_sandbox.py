@@ -27,6 +27,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     found = Sandbox(processes=1)
     yield found
     await found.close()
+    assert child_ids() == []
 
 
 async def run(sandbox: Sandbox, code: str, payload: bytes = WEBHOOK.payload, tenant: str = "app_1", **more: Any) -> Any:
