@@ -103,7 +103,9 @@ class EnvironmentSettings:
     enable_channels: bool = field("Whether the portal shows channels.", default=False)
     enable_integration_management: bool = field("Whether the portal manages integrations.", default=False)
     enable_message_tags: bool = field("Whether the portal shows tags.", default=False)
-    enable_transformations: bool = field("Whether the portal offers transformations.", default=False)
+    enable_transformations: bool = field(
+        "Whether the portal offers transformations. Without it, tokens of one application cannot write any.", default=False
+    )
     show_use_svix_play: bool = field("Whether the portal offers a test receiver.", default=True)
 
     @classmethod
@@ -138,7 +140,9 @@ class SettingsIn:
     enable_channels: bool = value("Whether the portal shows channels.", default=False)
     enable_integration_management: bool = value("Whether the portal manages integrations.", default=False)
     enable_message_tags: bool = value("Whether the portal shows tags.", default=False)
-    enable_transformations: bool = value("Whether the portal offers transformations.", default=False)
+    enable_transformations: bool = value(
+        "Whether the portal offers transformations. Without it, tokens of one application cannot write any.", default=False
+    )
     enforce_https: bool = value("Whether endpoints must use https, when they are saved and when they are sent to.", default=True)
     event_catalog_published: bool = value("Whether the event types may be shown to the public.", default=False)
     read_only: bool = value("Whether tokens of one application can change nothing.", default=False)

@@ -241,6 +241,12 @@ async def test_code_and_payload_have_their_limits(sandbox: Sandbox) -> None:
     assert (await refused(sandbox, code, payload=b'{"a":"' + b"x" * MAX_PAYLOAD + b'"}')).code == "TOO_LARGE"
 
 
+async def test_a_payload_that_does_not_fit_into_memory_is_no_text_to_the_handler(sandbox: Sandbox) -> None:
+    code = "function handler(w){return {payload: {kind: typeof w.payload}}}"
+    many = b'{"l":[' + b",".join([b"{}"] * 340_000) + b"]}"
+    assert (await refused(sandbox, code, payload=many)).code == "MEMORY"
+
+
 async def test_nothing_stays_from_one_run_to_the_next(sandbox: Sandbox) -> None:
     """Neither within a tenant nor from one to another, in one and the same process."""
     spoil = """
