@@ -31,6 +31,7 @@ from graphook.feed import Feed
 from graphook.graphiql import graphiql_routes
 from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import Bus, create_bus
+from graphook.logos import logo_routes
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened, owned, settle_in
@@ -89,6 +90,7 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
             Route("/schema.graphql", lambda _: PlainTextResponse(sdl(), media_type="application/graphql; charset=utf-8")),
             Route("/inbound/{app_id}/{inbound_token}", receive, methods=["POST"]),
             Route("/app/{app_id}/inbound/msg/{inbound_token}", receive, methods=["POST"]),
+            *logo_routes(),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
             Route("/readyz", ready),
         ],

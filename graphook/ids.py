@@ -20,6 +20,7 @@ ID_PREFIXES = {
     "event_type": "evtype_",
     "task": "qtask_",
     "integration": "integ_",
+    "template": "trtmpl_",
     "token": "tok_",
 }
 

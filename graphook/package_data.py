@@ -16,3 +16,8 @@ def graphql_folder() -> Path:
 def static_folder() -> Path:
     """The folder of the built pages, one folder each."""
     return _PACKAGE / "static"
+
+
+def templates_folder() -> Path:
+    """The folder of the code of the built-in templates."""
+    return _PACKAGE / "templates"

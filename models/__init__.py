@@ -8,6 +8,7 @@ from models.integration import Integration
 from models.organisation import Organisation
 from models.organisation_settings import OrganisationSettings
 from models.task import Task
+from models.template import Template
 from models.token import Token
 from models.transformation import Transformation
 
@@ -20,6 +21,7 @@ __all__ = [
     "Organisation",
     "OrganisationSettings",
     "Task",
+    "Template",
     "Token",
     "Transformation",
 ]

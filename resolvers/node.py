@@ -17,6 +17,7 @@ from models.event_type import EventType as EventTypeRow
 from models.integration import Integration as IntegrationRow
 from models.message import Message as MessageRow
 from models.task import Task as TaskRow
+from models.template import Template as TemplateRow
 from schema.context import Info
 from schema.node import Node
 from schema.types.application import Application
@@ -26,6 +27,7 @@ from schema.types.event_type import EventType
 from schema.types.integration import Integration
 from schema.types.message import Message
 from schema.types.task import BackgroundTask
+from schema.types.template import Template
 
 MAX_NODES = 100
 
@@ -88,6 +90,10 @@ async def _tasks(caller: Caller, ids: list[str]) -> list[Node]:
     return [BackgroundTask.of(row) for row in await TaskRow.filter(id__in=ids, **_only(caller))]
 
 
+async def _templates(caller: Caller, ids: list[str]) -> list[Node]:
+    return [Template.of(row) for row in await TemplateRow.find(caller, ids)]
+
+
 _FINDERS: dict[str, Callable[[Caller, list[str]], Awaitable[list[Node]]]] = {
     "app_": _applications,
     "ep_": _endpoints,
@@ -96,4 +102,5 @@ _FINDERS: dict[str, Callable[[Caller, list[str]], Awaitable[list[Node]]]] = {
     "msg_": _messages,
     "atmpt_": _attempts,
     "qtask_": _tasks,
+    "trtmpl_": _templates,
 }

@@ -21,6 +21,7 @@ import resolvers.message_stream
 import resolvers.operational
 import resolvers.replay
 import resolvers.statistic
+import resolvers.template
 import resolvers.transformation
 import resolvers.trial
 from schema.fields import operation
@@ -85,6 +86,7 @@ from schema.types.operational import (
 )
 from schema.types.replay import EndpointBulkReplayPayload, EndpointRecoverPayload, EndpointReplayMissingPayload
 from schema.types.statistic import UsageAggregateApplicationsPayload, UsageAggregateEventTypesPayload
+from schema.types.template import TemplateCreatePayload, TemplateDeletePayload, TemplatePatchPayload, TemplateUpdatePayload
 from schema.types.transformation import EndpointPatchTransformationPayload, EndpointSimulateTransformationPayload
 from schema.types.trial import MessageTestAttemptPayload
 
@@ -160,6 +162,11 @@ class Mutation:
 
     inbound_rotate_url: InboundRotateUrlPayload | None = operation(resolvers.inbound.rotate_url)
     inbound_update: InboundUpdatePayload | None = operation(resolvers.inbound.update)
+
+    template_create: TemplateCreatePayload | None = operation(resolvers.template.create)
+    template_update: TemplateUpdatePayload | None = operation(resolvers.template.update)
+    template_patch: TemplatePatchPayload | None = operation(resolvers.template.patch)
+    template_delete: TemplateDeletePayload | None = operation(resolvers.template.delete)
 
     usage_aggregate_applications: UsageAggregateApplicationsPayload | None = operation(resolvers.statistic.aggregate_applications)
     usage_aggregate_event_types: UsageAggregateEventTypesPayload | None = operation(resolvers.statistic.aggregate_event_types)

@@ -19,6 +19,7 @@ import resolvers.node
 import resolvers.operational
 import resolvers.statistic
 import resolvers.task
+import resolvers.template
 import resolvers.transformation
 import resolvers.trial
 from schema.connection import Connection, listing
@@ -38,6 +39,7 @@ from schema.types.message_stream import MessageStream
 from schema.types.operational import OperationalEventType
 from schema.types.statistic import ApplicationStats, AttemptStatistics, EndpointStats
 from schema.types.task import BackgroundTask
+from schema.types.template import Template
 from schema.types.transformation import EndpointTransformation
 from schema.types.trial import MessageDryRun, MessagePrecheck
 
@@ -86,6 +88,9 @@ class Query:
 
     background_task: BackgroundTask | None = operation(resolvers.task.get)
     background_tasks: Connection[BackgroundTask] = listing(resolvers.task.page)
+
+    template: Template | None = operation(resolvers.template.get)
+    templates: Connection[Template] = listing(resolvers.template.page)
 
     whoami: Whoami = operation(resolvers.access.whoami)
 

@@ -22,6 +22,11 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     endpoint = await tenant.endpoint(app, "https://example.com/", uid="an-endpoint", disabled=True)
     message = await tenant.message(app, eventType="a.b", eventId="an-event")
     expunged = await tenant.message(app, eventType="a.b")
+    template = {
+        "name": "n", "logo": "https://example.com/l", "transformation": "function handler(w) { return w; }", "description": "d", "instructions": "i",
+        "instructionsLink": "https://example.com/i", "kind": "SLACK", "featureFlag": "f", "filterTypes": ["a.b"],
+    }  # fmt: skip
+    made = await tenant.do("TemplateCreate", input=template)
     integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "an integration"})
     await tenant.do("OperationalEndpointCreate", input={"url": "https://example.com/", "uid": "operations", "disabled": True})
     in_app = {"appId": app["id"]}
@@ -197,6 +202,12 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "IntegrationUpdate": {**in_app, "id": integration["id"], "input": {"name": "n"}},
         "IntegrationDelete": {**in_app, "id": "unknown"},
         "IntegrationRotateKey": {**in_app, "integrationId": integration["id"], "idempotencyKey": None},
+        "Template": {"id": made["id"]},
+        "Templates": {**page, "order": "ASCENDING"},
+        "TemplateCreate": {"input": {**template, "filterTypes": None}, "idempotencyKey": None},
+        "TemplateUpdate": {"id": made["id"], "input": template},
+        "TemplatePatch": {"id": made["id"], "input": template},
+        "TemplateDelete": {"id": f"trtmpl_{NOBODY}"},
         "Inbound": in_app,
         "InboundUpdate": {**in_app, "input": {"scheme": "GITHUB", "secret": "a secret of GitHub's"}},
         "InboundRotateUrl": {**in_app, "idempotencyKey": None},

@@ -97,6 +97,12 @@ def exists(name: str) -> bool:
     return kind is not None and member in (kind.values if isinstance(kind, GraphQLEnumType) else getattr(kind, "fields", {}))
 
 
+def enum_names(component: str) -> dict[str, Any]:
+    """The values of an enum of the contract, by what they are called there: their names here."""
+    kind: Any = TYPES[str(of_component(component))]
+    return {value.value: name for name, value in kind.values.items()}
+
+
 HERE = [name for name in OPERATIONS if (root := of_operation(name)) is not None and re.fullmatch(r"\w+", root)]
 # Properties that are no field, and why.
 NOT_FIELDS = {

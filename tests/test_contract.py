@@ -28,6 +28,7 @@ from tests.contract import (
     SCHEMA,
     TYPES,
     argument,
+    enum_names,
     of_component,
     of_operation,
     of_parameter,
@@ -136,7 +137,8 @@ def test_each_property_has_its_field_with_type_nullability_and_default(component
             assert strict, f"{component}.{name} may not be null"
         if is_input_object_type(kind):
             default = DEFAULTS[kind.name, name]
-            allowed = [fact["default"]] if "default" in fact else [Undefined] if is_patch(component) or strict else [Undefined, None]
+            given = enum_names(fact["ref"])[fact["default"]] if "ref" in fact and "default" in fact else fact.get("default")
+            allowed = [given] if "default" in fact else [Undefined] if is_patch(component) or strict else [Undefined, None]
             assert default in allowed, f"{component}.{name} is {default!r} by default"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cases import ABSENT, Case, beyonds, edges, facts, is_patch, required
-from tests.contract import COMPONENTS, HERE, NOT_FIELDS, OPERATIONS, ROOTS, TYPES, of_component, of_operation, of_parameter
+from tests.contract import COMPONENTS, HERE, NOT_FIELDS, OPERATIONS, ROOTS, TYPES, enum_names, of_component, of_operation, of_parameter
 from tests.tenant import Refused, Tenant
 
 # What begins a task has stories of its own, and so have retry schedules, examples, imports, whole configurations and test attempts.
@@ -37,9 +37,18 @@ for _name, _operation in OPERATIONS.items():
 # What can be given and not read back.
 NOT_READ = {"payloadRetentionPeriod", "application", "transformationsParams"}
 SECRETS = {"secret", "key"}
+# The name of a template, which a blank one in an update leaves as it is.
+KEPT = "as it was"
 # A secret that the service made.
 MADE = re.compile(r"whsec_[a-zA-Z0-9+/=]{32}")
-_NODES = {"integ_": "Integration", "app_": "Application", "ep_": "Endpoint", "evtype_": "EventType", "msg_": "Message"}
+_NODES = {
+    "trtmpl_": "Template",
+    "integ_": "Integration",
+    "app_": "Application",
+    "ep_": "Endpoint",
+    "evtype_": "EventType",
+    "msg_": "Message",
+}
 _numbers = itertools.count(1)
 
 
@@ -60,6 +69,8 @@ class Scene:
                 found[name] = (await self.acme.application())["id"]
             elif name == "id" and root.startswith("integration"):
                 found[name] = (await self.acme.do("IntegrationCreate", appId=self.app["id"], input={"name": "target"}))["id"]
+            elif name == "id" and root.startswith("template"):
+                found[name] = (await self.acme.do("TemplateCreate", input=required("TemplateIn") | {"name": KEPT}))["id"]
             elif name in ("id", "endpointId"):
                 found[name] = (await self.acme.endpoint(self.app, "http://127.0.0.1/"))["id"]
             elif name == "name":
@@ -100,6 +111,7 @@ class Scene:
             await self.acme.run("Endpoints", **app),
             await self.acme.run("Messages", **app),
             await self.acme.run("Integrations", **app),
+            await self.acme.run("Templates", limit=250),
         ]
         assert all(found["done"] for found in lists)
         secrets = [await self.secret(endpoint) for endpoint in lists[2]["nodes"]]
@@ -146,15 +158,20 @@ def properties_of(component: str) -> list[str]:
 
 def read_back(component: str, name: str, given: dict[str, Any], before: dict[str, Any]) -> Any:
     """What must be read after an input was written over what was there before; a pattern for a secret that is made."""
+    if (component, name) == ("TemplateUpdate", "name") and not given.get(name):
+        return KEPT
+    default = facts(component, name).get("default")
+    if "ref" in facts(component, name) and default is not None:
+        default = enum_names(facts(component, name)["ref"])[default]
     if name not in given:
-        return before[name] if is_patch(component) else MADE if name in SECRETS else facts(component, name).get("default")
+        return before[name] if is_patch(component) else MADE if name in SECRETS else default
     value = given[name]
     if name in SECRETS:
         return f"whsec_{value.removeprefix('whsec_')}" if value is not None else before[name] if is_patch(component) else MADE
     if name == "headers":
         headers = value.items() if isinstance(value, dict) else ((header["name"], header["value"]) for header in value)
         return {header: text for header, text in headers if text is not None}
-    return facts(component, name).get("default") if value is None else value
+    return default if value is None else value
 
 
 @pytest.mark.parametrize("operation", READABLE)

@@ -16,6 +16,7 @@ from graphook.clock import format_rfc3339, now
 from graphql import OperationDefinitionNode, parse
 from models.application import Application
 from models.token import Token
+from tests.cases import required
 from tests.conftest import mint
 from tests.deployment import Deployment
 from tests.operations import operations
@@ -135,12 +136,14 @@ async def foreign_things(tenant: Tenant, receiver: Receiver) -> dict[str, Any]:
         "OperationalEndpointCreate", input={"url": receiver.url("/operations"), "filterTypes": ["endpoint.enabled"]}
     )
     integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "theirs"})
+    template = await tenant.do("TemplateCreate", input=required("TemplateIn"))
     return {
         "app": app,
         "endpoint": endpoint,
         "message": message,
         "attempt": attempt,
         "integration": integration,
+        "template": template,
         "operational": operational,
     }
 
@@ -170,6 +173,8 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "InboundUpdate": {"scheme": "NONE"},
         "IntegrationCreate": {"name": "x"},
         "IntegrationUpdate": {"name": "x"},
+        "TemplateUpdate": required("TemplateUpdate"),
+        "TemplatePatch": {"name": "x"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         "MessageDryRun": {"eventType": "a", "payload": {}},
         "MessageTestAttempt": {"eventType": "a", "payload": {}},
@@ -192,6 +197,8 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
             if "Message" in name
             else "integration"
             if "Integration" in name
+            else "template"
+            if name.startswith("Template")
             else "endpoint"
         )
         variables: dict[str, Any] = {"appId": theirs["app"]["id"], "id": theirs[kind]["id"], "messageId": theirs["message"]["id"]}
@@ -220,4 +227,5 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
     assert tried >= 28
     assert await rival.run("OperationalEndpoint", id=theirs["operational"]["id"]) == theirs["operational"]
     assert await rival.run("Application", id=theirs["app"]["id"]) == theirs["app"]
+    assert await rival.run("Template", id=theirs["template"]["id"]) == theirs["template"]
     assert await rival.run("Endpoint", appId=theirs["app"]["id"], id=theirs["endpoint"]["id"]) == theirs["endpoint"]

@@ -1,0 +1,102 @@
+"""Operations on templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+
+from graphook.auth import Scope
+from graphook.errors import NotFound
+from models import idempotency
+from models.event_type import EventType
+from models.template import PREFIX
+from models.template import Template as Row
+from resolvers.expected import mutation
+from schema.connection import Connection, Paging, connection
+from schema.context import Info
+from schema.fields import check, given
+from schema.types.ordering import Ordering
+from schema.types.template import (
+    Template,
+    TemplateCreatePayload,
+    TemplateDeletePayload,
+    TemplateIn,
+    TemplatePatch,
+    TemplatePatchPayload,
+    TemplateUpdate,
+    TemplateUpdatePayload,
+)
+
+
+async def get(info: Info, id: strawberry.ID) -> Template | None:
+    """The template of that id, the organisation's or a built-in one; null when there is none."""
+    info.context.caller.require(Scope.READ)
+    try:
+        return Template.of(await Row.load(info.context.caller, str(id)))
+    except NotFound:
+        return None
+
+
+async def page(
+    info: Info,
+    paging: Paging,
+    order: Ordering = Ordering.ASCENDING,
+) -> Connection[Template]:
+    """The templates: the built-in ones, then the organisation's, oldest first."""
+    info.context.caller.require(Scope.READ)
+    request = paging.request(PREFIX)
+    found = await Row.page(info.context.caller, request, descending=order is Ordering.DESCENDING)
+    return connection(found, Template.of)  # type: ignore[no-any-return]
+
+
+@mutation(TemplateCreatePayload, Scope.MANAGE, organisation=True)
+async def create(info: Info, input: TemplateIn, idempotency_key: str | None = None) -> TemplateCreatePayload:
+    """Create a template. What endpoints get from it is a copy: later changes do not reach them."""
+    check(input)
+    caller, values, was_new = info.context.caller, given(input), False
+
+    async def add() -> str:
+        nonlocal was_new
+        await _require_event_types(caller.org_id, values)
+        was_new = True
+        return (await Row.add(caller, values)).id
+
+    template_id = await idempotency.once(info.context.idempotency(info, idempotency_key, {"input": values}), add)
+    return TemplateCreatePayload(template=Template.of(await Row.load(caller, template_id)), created=was_new)
+
+
+@mutation(TemplateUpdatePayload, Scope.MANAGE, organisation=True)
+async def update(info: Info, id: strawberry.ID, input: TemplateUpdate) -> TemplateUpdatePayload:
+    """Replace all of a template; a name that is blank or absent stays."""
+    check(input)
+    values = given(input)
+    if not values["name"].strip():
+        del values["name"]
+    return TemplateUpdatePayload(template=await _change(info, id, values))
+
+
+@mutation(TemplatePatchPayload, Scope.MANAGE, organisation=True)
+async def patch(info: Info, id: strawberry.ID, input: TemplatePatch) -> TemplatePatchPayload:
+    """Change parts of a template."""
+    check(input)
+    return TemplatePatchPayload(template=await _change(info, id, given(input)))
+
+
+@mutation(TemplateDeletePayload, Scope.MANAGE, organisation=True)
+async def delete(info: Info, id: strawberry.ID) -> TemplateDeletePayload:
+    """Delete a template. Endpoints keep the code that they got from it."""
+    row = await Row.load(info.context.caller, str(id))
+    await row.remove()
+    return TemplateDeletePayload(deleted_id=strawberry.ID(row.id))
+
+
+async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Template:
+    row = await Row.load(info.context.caller, str(id))
+    await _require_event_types(row.org_id, values)
+    return Template.of(await row.change(values))
+
+
+async def _require_event_types(org_id: str, values: dict[str, Any]) -> None:
+    if values.get("filter_types"):
+        await EventType.require_known(org_id, values["filter_types"], ("input", "filterTypes"))

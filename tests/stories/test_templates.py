@@ -1,0 +1,179 @@
+"""Stories of templates: the organisation's own, those that come with the service, and who sees which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import mint
+from tests.deployment import Deployment
+from tests.stories.test_auth import organisation_of
+from tests.tenant import Tenant
+
+CODE = "function handler(webhook) { webhook.payload = { text: webhook.eventType }; return webhook; }"
+BUILT_IN = ["slack", "teams", "discord", "reshape"]
+
+
+def values(**more: Any) -> dict[str, Any]:
+    """A valid template."""
+    return {"name": "Chat", "logo": "https://example.com/logo.png", "transformation": CODE, **more}
+
+
+def built_in(name: str) -> str:
+    """The id of the template that comes with the service under that name."""
+    return f"trtmpl_{name.rjust(27, '0')}"
+
+
+async def own(tenant: Tenant) -> list[Any]:
+    """The templates that do not come with the service."""
+    return [node for node in (await tenant.run("Templates"))["nodes"] if not node["builtIn"]]
+
+
+async def test_a_template_is_created_changed_and_deleted(acme: Tenant) -> None:
+    await acme.event_type("invoice.paid")
+    created = await acme.do(
+        "TemplateCreate", input=values(filterTypes=["invoice.paid"], kind="ZAPIER", instructionsLink="https://example.com/")
+    )
+    assert created["id"].startswith("trtmpl_")
+    assert (created["orgId"], created["builtIn"]) == ((await acme.run("Whoami"))["organisationId"], False)
+    assert await acme.run("Template", id=created["id"]) == created
+    assert (await acme.run("Node", id=created["id"]))["id"] == created["id"]
+
+    patched = await acme.do(
+        "TemplatePatch", id=created["id"], input={"description": "chats", "filterTypes": None, "instructionsLink": None}
+    )
+    assert {**patched, "updatedAt": created["updatedAt"]} == {
+        **created,
+        "description": "chats",
+        "filterTypes": None,
+        "instructionsLink": None,
+    }
+    assert patched["updatedAt"] > created["updatedAt"]
+
+    other = CODE.replace("text", "content")
+    updated = await acme.do("TemplateUpdate", id=created["id"], input={"logo": "https://example.com/2.png", "transformation": other})
+    assert (updated["name"], updated["kind"], updated["description"], updated["transformation"]) == ("Chat", "CUSTOM", "", other)
+    updated = await acme.do("TemplateUpdate", id=created["id"], input=values(name="Talk"))
+    assert (updated["name"], await acme.run("Template", id=created["id"])) == ("Talk", updated)
+
+    assert await acme.do("TemplateDelete", id=created["id"]) == created["id"]
+    assert await acme.run("Template", id=created["id"]) is None
+    assert await acme.fault("TemplateDelete", id=created["id"]) == ("NOT_FOUND", ["id"])
+    assert await acme.fault("TemplatePatch", id=created["id"], input={"name": "x"}) == ("NOT_FOUND", ["id"])
+    assert await acme.fault("TemplateUpdate", id=created["id"], input=values()) == ("NOT_FOUND", ["id"])
+
+
+async def test_a_creation_that_is_repeated_with_its_key_makes_one_template(acme: Tenant) -> None:
+    payloads = [await acme.run("TemplateCreate", input=values(), idempotencyKey="one") for _ in range(2)]
+
+    assert [payload["created"] for payload in payloads] == [True, False]
+    assert payloads[0]["template"] == payloads[1]["template"]
+    assert await own(acme) == [payloads[0]["template"]]
+    assert await acme.fault("TemplateCreate", input=values(name="other"), idempotencyKey="one") == (
+        "IDEMPOTENCY_KEY_REUSED",
+        ["idempotencyKey"],
+    )
+
+
+async def test_lists_begin_with_what_comes_with_the_service_and_page_both_ways(acme: Tenant) -> None:
+    made = [(await acme.do("TemplateCreate", input=values(name=str(number))))["id"] for number in range(3)]
+    whole = [node["id"] for node in (await acme.run("Templates"))["nodes"]]
+    assert whole == [*map(built_in, BUILT_IN), *made]
+    assert [node["id"] for node in (await acme.run("Templates", order="DESCENDING"))["nodes"]] == whole[::-1]
+
+    for size in (1, 2, 3, 7):
+        seen, page = [], await acme.run("Templates", limit=size)
+        while True:
+            seen += [node["id"] for node in page["nodes"]]
+            if page["done"]:
+                break
+            page = await acme.run("Templates", limit=size, iterator=page["iterator"])
+        assert seen == whole
+        seen, page = [], await acme.run("Templates", last=size)
+        while True:
+            seen = [node["id"] for node in page["nodes"]] + seen
+            if page["done"]:
+                break
+            page = await acme.run("Templates", last=size, before=page["pageInfo"]["startCursor"])
+        assert seen == whole
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+async def test_what_comes_with_the_service_is_there_for_everybody_and_nobodys_to_change(
+    acme: Tenant, deployment: Deployment, name: str
+) -> None:
+    template = await acme.run("Template", id=built_in(name))
+    assert (template["id"], template["builtIn"], template["orgId"]) == (built_in(name), True, (await acme.run("Whoami"))["organisationId"])
+    assert "function handler(webhook)" in template["transformation"]
+    assert 10 <= len(template["transformation"]) <= 51_200
+
+    for operation, given in {
+        "TemplatePatch": {"input": {"name": "x"}},
+        "TemplateUpdate": {"input": values()},
+        "TemplateDelete": {},
+    }.items():
+        assert await acme.fault(operation, id=template["id"], **given) == ("FORBIDDEN", ["id"])
+    assert await acme.run("Template", id=template["id"]) == template
+
+    assert template["logo"] == f"https://hooks.example.com/templates/{name}.svg"
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{deployment.url}/templates/{name}.svg")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "script" not in answer.text
+
+
+async def test_an_application_sees_a_flagged_template_only_with_the_flag_and_changes_none(acme: Tenant, deployment: Deployment) -> None:
+    flagged = await acme.do("TemplateCreate", input=values(name="hidden", featureFlag="beta"))
+    plain = await acme.do("TemplateCreate", input=values(name="open"))
+    app = await acme.application()
+    org_id = await organisation_of(deployment, app)
+    async with (
+        Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as without,
+        Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"], feature_flags=["beta"])) as beta,
+    ):
+        assert await own(without) == [plain]
+        assert await without.run("Template", id=flagged["id"]) is None
+        assert await without.run("Node", id=flagged["id"]) is None
+        assert await own(beta) == [flagged, plain]
+        assert await beta.run("Template", id=flagged["id"]) == flagged
+        for name, given in {
+            "TemplateCreate": {"input": values()},
+            "TemplatePatch": {"id": plain["id"], "input": {"name": "x"}},
+            "TemplateUpdate": {"id": plain["id"], "input": values()},
+            "TemplateDelete": {"id": plain["id"]},
+        }.items():
+            assert await beta.fault(name, **given) == ("FORBIDDEN", None)
+
+
+async def test_templates_of_another_organisation_do_not_exist(acme: Tenant, rival: Tenant) -> None:
+    theirs = await rival.do("TemplateCreate", input=values())
+
+    assert await acme.run("Template", id=theirs["id"]) is None
+    assert await acme.fault("TemplatePatch", id=theirs["id"], input={"name": "x"}) == ("NOT_FOUND", ["id"])
+    assert await acme.fault("TemplateUpdate", id=theirs["id"], input=values()) == ("NOT_FOUND", ["id"])
+    assert await acme.fault("TemplateDelete", id=theirs["id"]) == ("NOT_FOUND", ["id"])
+    assert await own(acme) == []
+    assert await own(rival) == [theirs]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path"),
+    [
+        ({"filterTypes": ["unknown"]}, ["filterTypes", "0"]),
+        ({"name": " "}, ["name"]),
+        ({"logo": "javascript:alert(1)"}, ["logo"]),
+        ({"instructionsLink": "data:text/html,x"}, ["instructionsLink"]),
+        ({"transformation": "x" * 51_201}, ["transformation"]),
+        ({"featureFlag": "a b"}, ["featureFlag"]),
+    ],
+)
+async def test_a_bad_value_is_refused_at_its_place_and_nothing_is_written(acme: Tenant, wrong: dict[str, Any], path: list[str]) -> None:
+    template = await acme.do("TemplateCreate", input=values())
+
+    for name, given in {"TemplateCreate": {}, "TemplateUpdate": {"id": template["id"]}, "TemplatePatch": {"id": template["id"]}}.items():
+        if not (name == "TemplateUpdate" and wrong == {"name": " "}):
+            assert await acme.fault(name, **given, input=values(**wrong)) == ("BAD_USER_INPUT", ["input", *path])
+    assert await own(acme) == [template]
