@@ -7,6 +7,7 @@
     ├── Conflict          CONFLICT           a uid, event id or idempotency key is taken
     ├── Forbidden         FORBIDDEN          the token lacks the scope
     ├── LimitExceeded     LIMIT_EXCEEDED     a documented limit is reached
+    ├── NotConfigured     NOT_CONFIGURED     the operator has not set up what this needs; `message` names the settings
     ├── Unauthenticated   UNAUTHENTICATED    no token, or one that is unknown, expired or revoked
     ├── Overloaded        OVERLOADED         too much is waiting (or BACKLOG_FULL: of the caller's own); nothing was accepted
     └── Unavailable       UNAVAILABLE        the database cannot be reached or is too busy; safe to repeat with the same key
@@ -69,6 +70,12 @@ class Forbidden(GraphookError):
 
 class LimitExceeded(GraphookError):
     code = "LIMIT_EXCEEDED"
+
+
+class NotConfigured(GraphookError):
+    """The operator has not set up what this needs; the message names the settings."""
+
+    code = "NOT_CONFIGURED"
 
 
 class Unauthenticated(GraphookError):

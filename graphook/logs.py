@@ -102,5 +102,5 @@ def configure_logging(level: str, form: str) -> None:
     handler.addFilter(_OnBehalf())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # These repeat what the service says itself.
-    for name in ("tortoise", "asyncio", "aiosqlite", "dramatiq", "uvicorn.error", "opentelemetry"):
+    for name in ("tortoise", "asyncio", "aiosqlite", "dramatiq", "uvicorn.error", "opentelemetry", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

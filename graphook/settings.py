@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -21,6 +21,8 @@ from graphook.ssrf import Network, Policy, parse_network
 PREFIX = "GRAPHOOK_"
 
 
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?")
+_SECRET = ("", "secret_key", "database_url", "redis_url", "slack_client_secret", "discord_client_secret")
 _LOOPBACK: tuple[Network, ...] = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
 
 
@@ -92,6 +94,20 @@ class Settings(BaseSettings):
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
     )
     test_attempts_per_minute: int = Field(60, ge=1, le=6000, description="Test attempts that an organisation may make in a minute.")
+    slack_client_id: str | None = Field(None, description="The client id of a Slack app, with which channels are connected by OAuth.")
+    slack_client_secret: SecretStr | None = Field(None, description="The client secret of that Slack app.")
+    slack_authorize_url: str = Field("https://slack.com/oauth/v2/authorize", description="Where Slack asks people whether they agree.")
+    slack_token_url: str = Field("https://slack.com/api/oauth.v2.access", description="Where Slack exchanges codes.")
+    slack_pkce: bool = Field(False, description="Use PKCE with Slack, which a Slack app must have switched on.")
+    discord_client_id: str | None = Field(
+        None, description="The client id of a Discord application, with which channels are connected by OAuth."
+    )
+    discord_client_secret: SecretStr | None = Field(None, description="The client secret of that Discord application.")
+    discord_authorize_url: str = Field("https://discord.com/oauth2/authorize", description="Where Discord asks people whether they agree.")
+    discord_token_url: str = Field("https://discord.com/api/oauth2/token", description="Where Discord exchanges codes.")
+    oauth_redirect_uris: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="The pages that Slack and Discord may send people back to, exactly as they are registered there."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
@@ -111,7 +127,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines to write.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 
-    @field_validator("secret_key", "allow_hosts", "allow_ports", "retry_schedule", mode="before")
+    @field_validator("secret_key", "allow_hosts", "allow_ports", "retry_schedule", "oauth_redirect_uris", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _parts(value)
@@ -157,6 +173,23 @@ class Settings(BaseSettings):
             raise ValueError("begins with http:// or https:// and has no user, query or fragment")
         return value
 
+    @field_validator("slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret", mode="before")
+    @classmethod
+    def _some_text(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("slack_authorize_url", "slack_token_url", "discord_authorize_url", "discord_token_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if _WEB_ADDRESS.fullmatch(value) is None:
+            raise ValueError("begins with http:// or https:// and has no user, blank or fragment")
+        return value
+
+    @field_validator("oauth_redirect_uris")
+    @classmethod
+    def _web_addresses(cls, value: frozenset[str]) -> frozenset[str]:
+        return frozenset(cls._web_address(uri) for uri in value)
+
     @field_validator("redis_url")
     @classmethod
     def _known_redis(cls, value: str | None) -> str | None:
@@ -173,7 +206,7 @@ class Settings(BaseSettings):
             lines = []
             for fault in error.errors():
                 name = str(fault["loc"][0]) if fault["loc"] else ""
-                shown = "" if name in ("", "secret_key", "database_url", "redis_url") else f" (it is {fault['input']!r})"
+                shown = "" if name in _SECRET else f" (it is {fault['input']!r})"
                 lines.append(f"{PREFIX}{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{shown}")
             raise BadSettings("\n".join(lines)) from None
 

@@ -5,6 +5,7 @@ from models.endpoint import Endpoint
 from models.event_type import EventType
 from models.inbound import Inbound
 from models.integration import Integration
+from models.oauth_state import OauthState
 from models.organisation import Organisation
 from models.organisation_settings import OrganisationSettings
 from models.task import Task
@@ -18,6 +19,7 @@ __all__ = [
     "EventType",
     "Inbound",
     "Integration",
+    "OauthState",
     "Organisation",
     "OrganisationSettings",
     "Task",

@@ -35,6 +35,7 @@ class Sealed:
 SEALED = (
     Sealed("endpoint", ("headers", "secret", "old_secrets")),
     Sealed("inbound", ("token", "secret"), key="app_id"),
+    Sealed("oauth_state", ("verifier",), key="hash"),
     Sealed("token", ("sealed",)),
     Sealed("transformation", ("variables",), key="endpoint_id"),
 )

@@ -23,10 +23,12 @@ class ErrorCode(enum.Enum):
     BATCH_LEASED = strawberry.enum_value("BATCH_LEASED", description="A batch of the consumer is out.")
     BATCH_NOT_LEASED = strawberry.enum_value("BATCH_NOT_LEASED", description="The iterator is not of the batch that is out.")
     LIMIT_EXCEEDED = strawberry.enum_value("LIMIT_EXCEEDED", description="A documented limit is reached.")
+    OAUTH_FAILED = strawberry.enum_value("OAUTH_FAILED", description="A provider refused an authorisation, or could not be asked.")
     TRANSFORMATION_FAILED = strawberry.enum_value(
         "TRANSFORMATION_FAILED", description="The code of a transformation has a fault, broke off or made nothing that can be sent."
     )
     FORBIDDEN = strawberry.enum_value("FORBIDDEN", description="The token lacks the scope.")
+    NOT_CONFIGURED = strawberry.enum_value("NOT_CONFIGURED", description="The operator has not set up what this needs.")
 
 
 @strawberry.interface(description="An expected failure of a mutation (component HttpErrorOut). Nothing was written for it.")
@@ -61,12 +63,18 @@ class PermissionDenied(UserError):
     pass
 
 
+@strawberry.type(description="The operator has not set up what this needs; the message names the settings.")
+class NotConfigured(UserError):
+    pass
+
+
 USER_ERRORS: dict[type[failures.GraphookError], type[UserError]] = {
     failures.InvalidInput: InvalidInput,
     failures.NotFound: NotFound,
     failures.Conflict: Conflict,
     failures.LimitExceeded: LimitExceeded,
     failures.Forbidden: PermissionDenied,
+    failures.NotConfigured: NotConfigured,
 }
 
 

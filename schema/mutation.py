@@ -18,6 +18,7 @@ import resolvers.inbound
 import resolvers.integration
 import resolvers.message
 import resolvers.message_stream
+import resolvers.oauth
 import resolvers.operational
 import resolvers.replay
 import resolvers.statistic
@@ -75,6 +76,7 @@ from schema.types.message import (
     MessagesCancelPayload,
 )
 from schema.types.message_stream import MessageStreamCommitPayload, MessageStreamPollPayload, MessageStreamSeekPayload
+from schema.types.oauth import TemplateOauthDiscordPayload, TemplateOauthSlackPayload, TemplateOauthStartPayload
 from schema.types.operational import (
     OperationalEndpointCreatePayload,
     OperationalEndpointDeletePayload,
@@ -167,6 +169,9 @@ class Mutation:
     template_update: TemplateUpdatePayload | None = operation(resolvers.template.update)
     template_patch: TemplatePatchPayload | None = operation(resolvers.template.patch)
     template_delete: TemplateDeletePayload | None = operation(resolvers.template.delete)
+    template_oauth_start: TemplateOauthStartPayload | None = operation(resolvers.oauth.start)
+    template_oauth_slack: TemplateOauthSlackPayload | None = operation(resolvers.oauth.slack)
+    template_oauth_discord: TemplateOauthDiscordPayload | None = operation(resolvers.oauth.discord)
 
     usage_aggregate_applications: UsageAggregateApplicationsPayload | None = operation(resolvers.statistic.aggregate_applications)
     usage_aggregate_event_types: UsageAggregateEventTypesPayload | None = operation(resolvers.statistic.aggregate_event_types)

@@ -27,6 +27,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "instructionsLink": "https://example.com/i", "kind": "SLACK", "featureFlag": "f", "filterTypes": ["a.b"],
     }  # fmt: skip
     made = await tenant.do("TemplateCreate", input=template)
+    oauth = {"code": "c", "redirectUri": "https://example.com/oauth", "state": "s" * 43}
     integration = await tenant.do("IntegrationCreate", appId=app["id"], input={"name": "an integration"})
     await tenant.do("OperationalEndpointCreate", input={"url": "https://example.com/", "uid": "operations", "disabled": True})
     in_app = {"appId": app["id"]}
@@ -208,6 +209,9 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "TemplateUpdate": {"id": made["id"], "input": template},
         "TemplatePatch": {"id": made["id"], "input": template},
         "TemplateDelete": {"id": f"trtmpl_{NOBODY}"},
+        "TemplateOauthStart": {"input": {"provider": "SLACK", "redirectUri": oauth["redirectUri"], "appId": app["id"]}},
+        "TemplateOauthSlack": {"input": oauth},
+        "TemplateOauthDiscord": {"input": oauth},
         "Inbound": in_app,
         "InboundUpdate": {**in_app, "input": {"scheme": "GITHUB", "secret": "a secret of GitHub's"}},
         "InboundRotateUrl": {**in_app, "idempotencyKey": None},

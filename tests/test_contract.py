@@ -73,8 +73,13 @@ WRITTEN_AS = {"RetryScheduleInOut": "RetryScheduleIn"}
 NULLABLE = {("MessageIn", "payload"), ("MessageOut", "payload"), ("EndpointMessageOut", "payload"), ("ValidationError", "loc")}
 
 ADDED_VALUES = {"CANCELED", "ENDPOINT_BULK_REPLAY", "APPLICATION_CANCEL_MESSAGES", "APPLICATION_PURGE_CONTENT"}
-# What cannot be repeated: a one-time token is used up and a token that logged out is dead.
-ONCE = {"v1.authentication.exchange-one-time-token", "v1.authentication.logout"}
+# What cannot be repeated: a one-time token and a code are used up, and a token that logged out is dead.
+ONCE = {
+    "v1.authentication.exchange-one-time-token",
+    "v1.authentication.logout",
+    "v1.transformation-template.oauth.discord",
+    "v1.transformation-template.oauth.slack",
+}
 assert SCHEMA.query_type is not None
 QUERIES = list(SCHEMA.query_type.fields.values())
 KINDS = {"string": "String", "integer": "Int", "boolean": "Boolean", "date-time": "DateTime", "uri": "URL", "int64": "Int64"}

@@ -17,7 +17,7 @@ from tests.tenant import Refused, Tenant
 # What begins a task has stories of its own, and so have retry schedules, examples, imports, whole configurations and test attempts.
 OWN_STORIES = (
     None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn", "AppUsageStatsIn",
-    "MessageBroadcastIn", "EnvironmentIn", "EndpointTransformationIn", "EndpointTransformationSimulateIn",
+    "MessageBroadcastIn", "EnvironmentIn", "EndpointTransformationIn", "EndpointTransformationSimulateIn", "OauthPayloadIn",
 )  # fmt: skip
 WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in OWN_STORIES and name != "create_message_attempt_for_endpoint"]
 # What answers a secret has stories of its own; what it refuses is tried here.

@@ -1,4 +1,4 @@
-"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, and messages with all that belongs to them."""
+"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, states of past OAuth dances, and messages with all that belongs to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from graphook import database
 from graphook.clock import now
-from models import idempotency, partitions, retention, statistic, token
+from models import idempotency, oauth_state, partitions, retention, statistic, token
 from models import message_sql as sql
 
 BATCH = 1000
@@ -27,6 +27,8 @@ async def prune(retention_days: int) -> int:
         keys = await session.fetch(idempotency.DELETE_ALL_EXPIRED, BATCH)
     async with database.transaction() as session:
         tokens = await session.fetch(token.FORGET_ENDED, BATCH)
+    async with database.transaction() as session:
+        states = await session.fetch(oauth_state.FORGET_EXPIRED, BATCH)
     rows = 0 if before is None else await retention.delete_rows(before, BATCH)
     counts = 0 if before is None else await statistic.delete_old(before, BATCH)
-    return max(len(contents), len(keys), len(tokens), rows, counts)
+    return max(len(contents), len(keys), len(tokens), len(states), rows, counts)

@@ -1,4 +1,4 @@
-"""Create templates."""
+"""Create templates, and the states of OAuth dances."""
 
 from orjson import loads
 from tortoise import fields, migrations
@@ -30,6 +30,26 @@ class Migration(migrations.Migration):
                 ("updated_at", TimestampField(generated=False, null=False, unique=False)),
             ],
             options={"table": "template", "app": "models", "indexes": [Index(fields=["org_id", "id"])], "pk_attr": "id"},
+            bases=["Model"],
+        ),
+        ops.CreateModel(
+            name="OauthState",
+            fields=[
+                ("hash", IdField(primary_key=True, unique=True, db_index=True, generated=False, null=False)),
+                ("org_id", IdField(generated=False, null=False, unique=False)),
+                ("app_id", IdField(null=True, generated=False, unique=False)),
+                ("token_id", IdField(generated=False, null=False, unique=False)),
+                ("provider", fields.TextField(unique=False)),
+                ("redirect_uri", fields.TextField(unique=False)),
+                ("verifier", fields.TextField(null=True, unique=False)),
+                ("expires_at", TimestampField(generated=False, null=False, unique=False)),
+            ],
+            options={
+                "table": "oauth_state",
+                "app": "models",
+                "indexes": [Index(fields=["token_id"]), Index(fields=["expires_at"])],
+                "pk_attr": "hash",
+            },
             bases=["Model"],
         ),
     ]

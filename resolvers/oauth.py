@@ -1,0 +1,113 @@
+"""Operations that connect a channel of Slack or Discord by OAuth."""
+
+from __future__ import annotations
+
+from graphook import guarded_http, oauth
+from graphook.auth import Scope
+from graphook.errors import InvalidInput, NotConfigured
+from graphook.oauth import Exchange, Provider
+from graphook.settings import PREFIX
+from models import allowance
+from models.application import Application
+from models.oauth_state import Dance, OauthProvider, OauthState
+from resolvers.expected import mutation
+from schema.context import Info
+from schema.fields import check
+from schema.scalars import URL
+from schema.types.oauth import (
+    OauthAuthorization,
+    OauthExchange,
+    OauthPayloadIn,
+    TemplateOauthDiscordPayload,
+    TemplateOauthSlackPayload,
+    TemplateOauthStartIn,
+    TemplateOauthStartPayload,
+)
+
+STEPS_PER_MINUTE = 60
+
+
+@mutation(TemplateOauthStartPayload, Scope.MANAGE)
+async def start(info: Info, input: TemplateOauthStartIn) -> TemplateOauthStartPayload:
+    """Begin to connect a channel: where the person is asked whether they agree. The same token finishes it, within ten minutes, once."""
+    check(input)
+    caller = info.context.caller
+    app_id = caller.app_id if input.app_id is None else str(input.app_id)
+    if app_id is not None:
+        app_id = (await Application.load(caller, app_id, ("input", "appId"))).id
+    provider = await _provider(info, input.provider, input.redirect_uri)
+    verifier = oauth.new_verifier() if provider.pkce else None
+    state, expires_at = await OauthState.begin(caller, input.provider, input.redirect_uri, app_id=app_id, verifier=verifier)
+    url = oauth.authorization_url(provider, input.redirect_uri, state, verifier)
+    return TemplateOauthStartPayload(authorization=OauthAuthorization(url=URL(url), expires_at=expires_at))
+
+
+@mutation(TemplateOauthSlackPayload, Scope.MANAGE)
+async def slack(info: Info, input: OauthPayloadIn) -> TemplateOauthSlackPayload:
+    """Exchange a code of Slack's for the URL of an incoming webhook. A code works once."""
+    return TemplateOauthSlackPayload(oauth_exchange=_shown(await exchanged(info, OauthProvider.SLACK, input)))
+
+
+@mutation(TemplateOauthDiscordPayload, Scope.MANAGE)
+async def discord(info: Info, input: OauthPayloadIn) -> TemplateOauthDiscordPayload:
+    """Exchange a code of Discord's for the URL of a webhook. A code works once."""
+    return TemplateOauthDiscordPayload(oauth_exchange=_shown(await exchanged(info, OauthProvider.DISCORD, input)))
+
+
+async def exchanged(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None = None) -> Exchange:
+    """What the provider answers to the code, once the state is used up; the URL passes what the operator allows of endpoints'."""
+    check(input)
+    provider = await _provider(info, name, input.redirect_uri)
+    dance = await _dance(info, name, input, app_id)
+    policy = info.context.services.policy
+    async with guarded_http.guarded_client(policy) as client:
+        return await oauth.exchange(client, provider, policy, code=input.code, redirect_uri=input.redirect_uri, verifier=dance.verifier)
+
+
+async def _dance(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None) -> Dance:
+    """What is known of how it began. Only a backend may finish, without a state of ours, what it began by itself."""
+    caller = info.context.caller
+    if input.state is not None:
+        return await OauthState.take(caller, name, input.redirect_uri, input.state, app_id)
+    if caller.app_id is not None or await OauthState.is_open(caller, name, input.redirect_uri):
+        raise InvalidInput("The state that came back with the code is needed.", ("input", "state"))
+    return Dance()
+
+
+async def _provider(info: Info, name: OauthProvider, redirect_uri: str) -> Provider:
+    """The provider as the operator set it up, for a redirect URI that it may have. Raises `NotConfigured` or `InvalidInput`."""
+    given = info.context.services.settings
+    if name is OauthProvider.SLACK:
+        client_id, secret, authorize_url, token_url = (
+            given.slack_client_id,
+            given.slack_client_secret,
+            given.slack_authorize_url,
+            given.slack_token_url,
+        )
+        scope, webhook, channel, pkce = "incoming-webhook", "incoming_webhook", "channel", given.slack_pkce
+    else:
+        client_id, secret = given.discord_client_id, given.discord_client_secret
+        authorize_url, token_url = given.discord_authorize_url, given.discord_token_url
+        scope, webhook, channel, pkce = "webhook.incoming", "webhook", "channel_id", True
+    if client_id is None or secret is None or not given.oauth_redirect_uris:
+        prefix = f"{PREFIX}{name.name}_CLIENT"
+        needed = f"{prefix}_ID, {prefix}_SECRET and {PREFIX}OAUTH_REDIRECT_URIS"
+        raise NotConfigured(f"{name.title()} is not set up in this service; its operator sets {needed}.")
+    if redirect_uri not in given.oauth_redirect_uris:
+        raise InvalidInput("This is none of the redirect URIs that the operator allows.", ("input", "redirectUri"))
+    await allowance.draw(f"oauth:{info.context.caller.org_id}", STEPS_PER_MINUTE, "steps of OAuth")
+    return Provider(
+        name=name.value,
+        client_id=client_id,
+        client_secret=secret.get_secret_value(),
+        authorize_url=authorize_url,
+        token_url=token_url,
+        scope=scope,
+        webhook=webhook,
+        channel=channel,
+        pkce=pkce,
+    )
+
+
+def _shown(found: Exchange) -> OauthExchange:
+    return OauthExchange(incoming_webhook_url=None if found.url is None else URL(found.url), channel=found.channel, error=found.error)
