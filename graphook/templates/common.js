@@ -1,6 +1,7 @@
 // What the built-in templates share: reading a payload, making texts safe and short, and filling in {{placeholders}}.
 
-const HIDDEN = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/; // what turns the direction of a text
+// What turns the direction of a text.
+const turns = (code) => (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code === 0x200e || code === 0x200f;
 
 // At most `limit` UTF-16 units; each character goes through `escape`, so that no escape is cut in two. A cut text ends with an ellipsis.
 function cut(text, limit, escape) {
@@ -10,7 +11,7 @@ function cut(text, limit, escape) {
     const code = character.codePointAt(0);
     let shown = escape ? escape(character) : character;
     if (code >= 0xd800 && code <= 0xdfff) shown = "\ufffd";
-    else if (HIDDEN.test(character)) shown = "";
+    else if (turns(code)) shown = "";
     else if (code !== 10 && (code < 32 || (code >= 127 && code < 160))) shown = " ";
     if (kept.length + shown.length > limit) return room + "\u2026";
     kept += shown;
@@ -48,7 +49,7 @@ function valueAt(webhook, path) {
   if (steps[0] === "payload") steps.shift();
   let value = webhook.payload;
   for (const step of steps) {
-    if (value === null || typeof value !== "object" || !Object.prototype.hasOwnProperty.call(value, step)) return undefined;
+    if (value === null || typeof value !== "object" || !Object.hasOwn(value, step)) return undefined;
     value = value[step];
   }
   return value;
@@ -56,9 +57,19 @@ function valueAt(webhook, path) {
 
 const PLACEHOLDER = /\{\{([^{}]{1,256})\}\}/g;
 
-// The template with the values in place of its {{placeholders}}, each cut and escaped. What surrounds them stays as it is.
-function filled(template, webhook, escape) {
-  return template.replace(PLACEHOLDER, (_, path) => cut(asText(valueAt(webhook, path.trim())), 1000, escape));
+// The template with the values in place of its {{placeholders}}, each cut and escaped; at most `limit` units of it. What surrounds them stays.
+function filled(template, webhook, limit, escape) {
+  const known = new Map();
+  let text = "";
+  let end = 0;
+  for (const found of template.matchAll(PLACEHOLDER)) {
+    if (text.length > limit) break;
+    const path = found[1].trim();
+    if (!known.has(path)) known.set(path, cut(asText(valueAt(webhook, path)), 1000, escape));
+    text += template.slice(end, found.index) + known.get(path);
+    end = found.index + found[0].length;
+  }
+  return cut(text + template.slice(end), limit);
 }
 
 // A variable of the endpoint's transformation; undefined when it is missing or empty.

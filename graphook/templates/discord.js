@@ -2,7 +2,8 @@
 // Discord allows 2000 characters of content; 25 fields, names of 256, values of 1024 and 6000 characters altogether in an embed.
 
 // Discord's markup; a zero-width space after @ leaves no name that anybody is called by.
-const escaped = (character) => (character === "@" ? "@\u200b" : /[\\*_~`|<>#:[\]()-]/.test(character) ? `\\${character}` : character);
+const MARKUP = new Set("\\*_~`|<>#:[]()-");
+const escaped = (character) => (character === "@" ? "@\u200b" : MARKUP.has(character) ? `\\${character}` : character);
 const EMPTY = "\u200b"; // names and values must not be empty
 
 function embed(webhook) {
@@ -22,7 +23,7 @@ function embed(webhook) {
 
 function handler(webhook) {
   const template = variable(webhook, "text");
-  const content = template === undefined ? "" : cut(filled(template, webhook, escaped), 2000).trim();
+  const content = template === undefined ? "" : filled(template, webhook, 2000, escaped).trim();
   // Nobody is told, whoever a payload names.
   const message = { allowed_mentions: { parse: [] } };
   if (content !== "") message.content = content;

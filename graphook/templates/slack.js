@@ -3,7 +3,7 @@
 
 // Slack reads links, mentions and channels between < and >, and nowhere else in verbatim texts.
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
-const escaped = (character) => ESCAPES[character] || character;
+const escaped = (character) => (Object.hasOwn(ESCAPES, character) ? ESCAPES[character] : character);
 const section = (text) => ({ type: "section", text: { type: "mrkdwn", text, verbatim: true } });
 
 function handler(webhook) {
@@ -12,7 +12,7 @@ function handler(webhook) {
   let text;
   let blocks;
   if (template !== undefined) {
-    text = cut(filled(template, webhook, escaped), 3000) || title;
+    text = filled(template, webhook, 3000, escaped) || title;
     blocks = [section(text)];
   } else {
     const { found, left } = fieldsOf(webhook.payload, 20);

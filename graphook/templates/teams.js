@@ -10,7 +10,7 @@ function handler(webhook) {
   const template = variable(webhook, "text");
   let body;
   if (template !== undefined) {
-    const text = cut(filled(template, webhook), 5000);
+    const text = filled(template, webhook, 5000);
     body = text === "" ? [title] : [paragraph(run(text))];
   } else {
     const { found, left } = fieldsOf(webhook.payload, 20);
