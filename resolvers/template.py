@@ -6,13 +6,14 @@ from typing import Any
 
 import strawberry
 
-from graphook.auth import Scope
+from graphook.auth import Capability, Scope
 from graphook.errors import NotFound
 from models import idempotency
 from models.event_type import EventType
 from models.template import PREFIX
 from models.template import Template as Row
 from resolvers.expected import mutation
+from resolvers.transformation import check_code, require_offered, simulated
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
@@ -24,9 +25,14 @@ from schema.types.template import (
     TemplateIn,
     TemplatePatch,
     TemplatePatchPayload,
+    TemplateSimulatePayload,
     TemplateUpdate,
     TemplateUpdatePayload,
+    TransformationSimulateIn,
 )
+
+# Where simulations of what belongs to no endpoint would be sent.
+SAMPLE_URL = "https://example.com/"
 
 
 async def get(info: Info, id: strawberry.ID) -> Template | None:
@@ -55,10 +61,10 @@ async def create(info: Info, input: TemplateIn, idempotency_key: str | None = No
     """Create a template. What endpoints get from it is a copy: later changes do not reach them."""
     check(input)
     caller, values, was_new = info.context.caller, given(input), False
+    await _check(info, values)
 
     async def add() -> str:
         nonlocal was_new
-        await _require_event_types(caller.org_id, values)
         was_new = True
         return (await Row.add(caller, values)).id
 
@@ -91,12 +97,25 @@ async def delete(info: Info, id: strawberry.ID) -> TemplateDeletePayload:
     return TemplateDeletePayload(deleted_id=strawberry.ID(row.id))
 
 
+@mutation(TemplateSimulatePayload, Scope.MANAGE, Capability.MANAGE_TRANSFORMATIONS)
+async def simulate(info: Info, input: TransformationSimulateIn, idempotency_key: str | None = None) -> TemplateSimulatePayload:
+    """Run code that is meant for a template, and show what would be sent to an endpoint made of it. Nothing is written or sent."""
+    info.context.idempotency(info, idempotency_key, {})
+    check(input)
+    await require_offered(info)
+    caller = info.context.caller
+    return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, tenant=caller.app_id or caller.org_id))
+
+
 async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Template:
     row = await Row.load(info.context.caller, str(id))
-    await _require_event_types(row.org_id, values)
+    await _check(info, values)
     return Template.of(await row.change(values))
 
 
-async def _require_event_types(org_id: str, values: dict[str, Any]) -> None:
+async def _check(info: Info, values: dict[str, Any]) -> None:
+    org_id = info.context.caller.org_id
     if values.get("filter_types"):
         await EventType.require_known(org_id, values["filter_types"], ("input", "filterTypes"))
+    if "transformation" in values:
+        await check_code(info, values["transformation"], ("input", "transformation"), tenant=org_id)

@@ -43,11 +43,11 @@ async def patch(
 ) -> EndpointPatchTransformationPayload:
     """Change the code that deliveries to an endpoint pass, its variables, or whether it is enabled. The next attempt follows it, retries too."""
     check(input)
-    await _require_offered(info)
+    await require_offered(info)
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
     if input.code:
-        await _check_code(info, app, input.code)
+        await check_code(info, input.code, ("input", "code"), tenant=app.id)
     row = await Row.change(endpoint, given(input))
     return await told(info, EndpointPatchTransformationPayload(transformation=EndpointTransformation.of(row)))
 
@@ -63,18 +63,23 @@ async def simulate(
     """Run code as a delivery to the endpoint would run it, and show what would be sent. Nothing is written or sent."""
     info.context.idempotency(info, idempotency_key, {})
     check(input)
-    await _require_offered(info)
+    await require_offered(info)
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
-    webhook = Webhook("POST", endpoint.url, json_object(input.payload, ("input", "payload")), input.event_type, {}, channels=input.channels)
+    return EndpointSimulateTransformationPayload(simulation=await simulated(info, input, endpoint.url, tenant=app.id))
+
+
+async def simulated(info: Info, input: EndpointTransformationSimulateIn, url: str, tenant: str) -> TransformationSimulation:
+    """What the code would send to that URL. Raises what a caller is told."""
+    webhook = Webhook("POST", url, json_object(input.payload, ("input", "payload")), input.event_type, {}, channels=input.channels)
     params = params_of(input.transformations_params, ("input", "transformationsParams"))
     try:
         made = await info.context.services.sandbox.transform(
-            input.code, webhook, tenant=app.id, variables=input.variables or {}, params=None if params is None else params.encode()
+            input.code, webhook, tenant=tenant, variables=input.variables or {}, params=None if params is None else params.encode()
         )
     except TransformationError as error:
         raise failed(error) from error
-    return EndpointSimulateTransformationPayload(simulation=TransformationSimulation.of(made))
+    return TransformationSimulation.of(made)
 
 
 def failed(error: TransformationError, path: tuple[str, ...] = ("input", "code")) -> Exception:
@@ -104,17 +109,18 @@ def json_object(value: object, path: tuple[str, ...]) -> bytes:
         raise InvalidInputs([InvalidInput(str(error), path)]) from None
 
 
-async def _require_offered(info: Info) -> None:
+async def require_offered(info: Info) -> None:
+    """Raise `Forbidden` where the organisation does not let the caller write code."""
     caller = info.context.caller
     if caller.app_id is not None and not (await OrganisationSettings.load(caller.org_id)).shown.get("enable_transformations"):
         raise Forbidden("The organisation's settings do not let tokens of one application write transformations (enableTransformations).")
 
 
-async def _check_code(info: Info, app: Application, code: str) -> None:
+async def check_code(info: Info, code: str, path: tuple[str, ...], tenant: str) -> None:
     """Raise `InvalidInput` for code that cannot run at all, by running it on an empty payload."""
     try:
         sample = Webhook("POST", "https://example.com/", b"{}", "example", {})
-        await info.context.services.sandbox.transform(code, sample, tenant=app.id)
+        await info.context.services.sandbox.transform(code, sample, tenant=tenant)
     except TransformationError as error:
         if error.code in _FAULTS:
-            raise failed(error) from error
+            raise failed(error, path) from error

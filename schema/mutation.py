@@ -88,7 +88,13 @@ from schema.types.operational import (
 )
 from schema.types.replay import EndpointBulkReplayPayload, EndpointRecoverPayload, EndpointReplayMissingPayload
 from schema.types.statistic import UsageAggregateApplicationsPayload, UsageAggregateEventTypesPayload
-from schema.types.template import TemplateCreatePayload, TemplateDeletePayload, TemplatePatchPayload, TemplateUpdatePayload
+from schema.types.template import (
+    TemplateCreatePayload,
+    TemplateDeletePayload,
+    TemplatePatchPayload,
+    TemplateSimulatePayload,
+    TemplateUpdatePayload,
+)
 from schema.types.transformation import EndpointPatchTransformationPayload, EndpointSimulateTransformationPayload
 from schema.types.trial import MessageTestAttemptPayload
 
@@ -169,6 +175,7 @@ class Mutation:
     template_update: TemplateUpdatePayload | None = operation(resolvers.template.update)
     template_patch: TemplatePatchPayload | None = operation(resolvers.template.patch)
     template_delete: TemplateDeletePayload | None = operation(resolvers.template.delete)
+    template_simulate: TemplateSimulatePayload | None = operation(resolvers.template.simulate)
     template_oauth_start: TemplateOauthStartPayload | None = operation(resolvers.oauth.start)
     template_oauth_slack: TemplateOauthSlackPayload | None = operation(resolvers.oauth.slack)
     template_oauth_discord: TemplateOauthDiscordPayload | None = operation(resolvers.oauth.discord)

@@ -70,6 +70,9 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "enableTransformations": True, "enforceHttps": False, "eventCatalogPublished": True, "readOnly": False, "showUseSvixPlay": False,
     }  # fmt: skip
     code = "function handler(webhook) { return webhook }"
+    simulation = {
+        "code": code, "eventType": "a.b", "payload": {"k": "v"}, "channels": ["c"], "variables": {"K": "v"}, "transformationsParams": {"k": "v"},
+    }  # fmt: skip
     attempt = {**of_message, "id": f"atmpt_{NOBODY}"}
     return {
         "Application": {"id": app["id"]},
@@ -93,18 +96,8 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "EndpointPatchHeaders": {**of_endpoint, "input": {"headers": [{"name": "X-A", "value": "b"}]}},
         "EndpointTransformation": of_endpoint,
         "EndpointPatchTransformation": {**of_endpoint, "input": {"code": code, "enabled": False, "variables": {"K": "v"}}},
-        "EndpointSimulateTransformation": {
-            **of_endpoint,
-            "input": {
-                "code": code,
-                "eventType": "a.b",
-                "payload": {"k": "v"},
-                "channels": ["c"],
-                "variables": {"K": "v"},
-                "transformationsParams": {"k": "v"},
-            },
-            "idempotencyKey": None,
-        },
+        "EndpointSimulateTransformation": {**of_endpoint, "input": simulation, "idempotencyKey": None},
+        "TemplateSimulate": {"input": simulation, "idempotencyKey": None},
         "EndpointRotateSecret": {
             **of_endpoint,
             "input": {"key": f"whsec_{'A' * 32}", "gracePeriodSeconds": 0},

@@ -12,6 +12,7 @@ from tests.contract import COMPONENTS
 # The property is left out.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "absent"})()
 
+CODE = "function handler(webhook) { return webhook; }"
 SLUG = r"^[a-zA-Z0-9\-_.]+$"
 # What may stand in a header.
 VISIBLE = r"^[\x20-\x7e]*$"
@@ -29,6 +30,11 @@ STRICTER: dict[tuple[str, str], dict[str, Any]] = {
     ("IntegrationIn", "name"): {"minLength": 1, "maxLength": 4096},
     ("IntegrationUpdate", "name"): {"minLength": 1, "maxLength": 4096},
     **{(component, "name"): {"minLength": 1, "maxLength": 4096} for component in ("TemplateIn", "TemplatePatch")},
+    # Code that cannot run is refused; the shortest that does something has so many characters.
+    **{
+        (component, "transformation"): {"minLength": len(CODE), "code": True}
+        for component in ("TemplateIn", "TemplateUpdate", "TemplatePatch")
+    },
     ("TemplateUpdate", "name"): {"maxLength": 4096},
     # Pages show them; the service does not ask for them.
     **{
@@ -71,6 +77,8 @@ def is_patch(component: str) -> bool:
 
 def text(length: int, fact: dict[str, Any]) -> str:
     """A valid text of that length."""
+    if fact.get("code"):
+        return CODE.ljust(length)
     if fact.get("format") == "uri":
         return "http://127.0.0.1/".ljust(length, "a")
     if "{32,100}" in fact.get("pattern", ""):
@@ -158,7 +166,7 @@ def _range(fact: dict[str, Any]) -> tuple[int, int]:
 
 
 def _beyond_text(fact: dict[str, Any]) -> Iterator[Case]:
-    yield from (Case(5), Case(["a", "b"]), Case("a\0b"))
+    yield from (Case(5), Case(["a", "b"]), Case(f"{CODE}\0" if fact.get("code") else "a\0b"))
     if fact.get("minLength") or "pattern" in fact:
         yield Case("")
     if "maxLength" in fact:

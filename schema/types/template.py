@@ -15,7 +15,7 @@ from schema.errors import UserError
 from schema.fields import computed, enumeration, field, required, value
 from schema.node import Node
 from schema.scalars import URL
-from schema.types.transformation import CODE
+from schema.types.transformation import CODE, EndpointTransformationSimulateIn, TransformationSimulation
 
 enumeration(
     TemplateKind,
@@ -108,6 +108,17 @@ class TemplatePatch:
     kind: TemplateKind | None = value("What it leads to.", nullable=False)
     feature_flag: str | None = value("Applications see it only with this flag; null for all.", rules.FEATURE_FLAG)
     filter_types: list[str] | None = value(f"{_FILTER_TYPES}, which must exist; null for all.", rules.FILTER_TYPES)
+
+
+@strawberry.input(description="Code to try (component TransformationSimulateIn).")
+class TransformationSimulateIn(EndpointTransformationSimulateIn):
+    pass
+
+
+@strawberry.type(description="What templateSimulate found.")
+class TemplateSimulatePayload:
+    simulation: TransformationSimulation | None = field("What would be sent, unless there are errors.", default=None)
+    errors: list[UserError] = field("Why nothing would be sent, such as an error in the code.", default_factory=list)
 
 
 @strawberry.type(description="What templateCreate did.")

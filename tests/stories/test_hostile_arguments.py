@@ -31,6 +31,7 @@ CREATES = {
     "OperationalEndpointUpdate",
     "AppPortalAccessCreate",
     "TemplateCreate",
+    "TemplateSimulate",
 }
 HOSTILE: list[Any] = [
     "a\x00b", "x" * 100_000, f"msg_{NOBODY}", "0001-01-01T00:00:00+14:00", 2**63, -1, None, {"\x00": "\x00"}, json.loads("[" * 99 + "]" * 99),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -177,3 +178,54 @@ async def test_a_bad_value_is_refused_at_its_place_and_nothing_is_written(acme: 
         if not (name == "TemplateUpdate" and wrong == {"name": " "}):
             assert await acme.fault(name, **given, input=values(**wrong)) == ("BAD_USER_INPUT", ["input", *path])
     assert await own(acme) == [template]
+
+
+@pytest.mark.parametrize("code", ["function handler(webhook) {", "const other = (webhook) => webhook;"])
+async def test_code_that_cannot_run_is_no_template(acme: Tenant, code: str) -> None:
+    template = await acme.do("TemplateCreate", input=values())
+
+    for name, given in {"TemplateCreate": {}, "TemplateUpdate": {"id": template["id"]}, "TemplatePatch": {"id": template["id"]}}.items():
+        fault = await acme.fault(name, **given, input=values(transformation=code))
+        assert fault == ("TRANSFORMATION_FAILED", ["input", "transformation"])
+    assert await own(acme) == [template]
+
+
+async def test_code_is_tried_without_an_endpoint(acme: Tenant) -> None:
+    code = "function handler(webhook) { webhook.payload = { of: webhook.env.TEAM, saw: webhook.payload.n }; return webhook; }"
+    given = {"code": code, "eventType": "a.b", "payload": {"n": [1.5]}, "variables": {"TEAM": "blue"}}
+
+    found = await acme.do("TemplateSimulate", input=given)
+
+    assert {**found, "payload": json.loads(found["payload"])} == {
+        "method": "POST", "url": "https://example.com/", "payload": {"of": "blue", "saw": [1.5]}, "headers": {}, "cancel": False,
+    }  # fmt: skip
+    for wrong in (
+        "function handler(w) { throw new Error('no') }",
+        "function handler(w) { while (true) {} }",
+        "function handler(w) { return 1 }",
+    ):
+        assert await acme.fault("TemplateSimulate", input={**given, "code": wrong}) == ("TRANSFORMATION_FAILED", ["input", "code"])
+    assert await acme.fault("TemplateSimulate", input={**given, "payload": [1]}) == ("BAD_USER_INPUT", ["input", "payload"])
+    assert await own(acme) == []
+
+
+async def test_a_built_in_template_is_tried_with_a_payload_of_ones_own(acme: Tenant) -> None:
+    slack = await acme.run("Template", id=built_in("slack"))
+    given = {
+        "code": slack["transformation"],
+        "eventType": "invoice.paid",
+        "payload": {"number": 7},
+        "variables": {"text": "Invoice {{number}}"},
+    }
+
+    assert json.loads((await acme.do("TemplateSimulate", input=given))["payload"])["text"] == "Invoice 7"
+
+
+async def test_a_customer_tries_code_where_customers_may_write_it(acme: Tenant, deployment: Deployment) -> None:
+    app = await acme.application()
+    org_id = await organisation_of(deployment, app)
+    given = {"code": CODE, "eventType": "a", "payload": {}}
+    async with Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as customer:
+        assert await customer.fault("TemplateSimulate", input=given) == ("FORBIDDEN", None)
+        await acme.do("EnvironmentUpdateSettings", input={"enableTransformations": True, "enforceHttps": False})
+        assert (await customer.do("TemplateSimulate", input=given))["payload"] == '{"text":"a"}'
