@@ -60,6 +60,14 @@ class Transformation(Model):
             await endpoint.change({})
         return row
 
+    @classmethod
+    async def begin(cls, endpoint: Endpoint, code: str, variables: Mapping[str, str]) -> Self:
+        """The enabled transformation of a new endpoint; call it in the transaction that creates the endpoint."""
+        sealed = _seal(endpoint.id, "variables", orjson.dumps(dict(variables)).decode())
+        return await cls.create(
+            endpoint_id=endpoint.id, org_id=endpoint.org_id, code=code, enabled=True, variables=sealed, updated_at=endpoint.created_at
+        )
+
     def variable_map(self) -> dict[str, str]:
         """The variables in clear."""
         return open_variables(self.endpoint_id, self.variables)

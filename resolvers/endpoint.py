@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry import UNSET
 
+from graphook import database
 from graphook.auth import Capability, Scope
 from graphook.errors import InvalidInput, InvalidInputs, NotFound
 from graphook.headers import check_headers
@@ -22,6 +24,8 @@ from models.endpoint import Endpoint as Row
 from models.event_type import EventType
 from models.operational_type import OperationalType
 from models.organisation_settings import OrganisationSettings
+from models.template import Template
+from models.transformation import Transformation
 from resolvers.expected import mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import Connection, Paging, connection
@@ -87,18 +91,35 @@ async def create(info: Info, app_id: strawberry.ID, input: EndpointIn, idempoten
     return await told(info, EndpointCreatePayload(endpoint=endpoint, created=created))
 
 
-async def create_in(info: Info, app: Application, input: EndpointIn, idempotency_key: str | None) -> tuple[Endpoint, bool]:
-    """Create an endpoint in that application; answers with it and whether it is new."""
-    _check(await _policy(info), input)
+async def create_in(
+    info: Info,
+    app: Application,
+    input: EndpointIn,
+    idempotency_key: str | None,
+    template: Template | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> tuple[Endpoint, bool]:
+    """Create an endpoint in that application; answers with it and whether it is new.
+
+    With a template, what it gets passes the template's code with these variables, and its filter types are the template's unless it has its own.
+    """
+    _check(await url_policy(info), input)
     values, was_new = _values(input), False
-    key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values})
+    of_template = {} if template is None else {"templateId": template.id, "variables": variables}
+    key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values, **of_template})
+    if template is not None and values["filter_types"] is None:
+        values["filter_types"] = template.filter_types
     signing_secret, headers = values.pop("secret"), values.pop("headers")
 
     async def add() -> str:
         nonlocal was_new
         await _require_event_types(app, values)
         was_new = True
-        return (await Row.add(app, values, secret=signing_secret, headers=headers)).id
+        async with database.transaction():
+            row = await Row.add(app, values, secret=signing_secret, headers=headers)
+            if template is not None:
+                await Transformation.begin(row, template.transformation, variables or {})
+        return row.id
 
     endpoint_id = await idempotency.once(key, add)
     return Endpoint.of(await Row.load(app, endpoint_id)), was_new
@@ -114,7 +135,7 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
 
 async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> tuple[Endpoint, bool]:
     """Replace or create an endpoint of that application; answers with it and whether it is new."""
-    _check(await _policy(info), input)
+    _check(await url_policy(info), input)
     values = _values(input)
     await _require_event_types(app, values)
     try:
@@ -135,7 +156,7 @@ async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: End
 
 async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> Endpoint:
     """Change parts of an endpoint of that application."""
-    _check(await _policy(info), input)
+    _check(await url_policy(info), input)
     row = await Row.load(app, str(id), ("id",))
     async with row.locked():
         values = _values(input, row)
@@ -240,7 +261,7 @@ async def told(info: Info, payload: T) -> T:
     return payload
 
 
-async def _policy(info: Info) -> Policy:
+async def url_policy(info: Info) -> Policy:
     """What URLs the operator allows, and the organisation's settings."""
     settings = await OrganisationSettings.load(info.context.caller.org_id)
     policy = info.context.services.policy

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
 from graphook.auth import Capability, Scope
 from graphook.errors import NotFound
 from models import idempotency
+from models.application import Application
 from models.event_type import EventType
 from models.template import PREFIX
 from models.template import Template as Row
+from resolvers.endpoint import create_in, told
 from resolvers.expected import mutation
 from resolvers.transformation import check_code, require_offered, simulated
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
-from schema.fields import check, given
+from schema.fields import check, check_value, given
+from schema.scalars import StringMap
+from schema.types.endpoint import EndpointIn
 from schema.types.ordering import Ordering
 from schema.types.template import (
     Template,
     TemplateCreatePayload,
     TemplateDeletePayload,
     TemplateIn,
+    TemplateInstantiatePayload,
     TemplatePatch,
     TemplatePatchPayload,
     TemplateSimulatePayload,
@@ -30,6 +35,7 @@ from schema.types.template import (
     TemplateUpdatePayload,
     TransformationSimulateIn,
 )
+from schema.types.transformation import VARIABLES
 
 # Where simulations of what belongs to no endpoint would be sent.
 SAMPLE_URL = "https://example.com/"
@@ -95,6 +101,25 @@ async def delete(info: Info, id: strawberry.ID) -> TemplateDeletePayload:
     row = await Row.load(info.context.caller, str(id))
     await row.remove()
     return TemplateDeletePayload(deleted_id=strawberry.ID(row.id))
+
+
+@mutation(TemplateInstantiatePayload, Scope.MANAGE)
+async def instantiate(
+    info: Info,
+    app_id: strawberry.ID,
+    template_id: strawberry.ID,
+    input: EndpointIn,
+    variables: Annotated[
+        StringMap | None, strawberry.argument(description=f"What the code finds in webhook.env: {VARIABLES.describe()}.")
+    ] = None,
+    idempotency_key: str | None = None,
+) -> TemplateInstantiatePayload:
+    """Create an endpoint whose messages pass a copy of the template's code. Unless it asks for event types itself, it gets those of the template."""
+    app = await Application.load(info.context.caller, str(app_id))
+    row = await Row.load(info.context.caller, str(template_id), ("templateId",))
+    check_value(VARIABLES, variables or {}, ("variables",))
+    endpoint, created = await create_in(info, app, input, idempotency_key, row, variables)
+    return await told(info, TemplateInstantiatePayload(endpoint=endpoint, created=created))
 
 
 @mutation(TemplateSimulatePayload, Scope.MANAGE, Capability.MANAGE_TRANSFORMATIONS)

@@ -48,6 +48,7 @@ _ARGUMENTS = {
     "endpoint_id": "The endpoint's id or uid.",
     "integration_id": "The integration's id.",
     "message_id": "The message's id or event id.",
+    "template_id": "The template's id.",
     "id": "Its id, or your own id for it where it has one.",
     "ids": "The ids, at most 100.",
     "name": "The event type's name.",

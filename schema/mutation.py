@@ -91,6 +91,7 @@ from schema.types.statistic import UsageAggregateApplicationsPayload, UsageAggre
 from schema.types.template import (
     TemplateCreatePayload,
     TemplateDeletePayload,
+    TemplateInstantiatePayload,
     TemplatePatchPayload,
     TemplateSimulatePayload,
     TemplateUpdatePayload,
@@ -175,6 +176,7 @@ class Mutation:
     template_update: TemplateUpdatePayload | None = operation(resolvers.template.update)
     template_patch: TemplatePatchPayload | None = operation(resolvers.template.patch)
     template_delete: TemplateDeletePayload | None = operation(resolvers.template.delete)
+    template_instantiate: TemplateInstantiatePayload | None = operation(resolvers.template.instantiate)
     template_simulate: TemplateSimulatePayload | None = operation(resolvers.template.simulate)
     template_oauth_start: TemplateOauthStartPayload | None = operation(resolvers.oauth.start)
     template_oauth_slack: TemplateOauthSlackPayload | None = operation(resolvers.oauth.slack)

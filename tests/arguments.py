@@ -202,6 +202,13 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "TemplateUpdate": {"id": made["id"], "input": template},
         "TemplatePatch": {"id": made["id"], "input": template},
         "TemplateDelete": {"id": f"trtmpl_{NOBODY}"},
+        "TemplateInstantiate": {
+            **in_app,
+            "templateId": made["id"],
+            "input": {**update, "uid": None, "secret": f"whsec_{'A' * 32}", "headers": {"X-A": "b"}},
+            "variables": {"K": "v"},
+            "idempotencyKey": None,
+        },
         "TemplateOauthStart": {"input": {"provider": "SLACK", "redirectUri": oauth["redirectUri"], "appId": app["id"]}},
         "TemplateOauthSlack": {"input": oauth},
         "TemplateOauthDiscord": {"input": oauth},

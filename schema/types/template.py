@@ -15,6 +15,7 @@ from schema.errors import UserError
 from schema.fields import computed, enumeration, field, required, value
 from schema.node import Node
 from schema.scalars import URL
+from schema.types.endpoint import Endpoint
 from schema.types.transformation import CODE, EndpointTransformationSimulateIn, TransformationSimulation
 
 enumeration(
@@ -119,6 +120,13 @@ class TransformationSimulateIn(EndpointTransformationSimulateIn):
 class TemplateSimulatePayload:
     simulation: TransformationSimulation | None = field("What would be sent, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing would be sent, such as an error in the code.", default_factory=list)
+
+
+@strawberry.type(description="What templateInstantiate did.")
+class TemplateInstantiatePayload:
+    endpoint: Endpoint | None = field("The endpoint, unless there are errors.", default=None)
+    created: bool = field("False when the idempotency key repeats an earlier request.", default=False)
+    errors: list[UserError] = field("Why nothing was written.", default_factory=list)
 
 
 @strawberry.type(description="What templateCreate did.")

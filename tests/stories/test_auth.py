@@ -175,6 +175,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "IntegrationUpdate": {"name": "x"},
         "TemplateUpdate": required("TemplateUpdate"),
         "TemplatePatch": {"name": "x"},
+        "TemplateInstantiate": {"url": "https://example.com/"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         "MessageDryRun": {"eventType": "a", "payload": {}},
         "MessageTestAttempt": {"eventType": "a", "payload": {}},
@@ -202,6 +203,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
             else "endpoint"
         )
         variables: dict[str, Any] = {"appId": theirs["app"]["id"], "id": theirs[kind]["id"], "messageId": theirs["message"]["id"]}
+        variables["templateId"] = theirs["template"]["id"]
         variables["integrationId"] = theirs["integration"]["id"]
         variables |= {"endpointId": theirs["endpoint"]["id"], "eventType": "a"}
         if "Stream" in name:

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import mint
 from tests.deployment import Deployment
+from tests.messages import CHECKS
+from tests.receiver import Receiver
 from tests.stories.test_auth import organisation_of
 from tests.tenant import Tenant
 
@@ -229,3 +231,96 @@ async def test_a_customer_tries_code_where_customers_may_write_it(acme: Tenant, 
         assert await customer.fault("TemplateSimulate", input=given) == ("FORBIDDEN", None)
         await acme.do("EnvironmentUpdateSettings", input={"enableTransformations": True, "enforceHttps": False})
         assert (await customer.do("TemplateSimulate", input=given))["payload"] == '{"text":"a"}'
+
+
+async def test_an_endpoint_made_of_a_template_gets_what_its_code_makes(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    for name in ("invoice.paid", "invoice.lost"):
+        await acme.event_type(name)
+    code = "function handler(webhook) { webhook.payload = { text: webhook.env.GREETING + webhook.payload.number }; return webhook; }"
+    template = await acme.do("TemplateCreate", input=values(transformation=code, filterTypes=["invoice.paid"]))
+
+    endpoint = await acme.do(
+        "TemplateInstantiate", appId=app["id"], templateId=template["id"], input={"url": receiver.url()}, variables={"GREETING": "No. "}
+    )
+
+    assert endpoint["filterTypes"] == ["invoice.paid"]
+    await acme.settled(app, await acme.message(app, payload={"number": 7}))
+    lost = await acme.message(app, eventType="invoice.lost")
+    assert await acme.destinations(app, lost) == {}
+    assert [json.loads(request.body) for request in receiver.got()] == [{"text": "No. 7"}]
+    found = await acme.run("EndpointTransformation", appId=app["id"], endpointId=endpoint["id"])
+    assert (found["code"], found["enabled"], found["variables"]) == (code, True, ["GREETING"])
+
+    await acme.do("TemplatePatch", id=template["id"], input={"transformation": CODE})
+    await acme.do("TemplateDelete", id=template["id"])
+    assert (await acme.run("EndpointTransformation", appId=app["id"], endpointId=endpoint["id"]))["code"] == code, "it is a copy"
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+async def test_a_customer_connects_a_chat_with_what_comes_with_the_service(
+    acme: Tenant, deployment: Deployment, receiver: Receiver, name: str
+) -> None:
+    app = await acme.application()
+    org_id = await organisation_of(deployment, app)
+    async with Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as customer:
+        await customer.do("TemplateInstantiate", appId=app["id"], templateId=built_in(name), input={"url": receiver.url()})
+    await acme.settled(app, await acme.message(app, payload={"number": "<7>", "customer": {"name": "@everyone"}}))
+
+    (request,) = receiver.got()
+    CHECKS[name](request.body)
+    assert "webhook-signature" in request.headers
+
+
+async def test_an_endpoint_may_ask_for_other_event_types_than_its_template(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.event_type("a")
+    await acme.event_type("b")
+    template = await acme.do("TemplateCreate", input=values(filterTypes=["a"]))
+
+    endpoint = await acme.do(
+        "TemplateInstantiate", appId=app["id"], templateId=template["id"], input={"url": "https://example.com/", "filterTypes": ["b"]}
+    )
+    assert endpoint["filterTypes"] == ["b"]
+
+
+async def test_an_instantiation_that_is_repeated_with_its_key_makes_one_endpoint(acme: Tenant) -> None:
+    app = await acme.application()
+    given = {"appId": app["id"], "templateId": built_in("slack"), "input": {"url": "https://example.com/"}, "idempotencyKey": "one"}
+
+    payloads = [await acme.run("TemplateInstantiate", **given, variables={"text": "x"}) for _ in range(2)]
+
+    assert [payload["created"] for payload in payloads] == [True, False]
+    assert len((await acme.run("Endpoints", appId=app["id"]))["nodes"]) == 1
+    assert await acme.fault("TemplateInstantiate", **given, variables={"text": "y"}) == ("IDEMPOTENCY_KEY_REUSED", ["idempotencyKey"])
+    assert await acme.fault("TemplateInstantiate", **{**given, "templateId": built_in("teams")}) == (
+        "IDEMPOTENCY_KEY_REUSED",
+        ["idempotencyKey"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "path"),
+    [
+        ({"templateId": "trtmpl_222222222222222222222222222"}, "NOT_FOUND", ["templateId"]),
+        ({"templateId": "hidden"}, "NOT_FOUND", ["templateId"]),
+        ({"input": {"url": "http://169.254.169.254/"}}, "BAD_USER_INPUT", ["input", "url"]),
+        ({"input": {"url": "https://example.com/", "filterTypes": ["unknown"]}}, "BAD_USER_INPUT", ["input", "filterTypes", "0"]),
+        ({"variables": {"a": "x" * 20_000}}, "BAD_USER_INPUT", ["variables"]),
+        ({"input": {"url": "https://example.com/", "uid": "taken"}}, "CONFLICT", ["input", "uid"]),
+    ],
+)
+async def test_a_bad_instantiation_leaves_nothing_behind(
+    acme: Tenant, deployment: Deployment, wrong: dict[str, Any], code: str, path: list[str]
+) -> None:
+    app = await acme.application()
+    taken = await acme.endpoint(app, "https://example.com/", uid="taken")
+    hidden = await acme.do("TemplateCreate", input=values(featureFlag="beta"))
+    given = {"appId": app["id"], "templateId": built_in("slack"), "input": {"url": "https://example.com/"}, **wrong}
+    if given["templateId"] == "hidden":
+        given["templateId"] = hidden["id"]
+
+    org_id = await organisation_of(deployment, app)
+    async with Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as customer:
+        assert await customer.fault("TemplateInstantiate", **given) == (code, path)
+    assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == [taken]
