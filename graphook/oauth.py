@@ -71,13 +71,17 @@ async def exchange(
     client: httpx.AsyncClient,
     provider: Provider,
     policy: Policy,
+    endpoints: Policy,
     *,
     code: str,
     redirect_uri: str,
     verifier: str | None = None,
     timeout_seconds: float = TIMEOUT,
 ) -> Exchange:
-    """Exchange the code, once: whatever goes wrong is the `error`. The tokens that come with the webhook are not kept."""
+    """Exchange the code, once: whatever goes wrong is the `error`. The tokens that come with the webhook are not kept.
+
+    `policy` is what the token URL keeps to, `endpoints` what the URL of the webhook does.
+    """
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     if verifier is not None:
         form["code_verifier"] = verifier
@@ -96,7 +100,7 @@ async def exchange(
     if not isinstance(webhook, dict) or not isinstance(url, str):
         return Exchange(error="no_incoming_webhook")
     try:
-        check_url(url, policy)
+        check_url(url, endpoints)
     except InvalidInput:
         return Exchange(error="bad_incoming_webhook")
     channel = webhook.get(provider.channel)

@@ -10,8 +10,13 @@ from typing import Any
 from graphook.ids import LENGTH
 from graphook.package_data import templates_folder
 
-# A well-formed id below any that is made, so that a list begins with them.
-IDS = {f"trtmpl_{name.rjust(LENGTH, '0')}": name for name in ("discord", "reshape", "slack", "teams")}
+
+def id_of(name: str) -> str:
+    """Its id: a well-formed one below any that is made, so that a list begins with them."""
+    return f"trtmpl_{name.rjust(LENGTH, '0')}"
+
+
+IDS = {id_of(name): name for name in ("discord", "reshape", "slack", "teams")}
 _SINCE = datetime(2026, 11, 26, tzinfo=UTC)
 _TEXT = "The variable `text`, such as `Invoice {{data.number}} was paid`, says something else than all fields of the payload; `{{eventType}}` stands for the event type."
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import strawberry
+
 from graphook import guarded_http, oauth
 from graphook.auth import Scope
-from graphook.errors import InvalidInput, NotConfigured
+from graphook.errors import Conflict, InvalidInput, NotConfigured
 from graphook.oauth import Exchange, Provider
 from graphook.settings import PREFIX
-from models import allowance
+from models import allowance, built_in_template
 from models.application import Application
+from models.endpoint import Endpoint
+from models.event_type import EventType
 from models.oauth_state import Dance, OauthProvider, OauthState
+from models.template import Template
+from resolvers.endpoint import create_in, told, url_policy
 from resolvers.expected import mutation
 from schema.context import Info
 from schema.fields import check
 from schema.scalars import URL
+from schema.types.endpoint import EndpointIn
 from schema.types.oauth import (
     OauthAuthorization,
     OauthExchange,
     OauthPayloadIn,
     TemplateOauthDiscordPayload,
+    TemplateOauthInstantiateIn,
+    TemplateOauthInstantiatePayload,
     TemplateOauthSlackPayload,
     TemplateOauthStartIn,
     TemplateOauthStartPayload,
@@ -59,9 +68,45 @@ async def exchanged(info: Info, name: OauthProvider, input: OauthPayloadIn, app_
     check(input)
     provider = await _provider(info, name, input.redirect_uri)
     dance = await _dance(info, name, input, app_id)
-    policy = info.context.services.policy
+    policy, endpoints = info.context.services.policy, await url_policy(info)
     async with guarded_http.guarded_client(policy) as client:
-        return await oauth.exchange(client, provider, policy, code=input.code, redirect_uri=input.redirect_uri, verifier=dance.verifier)
+        return await oauth.exchange(
+            client, provider, policy, endpoints, code=input.code, redirect_uri=input.redirect_uri, verifier=dance.verifier
+        )
+
+
+@mutation(TemplateOauthInstantiatePayload, Scope.MANAGE)
+async def instantiate(info: Info, app_id: strawberry.ID, input: TemplateOauthInstantiateIn) -> TemplateOauthInstantiatePayload:
+    """Exchange a code and create an endpoint of what comes of it: the URL is the webhook's, the code the template's. A code works once."""
+    check(input)
+    caller = info.context.caller
+    app = await Application.load(caller, str(app_id))
+    template = await _template(info, input)
+    await _require_possible(app, input)
+    found = await exchanged(
+        info, input.provider, OauthPayloadIn(code=input.code, redirect_uri=input.redirect_uri, state=input.state), app.id
+    )
+    if found.url is None:
+        raise Conflict(f"{input.provider.title()} made no webhook: {found.error}.", ("input", "code"), code="OAUTH_FAILED")
+    description = input.description or f"{input.provider.title()} {found.channel or ''}".strip()
+    new = EndpointIn(url=URL(found.url), uid=input.uid, description=description, filter_types=input.filter_types, channels=input.channels)
+    endpoint, _ = await create_in(info, app, new, None, template, input.variables)
+    return await told(info, TemplateOauthInstantiatePayload(endpoint=endpoint, channel=found.channel))
+
+
+async def _template(info: Info, input: TemplateOauthInstantiateIn) -> Template:
+    """The template that is asked for, else the built-in one of the provider."""
+    if input.template_id is not None:
+        return await Template.load(info.context.caller, str(input.template_id), ("input", "templateId"))
+    return await Template.load(info.context.caller, built_in_template.id_of(input.provider.value))
+
+
+async def _require_possible(app: Application, input: TemplateOauthInstantiateIn) -> None:
+    """Raise what creating the endpoint would, before the code is used up."""
+    if input.filter_types:
+        await EventType.require_known(app.org_id, input.filter_types, ("input", "filterTypes"))
+    if input.uid is not None and await Endpoint.filter(app_id=app.id, uid=input.uid, deleted_at=None).exists():
+        raise Conflict(f"An endpoint with the uid {input.uid!r} exists already in this application.", ("input", "uid"))
 
 
 async def _dance(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None) -> Dance:

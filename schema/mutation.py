@@ -76,7 +76,12 @@ from schema.types.message import (
     MessagesCancelPayload,
 )
 from schema.types.message_stream import MessageStreamCommitPayload, MessageStreamPollPayload, MessageStreamSeekPayload
-from schema.types.oauth import TemplateOauthDiscordPayload, TemplateOauthSlackPayload, TemplateOauthStartPayload
+from schema.types.oauth import (
+    TemplateOauthDiscordPayload,
+    TemplateOauthInstantiatePayload,
+    TemplateOauthSlackPayload,
+    TemplateOauthStartPayload,
+)
 from schema.types.operational import (
     OperationalEndpointCreatePayload,
     OperationalEndpointDeletePayload,
@@ -181,6 +186,7 @@ class Mutation:
     template_oauth_start: TemplateOauthStartPayload | None = operation(resolvers.oauth.start)
     template_oauth_slack: TemplateOauthSlackPayload | None = operation(resolvers.oauth.slack)
     template_oauth_discord: TemplateOauthDiscordPayload | None = operation(resolvers.oauth.discord)
+    template_oauth_instantiate: TemplateOauthInstantiatePayload | None = operation(resolvers.oauth.instantiate)
 
     usage_aggregate_applications: UsageAggregateApplicationsPayload | None = operation(resolvers.statistic.aggregate_applications)
     usage_aggregate_event_types: UsageAggregateEventTypesPayload | None = operation(resolvers.statistic.aggregate_event_types)

@@ -52,7 +52,14 @@ async def exchange(there: Provider, name: str, code: str, policy: Policy = HERE,
     """What comes of a code."""
     async with guarded_client(policy) as client:
         return await oauth.exchange(
-            client, registered(there, name, **values), policy, code=code, redirect_uri=REDIRECT, verifier="v" * 43, timeout_seconds=seconds
+            client,
+            registered(there, name, **values),
+            policy,
+            HERE,
+            code=code,
+            redirect_uri=REDIRECT,
+            verifier="v" * 43,
+            timeout_seconds=seconds,
         )
 
 
@@ -148,7 +155,7 @@ async def test_no_token_url_of_the_corpus_is_looked_up_or_dialled(there: Provide
     async with guarded_client(HERE, lookup=lookup) as client:
         for case in SAVED:
             asked = registered(there, "slack", token_url=case["url"])
-            found = await oauth.exchange(client, asked, Policy(), code="good-d", redirect_uri=REDIRECT)
+            found = await oauth.exchange(client, asked, Policy(), HERE, code="good-d", redirect_uri=REDIRECT)
             assert found.error == "blocked", case
     assert looked_up == []
 

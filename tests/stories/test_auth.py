@@ -176,6 +176,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "TemplateUpdate": required("TemplateUpdate"),
         "TemplatePatch": {"name": "x"},
         "TemplateInstantiate": {"url": "https://example.com/"},
+        "TemplateOauthInstantiate": {"provider": "SLACK", "code": "c", "redirectUri": "https://example.com/oauth"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         "MessageDryRun": {"eventType": "a", "payload": {}},
         "MessageTestAttempt": {"eventType": "a", "payload": {}},

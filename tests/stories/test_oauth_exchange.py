@@ -15,7 +15,9 @@ from graphook.tokens import digest
 from models.oauth_state import OauthState
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
+from tests.messages import CHECKS
 from tests.provider import ACCESS_TOKEN, CHANNEL, CLIENT_ID, CLIENT_SECRET, Provider, providing
+from tests.receiver import Receiver
 from tests.stories.test_auth import organisation_of
 from tests.tenant import Tenant
 
@@ -212,3 +214,120 @@ async def test_without_a_registration_it_is_said_what_to_set(acme: Tenant, name:
         assert error["code"] == "NOT_CONFIGURED"
         for setting in (f"GRAPHOOK_{name}_CLIENT_ID", f"GRAPHOOK_{name}_CLIENT_SECRET", "GRAPHOOK_OAUTH_REDIRECT_URIS"):
             assert setting in error["message"]
+
+
+def wanted(name: str, code: str, state: str | None, **more: Any) -> dict[str, Any]:
+    """An endpoint of what came back."""
+    return {"provider": name, **given(code, state), **more}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_channel_becomes_an_endpoint_in_one_go(
+    there: Provider, connected: Deployment, org: Tenant, receiver: Receiver, name: str
+) -> None:
+    app = await org.application()
+    there.webhook, usual = receiver.url(), there.webhook
+    try:
+        async with await portal(connected, org, app) as customer:
+            state = await begun(customer, name)
+            payload = await customer.run("TemplateOauthInstantiate", appId=app["id"], input=wanted(name, f"good-{state}", state))
+    finally:
+        there.webhook = usual
+
+    channel = CHANNEL[name.lower()]
+    assert (payload["errors"], payload["channel"]) == ([], channel)
+    endpoint = payload["endpoint"]
+    assert (endpoint["url"], endpoint["description"]) == (receiver.url(), f"{name.title()} {channel}")
+    await org.settled(app, await org.message(app, payload={"number": "<7>"}))
+    (request,) = receiver.got()
+    CHECKS[name.lower()](request.body)
+
+
+async def test_an_endpoint_of_a_channel_is_made_as_it_is_asked_for(there: Provider, org: Tenant) -> None:
+    app = await org.application()
+    await org.event_type("a.b")
+    code = "function handler(webhook) { webhook.payload = { text: webhook.env.TEXT }; return webhook; }"
+    template = await org.do("TemplateCreate", input={"name": "n", "logo": "https://example.com/", "transformation": code})
+    state = await begun(org, "SLACK", appId=app["id"])
+    more = {
+        "templateId": template["id"],
+        "variables": {"TEXT": "t"},
+        "uid": "mine",
+        "description": "d",
+        "filterTypes": ["a.b"],
+        "channels": ["c"],
+    }
+
+    endpoint = await org.do("TemplateOauthInstantiate", appId=app["id"], input=wanted("SLACK", "good-asked", state, **more))
+
+    assert [endpoint[key] for key in ("uid", "description", "filterTypes", "channels", "url")] == [
+        "mine",
+        "d",
+        ["a.b"],
+        ["c"],
+        there.webhook,
+    ]
+    found = await org.run("EndpointTransformation", appId=app["id"], endpointId="mine")
+    assert (found["code"], found["enabled"], found["variables"]) == (code, True, ["TEXT"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "path"),
+    [
+        ({"templateId": "trtmpl_222222222222222222222222222"}, "NOT_FOUND", "templateId"),
+        ({"filterTypes": ["unknown"]}, "BAD_USER_INPUT", "filterTypes"),
+        ({"uid": "taken"}, "CONFLICT", "uid"),
+        ({"uid": "ep_1"}, "INVALID_UID_PREFIX", "uid"),
+        ({"channels": ["a b"]}, "BAD_USER_INPUT", "channels"),
+        ({"variables": {"a": "x" * 20_000}}, "BAD_USER_INPUT", "variables"),
+    ],
+)
+async def test_what_can_be_refused_is_refused_before_the_code_is_used_up(
+    there: Provider, org: Tenant, wrong: dict[str, Any], code: str, path: str
+) -> None:
+    app = await org.application()
+    taken = await org.endpoint(app, "https://example.com/", uid="taken")
+    state = await begun(org, "SLACK")
+    asked = len(there.asked)
+
+    found, where = await org.fault("TemplateOauthInstantiate", appId=app["id"], input=wanted("SLACK", f"good-{state}", state, **wrong))
+
+    assert (found, (where or [])[:2], len(there.asked)) == (code, ["input", path], asked)
+    assert (await org.run("Endpoints", appId=app["id"]))["nodes"] == [taken]
+    await org.do("TemplateOauthInstantiate", appId=app["id"], input=wanted("SLACK", f"good-{state}", state))
+
+
+@pytest.mark.parametrize("what", ["denied", "unwell", "inside-1", "gone"])
+async def test_what_the_provider_refuses_makes_nothing(there: Provider, org: Tenant, what: str) -> None:
+    app = await org.application()
+
+    given = wanted("DISCORD", what, await begun(org, "DISCORD"))
+    fault = await org.fault("TemplateOauthInstantiate", appId=app["id"], input=given)
+
+    assert fault == ("OAUTH_FAILED", ["input", "code"])
+    assert (await org.run("Endpoints", appId=app["id"]))["nodes"] == []
+    assert await org.fault("TemplateOauthInstantiate", appId=app["id"], input=given) == ("BAD_USER_INPUT", ["input", "state"])
+
+
+async def test_a_state_for_one_application_makes_no_endpoint_in_another(there: Provider, org: Tenant) -> None:
+    app, other = await org.application(), await org.application()
+    state = await begun(org, "SLACK", appId=app["id"])
+    given = wanted("SLACK", f"good-{state}", state)
+    asked = len(there.asked)
+
+    assert await org.fault("TemplateOauthInstantiate", appId=other["id"], input=given) == ("BAD_USER_INPUT", ["input", "state"])
+    assert len(there.asked) == asked
+    await org.do("TemplateOauthInstantiate", appId=app["id"], input=given)
+
+
+async def test_a_webhook_keeps_to_the_settings_of_the_organisation(there: Provider, org: Tenant, receiver: Receiver) -> None:
+    app = await org.application()
+    await org.do("EnvironmentUpdateSettings", input={"enforceHttps": True})
+    there.webhook, usual = receiver.url(), there.webhook
+    try:
+        fault = await org.run("TemplateOauthInstantiate", appId=app["id"], input=wanted("SLACK", "good-http", None))
+    finally:
+        there.webhook = usual
+    assert [(error["code"], error["message"]) for error in fault["errors"]] == [
+        ("OAUTH_FAILED", "Slack made no webhook: bad_incoming_webhook.")
+    ]
