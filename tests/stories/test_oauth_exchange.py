@@ -15,6 +15,7 @@ from graphook.tokens import digest
 from models.oauth_state import OauthState
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
+from tests.documents import ROOT, blocks
 from tests.messages import CHECKS
 from tests.provider import ACCESS_TOKEN, CHANNEL, CLIENT_ID, CLIENT_SECRET, Provider, providing
 from tests.receiver import Receiver
@@ -331,3 +332,17 @@ async def test_a_webhook_keeps_to_the_settings_of_the_organisation(there: Provid
     assert [(error["code"], error["message"]) for error in fault["errors"]] == [
         ("OAUTH_FAILED", "Slack made no webhook: bad_incoming_webhook.")
     ]
+
+
+async def test_the_examples_of_the_guide_do_what_it_says(there: Provider, org: Tenant) -> None:
+    app = await org.application()
+    start, finish, connect = (block.text for block in blocks(ROOT / "docs" / "guide" / "oauth.md", "graphql"))
+
+    async def came_back(code: str) -> dict[str, Any]:
+        authorization = (await org.execute(start, {"redirectUri": REDIRECT}))["authorization"]
+        return {"code": code, "redirectUri": REDIRECT, "state": parse_qs(urlsplit(authorization["url"]).query)["state"][0]}
+
+    finished = await org.execute(finish, await came_back("good-guide1"))
+    assert finished["oauthExchange"] == {"incomingWebhookUrl": there.webhook, "channel": "#billing", "error": None}
+    connected = await org.execute(connect, {"app": app["id"], **await came_back("good-guide2")})
+    assert (connected["channel"], connected["endpoint"]["description"]) == ("#billing", "Slack #billing")

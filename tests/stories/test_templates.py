@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from tests.conftest import mint
 from tests.deployment import Deployment
+from tests.documents import ROOT, blocks
 from tests.messages import CHECKS
 from tests.receiver import Receiver
 from tests.stories.test_auth import organisation_of
@@ -324,3 +326,25 @@ async def test_a_bad_instantiation_leaves_nothing_behind(
     async with Tenant(acme.url, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as customer:
         assert await customer.fault("TemplateInstantiate", **given) == (code, path)
     assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == [taken]
+
+
+async def test_the_examples_of_the_guide_do_what_it_says(acme: Tenant, receiver: Receiver) -> None:
+    page = ROOT / "docs" / "guide" / "templates.md"
+    app = await acme.application()
+    listed, connect, create, attempt = (block.text for block in blocks(page, "graphql"))
+    (shape,) = (block.text for block in blocks(page, "json"))
+
+    told = set(re.findall(r"^\| `(trtmpl_\w+)` \|", page.read_text("utf-8"), re.MULTILINE))
+    assert {node["id"] for node in (await acme.execute(listed))["nodes"]} == told
+    assert (await acme.execute(connect, {"app": app["id"], "url": receiver.url()}))["errors"] == []
+    await acme.settled(app, await acme.message(app, payload={"number": 7, "customer": {"name": "Ada"}}))
+    assert json.loads(receiver.got()[0].body)["text"] == "Invoice 7 of Ada was paid"
+    assert (await acme.execute(create))["errors"] == []
+    slack = (await acme.run("Template", id=built_in("slack")))["transformation"]
+    assert "Invoice 7" in (await acme.execute(attempt, {"code": slack}))["simulation"]["payload"]
+
+    reshape = (await acme.run("Template", id=built_in("reshape")))["transformation"]
+    given = {"code": reshape, "eventType": "a", "payload": {"number": "A-7", "total": 5}, "variables": {"shape": shape}}
+    assert json.loads((await acme.do("TemplateSimulate", input=given))["payload"]) == {
+        "id": "A-7", "total": 5, "summary": "A-7 was paid", "source": {"system": "billing", "raw": given["payload"]},
+    }  # fmt: skip
