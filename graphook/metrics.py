@@ -62,6 +62,14 @@ _transformation_seconds = Histogram(
 _sandbox_kills = Counter(
     "graphook_sandbox_kills", "Processes of the sandbox killed because a transformation did not end.", registry=REGISTRY
 )
+_model_requests = Counter(
+    "graphook_model_requests", "Requests to the model, by outcome: ok, canceled or an error code.", ["outcome"], registry=REGISTRY
+)
+_model_seconds = Histogram(
+    "graphook_model_request_seconds", "Duration of a request to the model, to the last token.", registry=REGISTRY,
+    buckets=(0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300),
+)  # fmt: skip
+_model_tokens = Counter("graphook_model_tokens", "Tokens that the model's server counted, by kind.", ["kind"], registry=REGISTRY)
 _wake_failures = Counter("graphook_wake_failures", "Batches of wake-ups that did not reach the broker.", registry=REGISTRY)
 _ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counted up to 100,000.", registry=REGISTRY)
 _oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=REGISTRY)
@@ -142,6 +150,14 @@ def transformed(code: str, seconds: float) -> None:
 def sandbox_killed() -> None:
     """A process of the sandbox was killed at its deadline."""
     _sandbox_kills.inc()
+
+
+def model_asked(outcome: str, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
+    """A request to the model ended; `outcome` is one of a few of ours."""
+    _model_requests.labels(outcome).inc()
+    _model_seconds.observe(seconds)
+    _model_tokens.labels("prompt").inc(prompt_tokens)
+    _model_tokens.labels("completion").inc(completion_tokens)
 
 
 def wake_failed() -> None:

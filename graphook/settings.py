@@ -22,7 +22,7 @@ PREFIX = "GRAPHOOK_"
 
 
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?")
-_SECRET = ("", "secret_key", "database_url", "redis_url", "slack_client_secret", "discord_client_secret")
+_SECRET = ("", "secret_key", "database_url", "redis_url", "llm_base_url", "llm_api_key", "slack_client_secret", "discord_client_secret")
 _LOOPBACK: tuple[Network, ...] = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
 
 
@@ -108,6 +108,18 @@ class Settings(BaseSettings):
     oauth_redirect_uris: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="The pages that Slack and Discord may send people back to, exactly as they are registered there."
     )
+    llm_base_url: str | None = Field(
+        None,
+        description="The OpenAI-compatible server that generations ask, such as http://127.0.0.1:11434/v1; it may be private. Generation is off without it.",
+    )
+    llm_api_key: str | None = Field(None, repr=False, description="The key that the model's server wants, if it wants one.")
+    llm_model: str | None = Field(None, description="The model that generations ask.")
+    llm_max_tokens: int = Field(2048, ge=16, le=32_768, description="Tokens that an answer of the model may have.")
+    llm_prompt_limit: int = Field(65_536, ge=4096, le=1_048_576, description="Bytes that the model may be told at once.")
+    llm_timeout: float = Field(120.0, gt=0, le=600, description="Seconds that an answer of the model may take, with all tries.")
+    llm_silence: float = Field(30.0, gt=0, le=600, description="Seconds that the model may be silent, before its answer and within.")
+    llm_slots: int = Field(2, ge=1, le=64, description="Generations that a process works on at the same time.")
+    generations_per_minute: int = Field(10, ge=1, le=6000, description="Generations that an organisation may begin in a minute.")
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
@@ -173,11 +185,6 @@ class Settings(BaseSettings):
             raise ValueError("begins with http:// or https:// and has no user, query or fragment")
         return value
 
-    @field_validator("slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret", mode="before")
-    @classmethod
-    def _some_text(cls, value: Any) -> Any:
-        return value or None
-
     @field_validator("slack_authorize_url", "slack_token_url", "discord_authorize_url", "discord_token_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
@@ -189,6 +196,26 @@ class Settings(BaseSettings):
     @classmethod
     def _web_addresses(cls, value: frozenset[str]) -> frozenset[str]:
         return frozenset(cls._web_address(uri) for uri in value)
+
+    @field_validator(
+        "llm_base_url", "llm_api_key", "llm_model", "slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret",
+        mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _unset_when_empty(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _plain_server(cls, value: str | None) -> str | None:
+        return cls._plain_address(value)
+
+    @field_validator("llm_api_key")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"[\x21-\x7e]+", value) is None:
+            raise ValueError("has only visible ASCII characters, no blanks")
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -21,6 +21,12 @@ from tests.deployment import ROOT, SECRET_KEY, Process
         ("allow_ports", "0", "GRAPHOOK_ALLOW_PORTS: Input should be greater than or equal to 1 (it is '0')"),
         ("allow_ports", "8090,65536", "GRAPHOOK_ALLOW_PORTS: Input should be less than or equal to 65535 (it is '65536')"),
         ("secret_key", " , ", "GRAPHOOK_SECRET_KEY: holds no key; unset it, or `openssl rand -base64 32` makes one"),
+        (
+            "llm_base_url",
+            "https://user:secret@llm.example.com/v1",
+            "GRAPHOOK_LLM_BASE_URL: begins with http:// or https:// and has no user, query or fragment",
+        ),
+        ("llm_api_key", "a key", "GRAPHOOK_LLM_API_KEY: has only visible ASCII characters, no blanks"),
         ("secret_key", "short", "GRAPHOOK_SECRET_KEY: each key has at least 32 characters; `openssl rand -base64 32` makes one"),
     ],
 )
