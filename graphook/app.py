@@ -48,9 +48,8 @@ from models.token import Token, presented
 from resolvers.inbound_http import receive
 from schema.api import create_schema, schema, sdl
 from schema.context import Context, Services
-from workers.deliver import DELIVER, register_deliver
-from workers.engine import Engine
-from workers.running import start_workers
+from workers.deliver import DELIVER, register_deliver, register_generate
+from workers.running import Working, start_workers
 from workers.sample import sampled
 from workers.trial import TrialSender
 
@@ -146,9 +145,9 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         waker = Waker(broker)
         stack.push_async_callback(waker.close)
         if worker:
-            engine = await start_workers(settings, bus, stack, owns_database=settings.embedded, sandbox=sandbox)
+            working = await start_workers(settings, bus, stack, owns_database=settings.embedded, sandbox=sandbox)
             if settings.redis_url is None:
-                _consume(broker, engine, stack)
+                _consume(broker, working, stack)
         metrics.watch(subscribers=lambda: attempts.subscribers)
         await stack.enter_async_context(sampled(settings, backlog=worker))
         log.info("the API is ready", extra={"version": __version__, "engine": worker})
@@ -199,9 +198,10 @@ def _accept_batcher(waker: Waker, bus: Bus, queue: int) -> Batcher[NewMessage, A
     )
 
 
-def _consume(broker: dramatiq.Broker, engine: Engine, stack: AsyncExitStack) -> None:
-    """Run the in-process broker's worker, which hands wake-ups to the engine."""
-    register_deliver(broker, engine.wake)
+def _consume(broker: dramatiq.Broker, working: Working, stack: AsyncExitStack) -> None:
+    """Run the in-process broker's worker, which hands wake-ups to what is at work."""
+    register_deliver(broker, working.engine.wake)
+    register_generate(broker, working.generator.look)
     consumer = dramatiq.Worker(broker, worker_timeout=20, worker_threads=1)
     consumer.start()
     stack.callback(consumer.stop)

@@ -44,6 +44,8 @@ class TaskType(StrEnum):
     APPLICATION_STATS = "application.stats"
     EVENT_TYPE_AGGREGATE = "event-type.aggregate"
     MESSAGE_BROADCAST = "message.broadcast"
+    TEMPLATE_GENERATE = "template.generate"
+    EVENT_TYPE_GENERATE_SCHEMA = "event-type.generate-schema"
 
 
 class LeaseLost(Exception):
@@ -80,6 +82,10 @@ END = Statement.same("""
     UPDATE task SET status = $3, data = $4, progress = CASE WHEN $3 = 'finished' THEN 100 ELSE progress END, lease_until = NULL,
            leased_by = NULL, updated_at = graphook_now()
     WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING id""")
+# id, data → ended by request, whoever works on it.
+CANCEL = Statement.same("""
+    UPDATE task SET status = 'failed', data = $2, lease_until = NULL, leased_by = NULL, updated_at = graphook_now()
+    WHERE id = $1 AND status = 'running' RETURNING org_id, type""")
 # A process that owns the database alone takes back what its former life had leased.
 TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
 RELEASE = Statement.same("UPDATE task SET lease_until = NULL, starts = 0 WHERE id = $1 AND claim = $2 AND status = 'running'")
@@ -198,6 +204,18 @@ async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = Tas
         number=row["claim"],
         starts=row["starts"],
     )
+
+
+async def cancel_task(task_id: str, data: Mapping[str, Any]) -> list[str]:
+    """End a task as failed if it still runs, whoever works on it; answers with the endpoints that are to be told."""
+    async with database.transaction() as session:
+        rows = await session.fetch(CANCEL, task_id, dump_json(dict(data)))
+        told: list[str] = []
+        for row in rows:
+            told += await tell_task(
+                session, row["org_id"], {"taskId": task_id, "task": row["type"], "status": TaskStatus.FAILED.value, "data": data}
+            )
+        return told
 
 
 async def take_back_tasks(but_of: str) -> None:

@@ -14,6 +14,7 @@ import resolvers.environment
 import resolvers.event_catalogue
 import resolvers.event_example
 import resolvers.event_type
+import resolvers.generation
 import resolvers.inbound
 import resolvers.integration
 import resolvers.message
@@ -61,6 +62,7 @@ from schema.types.event_type import (
     EventTypeUpdatePayload,
     EventTypeUpdateRetrySchedulePayload,
 )
+from schema.types.generation import EventTypeGenerateSchemaPayload, GenerationCancelPayload, TemplateGeneratePayload
 from schema.types.inbound import InboundRotateUrlPayload, InboundUpdatePayload
 from schema.types.integration import (
     IntegrationCreatePayload,
@@ -144,8 +146,12 @@ class Mutation:
     event_type_import_openapi: EventTypeImportOpenapiPayload | None = operation(resolvers.event_catalogue.import_openapi)
     event_type_export_openapi: EventTypeExportOpenapiPayload | None = operation(resolvers.event_catalogue.export_openapi)
     event_type_generate_example: EventTypeGenerateExamplePayload | None = operation(resolvers.event_example.generate)
+    event_type_generate_schema: EventTypeGenerateSchemaPayload | None = operation(resolvers.generation.schema)
     event_type_update_retry_schedule: EventTypeUpdateRetrySchedulePayload | None = operation(resolvers.event_type.update_retry_schedule)
     event_type_delete: EventTypeDeletePayload | None = operation(resolvers.event_type.delete)
+
+    template_generate: TemplateGeneratePayload | None = operation(resolvers.generation.template)
+    generation_cancel: GenerationCancelPayload | None = operation(resolvers.generation.cancel)
 
     message_create: MessageCreatePayload | None = operation(resolvers.message.create)
     message_create_batch: MessageCreateBatchPayload | None = operation(resolvers.message.create_batch)

@@ -11,6 +11,7 @@ import resolvers.delivery
 import resolvers.endpoint
 import resolvers.environment
 import resolvers.event_type
+import resolvers.generation
 import resolvers.inbound
 import resolvers.integration
 import resolvers.message
@@ -32,6 +33,7 @@ from schema.types.delivery import EndpointMessage, MessageDestination
 from schema.types.endpoint import Endpoint, EndpointSecret
 from schema.types.environment import Environment, EnvironmentSettings
 from schema.types.event_type import EventType, RetrySchedule
+from schema.types.generation import Generation
 from schema.types.inbound import Inbound
 from schema.types.integration import Integration, IntegrationKey
 from schema.types.message import Message
@@ -91,6 +93,7 @@ class Query:
 
     template: Template | None = operation(resolvers.template.get)
     templates: Connection[Template] = listing(resolvers.template.page)
+    generation: Generation | None = operation(resolvers.generation.get)
 
     whoami: Whoami = operation(resolvers.access.whoami)
 

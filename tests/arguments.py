@@ -238,6 +238,13 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "DashboardAccessCreate": {**in_app, "idempotencyKey": None},
         "AppTokensExpireAll": {**in_app, "input": {"expiry": 60, "sessionIds": ["s"]}, "idempotencyKey": None},
         "OneTimeTokenExchange": {"input": {"oneTimeToken": f"oncesk_{'0' * 43}"}},
+        "TemplateGenerate": {
+            "input": {"prompt": "p", "eventType": "a.b", **in_app, "messageId": message["id"], "includePayload": False},
+            "idempotencyKey": None,
+        },
+        "EventTypeGenerateSchema": {"input": {"prompt": "p", "examples": [{"k": ["v"]}]}, "idempotencyKey": None},
+        "Generation": {"id": f"qtask_{NOBODY}"},
+        "GenerationCancel": {"id": f"qtask_{NOBODY}"},
         "Node": {"id": app["id"]},
         "Nodes": {"ids": [app["id"], endpoint["id"]]},
     }

@@ -79,11 +79,17 @@ class Tenant:
 
     @asynccontextmanager
     async def subscribe(self, name: str, /, **variables: Any) -> AsyncIterator[Subscription]:
+        """A named subscription that is taken up."""
+        async with self.follow(operations()[name], variables) as subscription:
+            yield subscription
+
+    @asynccontextmanager
+    async def follow(self, document: str, variables: dict[str, Any]) -> AsyncIterator[Subscription]:
         """A subscription that is taken up."""
         async with connect(self.url.replace("http", "ws", 1), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
-            payload = {"query": operations()[name], "variables": variables}
+            payload = {"query": document, "variables": variables}
             await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
             yield Subscription(socket)
 

@@ -38,6 +38,7 @@ from tests.contract import (
 # What a property is called here where it has another name.
 RENAMES = {
     ("HttpErrorOut", "detail"): "message",
+    ("CompletionChoice", "finish_reason"): "finishReason",
     ("ValidationError", "loc"): "path",
     ("ValidationError", "msg"): "message",
     ("ValidationError", "type"): "code",
@@ -72,7 +73,14 @@ WRITTEN_AS = {"RetryScheduleInOut": "RetryScheduleIn"}
 # Required by the contract and nullable here: the other form of a payload, and an error that is about no argument.
 NULLABLE = {("MessageIn", "payload"), ("MessageOut", "payload"), ("EndpointMessageOut", "payload"), ("ValidationError", "loc")}
 
-ADDED_VALUES = {"CANCELED", "ENDPOINT_BULK_REPLAY", "APPLICATION_CANCEL_MESSAGES", "APPLICATION_PURGE_CONTENT"}
+ADDED_VALUES = {
+    "CANCELED",
+    "ENDPOINT_BULK_REPLAY",
+    "APPLICATION_CANCEL_MESSAGES",
+    "APPLICATION_PURGE_CONTENT",
+    "TEMPLATE_GENERATE",
+    "EVENT_TYPE_GENERATE_SCHEMA",
+}
 # What cannot be repeated: a one-time token and a code are used up, and a token that logged out is dead.
 ONCE = {
     "v1.authentication.exchange-one-time-token",

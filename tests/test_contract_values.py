@@ -18,7 +18,7 @@ from tests.tenant import Refused, Tenant
 OWN_STORIES = (
     None, "RecoverIn", "ReplayIn", "RetryScheduleInOut", "EventTypeSchemaIn", "EventExampleIn", "EventTypeImportOpenApiIn", "AppUsageStatsIn",
     "MessageBroadcastIn", "EnvironmentIn", "EndpointTransformationIn", "EndpointTransformationSimulateIn", "OauthPayloadIn",
-    "TransformationSimulateIn",
+    "TransformationSimulateIn", "GenerateIn",
 )  # fmt: skip
 WRITES = [name for name in HERE if OPERATIONS[name]["input"] not in OWN_STORIES and name != "create_message_attempt_for_endpoint"]
 # What answers a secret has stories of its own; what it refuses is tried here.

@@ -17,6 +17,7 @@ import pytest
 
 from graphook import __version__
 from graphook.cli import _parser
+from graphook.llm import Failure
 from graphook.sandbox import Code as TransformationCode
 from graphook.sender import ErrorCode as AttemptErrorCode
 from graphook.settings import describe, describe_in_markdown
@@ -95,9 +96,10 @@ def rows(page: Path) -> set[str]:
 
 def test_every_error_code_is_in_the_reference_and_nothing_else_is() -> None:
     attempts = {*get_args(AttemptErrorCode), "interrupted", *(f"transformation_{code.lower()}" for code in get_args(TransformationCode))}
+    generations = {failure.value for failure in Failure}
     codes = codes_in_the_code() | statuses_in_the_code()
     assert {"CURSOR_EXPIRED", "GRAPHQL_PARSE_FAILED", "BAD_REQUEST", "TIMEOUT", "HTTP_413"} <= codes, "the search misses codes"
-    assert rows(REFERENCE / "errors.md") == codes | attempts
+    assert rows(REFERENCE / "errors.md") == codes | attempts | generations
 
 
 def commands(parser: argparse.ArgumentParser, prefix: str = "graphook") -> Iterator[tuple[str, argparse.ArgumentParser]]:

@@ -1,4 +1,4 @@
-"""The Dramatiq actor that wakes the engine of its process."""
+"""The Dramatiq actors that wake what works in their process: the engine, and the generator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import dramatiq
 from graphook.broker import QUEUE
 
 DELIVER = "deliver"
+GENERATE = "generate"
 
 
 def register_deliver(broker: dramatiq.Broker, wake: Callable[[list[str]], None]) -> None:
@@ -18,3 +19,12 @@ def register_deliver(broker: dramatiq.Broker, wake: Callable[[list[str]], None])
         wake(endpoint_ids)
 
     dramatiq.actor(actor_name=DELIVER, queue_name=QUEUE, broker=broker)(deliver)
+
+
+def register_generate(broker: dramatiq.Broker, look: Callable[[], None]) -> None:
+    """Let `generate(ids)` messages call `look`: a generation is begun at once, and by whoever looks first."""
+
+    def generate(_: list[str]) -> None:
+        look()
+
+    dramatiq.actor(actor_name=GENERATE, queue_name=QUEUE, broker=broker)(generate)

@@ -20,9 +20,8 @@ from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened, settle_in
 from graphook.sandbox import Sandbox
 from graphook.settings import BadSettings, Settings
-from workers.deliver import register_deliver
-from workers.engine import Engine
-from workers.running import check_worker, start_workers
+from workers.deliver import register_deliver, register_generate
+from workers.running import Working, check_worker, start_workers
 from workers.sample import sampled
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ class DeliveryEngine(Middleware):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
-        self._engine: Engine | None = None
+        self._working: Working | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         try:
@@ -49,8 +48,13 @@ class DeliveryEngine(Middleware):
 
     def wake(self, endpoint_ids: list[str]) -> None:
         """Hand a wake-up to the engine; before it runs, its first look finds everything anyway."""
-        if self._engine is not None:
-            self._engine.wake(endpoint_ids)
+        if self._working is not None:
+            self._working.engine.wake(endpoint_ids)
+
+    def look(self) -> None:
+        """The same for the generator."""
+        if self._working is not None:
+            self._working.generator.look()
 
     async def _start(self) -> None:
         settings = self._settings
@@ -61,7 +65,7 @@ class DeliveryEngine(Middleware):
         self._stack.push_async_callback(bus.close)
         sandbox = Sandbox.of(settings)
         self._stack.push_async_callback(sandbox.close)
-        self._engine = await start_workers(settings, bus, self._stack, owns_database=False, sandbox=sandbox)
+        self._working = await start_workers(settings, bus, self._stack, owns_database=False, sandbox=sandbox)
         await self._stack.enter_async_context(sampled(settings, backlog=True))
         settle_in()
 
@@ -84,6 +88,7 @@ def configure() -> dramatiq.Broker:
     engine = DeliveryEngine(settings)
     found = create_broker(settings.redis_url, [AsyncIO(), ShutdownNotifications(), engine])
     register_deliver(found, engine.wake)
+    register_generate(found, engine.look)
     dramatiq.set_broker(found)
     return found
 

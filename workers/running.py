@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from graphook.live import Bus
 from graphook.process import CannotStart
@@ -16,6 +17,7 @@ from workers.aggregate import application_stats, event_types
 from workers.broadcast import broadcast
 from workers.engine import Engine
 from workers.event_export import export_openapi
+from workers.generate import Generator
 from workers.purge import cancel_messages, purge_content
 from workers.replay import bulk_replay, recover, replay_missing
 from workers.tasks import TakeStep, TaskRunner
@@ -40,19 +42,29 @@ async def check_worker(settings: Settings) -> None:
     await check_start(settings)
 
 
-async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool, sandbox: Sandbox) -> Engine:
-    """The engine at work, with the runner beside it; `stack` stops both and the sender after them. The sandbox outlives them."""
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What is at work and may be woken."""
+
+    engine: Engine
+    generator: Generator
+
+
+async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool, sandbox: Sandbox) -> Working:
+    """The engine at work, with the runners beside it; `stack` stops all and the sender after them. The sandbox outlives them."""
     sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
     await sender.open()
     stack.push_async_callback(sender.close)
     engine = Engine(settings, sender, bus, owns_database=owns_database, sandbox=sandbox)
     runner = TaskRunner(engine.name, STEPS, engine.wake, bus, owns_database=owns_database)
-    working = [asyncio.create_task(engine.run()), asyncio.create_task(runner.run())]
+    generator = Generator(engine.name, settings, sandbox, engine.wake, bus)
+    working = [asyncio.create_task(one.run()) for one in (engine, runner, generator)]
 
     async def stop() -> None:
         runner.stop()
+        generator.stop()
         await engine.stop()
         await asyncio.gather(*working)
 
     stack.push_async_callback(stop)
-    return engine
+    return Working(engine, generator)

@@ -50,38 +50,54 @@ class TaskRunner:
         wake: Callable[[Iterable[str]], None],
         bus: Bus,
         *,
+        kinds: Iterable[TaskType] | None = None,
+        at_once: int = AT_ONCE,
         owns_database: bool = False,
         lease_seconds: float = LEASE_SECONDS,
+        look_every: float = LOOK_EVERY,
     ) -> None:
         self._worker = worker
         self._steps = steps
+        self._kinds = tuple(steps if kinds is None else kinds)
+        self._at_once = at_once
+        self._look_every = look_every
         self._wake = wake
         self._bus = bus
         self._owns_database = owns_database
         self._lease_us = round(lease_seconds * 1_000_000)
         self._stopping = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self) -> None:
         """Work until `stop`."""
+        self._loop = asyncio.get_running_loop()
         if self._owns_database:
             await self._through_outages(lambda: take_back_tasks(self._worker))
-        await asyncio.gather(*(self._work() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(self._work() for _ in range(self._at_once)))
 
     def stop(self) -> None:
         """Take up nothing more; a task at work is given back after its present step."""
         self._stopping.set()
+        self._awake.set()
+
+    def look(self) -> None:
+        """There may be something to take up. Thread-safe."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._awake.set)
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us, self._steps))
+            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us, self._kinds))
             if task is not None:
                 await self._through_outages(lambda task=task: self._do(task))  # type: ignore[misc]
                 continue
             try:
-                async with asyncio.timeout(LOOK_EVERY * random.uniform(0.8, 1.2)):
-                    await self._stopping.wait()
+                async with asyncio.timeout(self._look_every * random.uniform(0.8, 1.2)):
+                    await self._awake.wait()
             except TimeoutError:
                 pass
+            self._awake.clear()
 
     async def _do(self, task: ClaimedTask) -> None:
         """Take the task's steps until it is done, lost to another worker, or given back."""

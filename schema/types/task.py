@@ -14,6 +14,8 @@ from schema.fields import enumeration, field
 from schema.node import Node
 from schema.scalars import JSON
 
+LONG = ("openapi", "choices", "script", "trial", "schema")
+
 enumeration(
     TaskStatus,
     "How a background task stands (component BackgroundTaskStatus).",
@@ -33,6 +35,8 @@ enumeration(
         TaskType.APPLICATION_STATS: "Adds up how much each application sent (application.stats).",
         TaskType.EVENT_TYPE_AGGREGATE: "Lists which event types each application asks for (event-type.aggregate).",
         TaskType.MESSAGE_BROADCAST: "Sends a message to every application (message.broadcast).",
+        TaskType.TEMPLATE_GENERATE: "Lets a model write a transformation (ours).",
+        TaskType.EVENT_TYPE_GENERATE_SCHEMA: "Lets a model write a JSON Schema (ours).",
     },
     name="BackgroundTaskType",
 )
@@ -48,7 +52,7 @@ class BackgroundTask(Node):
     status: TaskStatus = field("How it stands.")
     progress: float = field("How much is done, in percent.")
     data: JSON = field(
-        "Its result once it is finished, such as messagesSent; the reason under `error` when it failed (component BackgroundTaskData). A list leaves out the document of an export."
+        "Its result once it is finished, such as messagesSent; the reason under `error` when it failed (component BackgroundTaskData). A list leaves out what is long: the document of an export, and the answer of a model."
     )
     app_id: strawberry.ID | None = field("The application it is about; null for the whole organisation.")
     created_at: datetime = field("When it was begun.")
@@ -56,9 +60,9 @@ class BackgroundTask(Node):
 
     @classmethod
     def in_a_list(cls, row: Row) -> Self:
-        """A task without the document that it may have written, which is read by itself."""
+        """A task without what it may have written at length, which is read by itself."""
         found = cls.of(row)
-        found.data = JSON({name: value for name, value in row.data.items() if name != "openapi"})
+        found.data = JSON({name: value for name, value in row.data.items() if name not in LONG})
         return found
 
     @classmethod

@@ -177,6 +177,7 @@ async def test_no_operation_that_takes_an_id_tells_or_changes_anything_of_anothe
         "TemplatePatch": {"name": "x"},
         "TemplateInstantiate": {"url": "https://example.com/"},
         "TemplateOauthInstantiate": {"provider": "SLACK", "code": "c", "redirectUri": "https://example.com/oauth"},
+        "TemplateGenerate": {"prompt": "x"},
         **{key: {} for key in ("AppPortalAccessCreate", "AppTokensExpireAll")},
         "MessageDryRun": {"eventType": "a", "payload": {}},
         "MessageTestAttempt": {"eventType": "a", "payload": {}},

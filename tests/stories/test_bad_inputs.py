@@ -19,7 +19,18 @@ from tests.tenant import Tenant
 DATA = Path(__file__).parents[1] / "data"
 CORPUS = json.loads((DATA / "bad_inputs.json").read_text())
 HEADERS = json.loads((DATA / "header_cases.json").read_text())["cases"]
-TABLES = ("application", "endpoint", "event_type", "message", "delivery", "attempt", "idempotency", "transformation", "template", "oauth_state")
+TABLES = (
+    "application",
+    "endpoint",
+    "event_type",
+    "message",
+    "delivery",
+    "attempt",
+    "idempotency",
+    "transformation",
+    "template",
+    "oauth_state",
+)
 MARK = "the value goes here"
 
 
