@@ -14,7 +14,7 @@ import orjson
 from graphook import database
 from graphook.clock import from_us, now_us
 from graphook.database import Row, Session
-from graphook.errors import Conflict, InvalidInput
+from graphook.errors import InvalidInput
 from graphook.ids import new_id
 from models import delivery_sql as sql
 from models import endpoint_health, restriction
@@ -239,8 +239,7 @@ async def resend(message: Message, endpoint: Endpoint) -> None:
 
     Raises `Conflict` when the endpoint is disabled and `InvalidInput` (MISSING_PAYLOAD) when the content is gone.
     """
-    if endpoint.disabled:
-        raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
+    endpoint.require_enabled()
     if message.id not in await Message.contents([message]):
         raise InvalidInput("The message's payload has expired or was expunged.", ("messageId",), code="MISSING_PAYLOAD")
     while True:  # two resends at once may want the same run number

@@ -169,6 +169,11 @@ class Endpoint(Model):
             return Refusal.CHANNELS
         return None
 
+    def require_enabled(self) -> None:
+        """Raise `Conflict` while it is disabled: nothing can be sent to it, by hand neither."""
+        if self.disabled:
+            raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
+
     def header_map(self) -> dict[str, str]:
         """The custom headers in clear."""
         found: dict[str, str] = orjson.loads(_open(self.id, "headers", self.headers))

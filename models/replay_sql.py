@@ -12,6 +12,8 @@ DELIVERED = Statement.same("""
           GROUP BY message_id ORDER BY message_id LIMIT $4) d
     JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
 
+# Endpoint id → a row while something can be sent to it.
+ENABLED = Statement.same("SELECT id FROM endpoint WHERE id = $1 AND NOT disabled AND deleted_at IS NULL")
 # (message id, endpoint id) → manual runs of those whose content is still kept.
 ADD_RUNS = Statement(
     postgresql="""

@@ -8,7 +8,6 @@ import orjson
 
 from graphook import database
 from graphook.database import Statement
-from graphook.errors import Conflict
 from models.delivery import Claim, ClaimedEndpoint
 from models.endpoint import Endpoint
 from models.message import Message
@@ -41,12 +40,6 @@ async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] |
     """Whether any endpoint of the application would get such a message."""
     async with database.read() as session:
         return bool(await session.fetch(LISTENS, app_id, event_type, orjson.dumps(list(channels or ())).decode()))
-
-
-def require_enabled(endpoint: Endpoint) -> None:
-    """Raise `Conflict` for an endpoint that is disabled."""
-    if endpoint.disabled:
-        raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
 
 
 async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int, params: str | None = None) -> Claim:

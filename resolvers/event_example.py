@@ -9,7 +9,7 @@ import strawberry
 
 from graphook import event_schemas, strict_json
 from graphook.auth import Scope
-from graphook.errors import Conflict, InvalidInput
+from graphook.errors import InvalidInput
 from graphook.event_schemas import newest
 from graphook.schema_check import BadSchema
 from graphook.schema_example import NoExample, example
@@ -54,8 +54,7 @@ async def send(
     app = await Application.load(caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
     event_type = await EventType.load(caller, input.event_type, ("input", "eventType"))
-    if endpoint.disabled:
-        raise Conflict("The endpoint is disabled; enable it first.", ("endpointId",), code="ENDPOINT_DISABLED")
+    endpoint.require_enabled()
     version = newest(event_type.schemas)
     if event_type.schemas is None or version is None:
         raise InvalidInput(f"The event type {event_type.name!r} has no schema to take an example from.", ("input", "eventType"))

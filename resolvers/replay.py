@@ -82,7 +82,7 @@ async def _begin(
     endpoint = await Endpoint.load(app, str(endpoint_id))
     arguments = {"endpoint_id": endpoint.id, "from": start_id("msg_", since), "to": start_id("msg_", until), **filters}
     repeated = {"endpoint": endpoint.id, "input": given(input)}
-    return await begin(info, kind, arguments, repeated, idempotency_key, app.id)
+    return await begin(info, kind, arguments, repeated, idempotency_key, app.id, endpoint.require_enabled)
 
 
 def _window(since: datetime, until: datetime | None) -> tuple[datetime, datetime]:

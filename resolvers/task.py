@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import strawberry
@@ -62,12 +62,17 @@ async def begin(
     given: Mapping[str, Any],
     idempotency_key: str | None,
     app_id: str | None = None,
+    require: Callable[[], None] = lambda: None,
 ) -> BackgroundTask:
-    """A new background task, or the one that a request with the same key and the same `given` has begun."""
+    """A new background task, or the one that a request with the same key and the same `given` has begun.
+
+    `require` raises for what keeps a new one from beginning.
+    """
     caller = info.context.caller
     key = info.context.idempotency(info, idempotency_key, given)
 
     async def add() -> str:
+        require()
         return (await Row.start(caller.org_id, kind, arguments, app_id)).id
 
     return BackgroundTask.of(await Row.load(caller, await idempotency.once(key, add)))

@@ -23,7 +23,7 @@ from models.message import Message as MessageRow
 from models.page import PageRequest
 from models.request import request_headers
 from models.transformation import Transformation
-from models.trial import is_listened_to, require_enabled
+from models.trial import is_listened_to
 from models.where import Where
 from resolvers.expected import mutation
 from resolvers.message import arguments_of, checked, new_message
@@ -131,7 +131,7 @@ async def attempt(
         raise InvalidInput("A test attempt is made at once.", ("input", "deliverAt"))
     app = await Application.load(caller, str(app_id))
     endpoint = await EndpointRow.load(app, str(endpoint_id))
-    require_enabled(endpoint)
+    endpoint.require_enabled()
     key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "input": arguments_of(input)})
     await allowance.draw(f"test:{caller.org_id}", services.settings.test_attempts_per_minute, "test attempts")
     new = new_message(info, app.id, input, body)

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from graphook.database import Row, Session, Statement
+from graphook.errors import Conflict
 from graphook.ids import id_time
 from models import replay_sql as sql
 from models.attempt import MessageStatus
@@ -66,6 +67,8 @@ async def _send(
     session: Session, task: ClaimedTask, state: Mapping[str, Any], rows: Sequence[Row], chosen: Sequence[Row], add: Statement
 ) -> Step:
     endpoint_id = task.arguments["endpoint_id"]
+    if not await session.fetch(sql.ENABLED, endpoint_id):
+        raise Conflict(f"The endpoint was disabled or deleted; {state.get('sent', 0)} messages had been sent.", code="ENDPOINT_DISABLED")
     added = await session.fetch_rows(add, [(row["message_id"], endpoint_id) for row in chosen])
     sent = state.get("sent", 0) + len(added)
     if len(rows) < PAGE:

@@ -97,6 +97,24 @@ async def test_bulk_replay_sends_what_the_filters_choose(
         assert len([a for a in attempts if a["triggerType"] == "MANUAL"]) == expected
 
 
+async def test_nothing_is_sent_again_to_an_endpoint_that_is_disabled(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.message(app)
+    endpoint = await acme.endpoint(app, receiver.url())
+    common = {"appId": app["id"], "endpointId": endpoint["id"], "input": {"since": HOUR_AGO}}
+    begun = await acme.do("EndpointReplayMissing", **common, idempotencyKey="begun before")
+    await finished(acme, begun)
+    sent = len(await receiver.wait_for(1))
+    await acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"disabled": True})
+
+    for name in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay"):
+        assert await acme.fault(name, **common, idempotencyKey="begun after") == ("ENDPOINT_DISABLED", ["endpointId"])
+
+    assert (await acme.do("EndpointReplayMissing", **common, idempotencyKey="begun before"))["id"] == begun["id"]
+    assert [task["id"] for task in (await acme.run("BackgroundTasks"))["nodes"]] == [begun["id"]]
+    assert len(receiver.requests) == sent
+
+
 @pytest.mark.parametrize(
     ("since", "until", "path"),
     [
