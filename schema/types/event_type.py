@@ -65,6 +65,7 @@ class EventTypeUpdate:
 @strawberry.input(description="A new event type (component EventTypeIn).")
 class EventTypeIn(EventTypeUpdate):
     name: str = required("Its name, unique in the organisation.", rules.EVENT_TYPE)
+    retry_schedule: list[float] | None = value(_RETRY_SCHEDULE, rules.RETRY_SCHEDULE, default=None)
 
 
 @strawberry.input(description="Changes to an event type: what is absent stays, null clears (component EventTypePatch).")

@@ -186,7 +186,7 @@ async def test_endpoints_that_only_fail_are_disabled_unless_the_settings_say_no(
 
 def importable(environment: dict[str, Any]) -> dict[str, Any]:
     """An exported configuration as it is imported."""
-    left_out = ("id", "createdAt", "updatedAt", "retrySchedule")
+    left_out = ("id", "createdAt", "updatedAt")
     event_types = [{name: value for name, value in item.items() if name not in left_out} for item in environment["eventTypes"]]
     return {**environment, "eventTypes": event_types}
 
@@ -194,7 +194,8 @@ def importable(environment: dict[str, Any]) -> dict[str, Any]:
 async def test_a_configuration_is_exported_and_imported_elsewhere(acme: Tenant, rival: Tenant) -> None:
     schemas = {"1": {"type": "object", "properties": {"n": {"type": "integer"}}}}
     await acme.event_type("a.b", schemas=schemas, featureFlag="beta")
-    await acme.event_type("c.d")
+    await acme.do("EventTypeUpdateRetrySchedule", name="a.b", input={"retrySchedule": [5, 2.5]})
+    await acme.event_type("c.d", retrySchedule=[])
     await acme.do("EventTypeDelete", name="c.d")
     await acme.do("EnvironmentUpdateSettings", input={**LOOK, "readOnly": True})
     exported = await acme.run("EnvironmentExport")
@@ -211,6 +212,7 @@ async def test_a_configuration_is_exported_and_imported_elsewhere(acme: Tenant, 
     after = await rival.run("EventType", name="a.b")
     assert (after["id"], after["createdAt"]) == (before["id"], before["createdAt"])
     assert (after["schemas"], after["featureFlag"], imported["eventTypes"][1]["archived"]) == (schemas, "beta", True)
+    assert [item["retrySchedule"] for item in imported["eventTypes"]] == [[5, 2.5], [], None]
     await rival.do("EnvironmentUpdateSettings", input={})
     await rival.do("EnvironmentImport", input=given, idempotencyKey="once")
     assert (await rival.run("EnvironmentExport"))["settings"] == DEFAULTS, "the key has done its work"
@@ -234,6 +236,7 @@ async def test_a_configuration_is_exported_and_imported_elsewhere(acme: Tenant, 
             {"eventTypes": [{"name": "a", "description": "", "schemas": {"1": {"type": "nothing"}}}]},
             ["input", "eventTypes", "0", "schemas", "1", "type"],
         ),
+        ({"eventTypes": [{"name": "a", "description": "", "retrySchedule": [-1]}]}, ["input", "eventTypes", "0", "retrySchedule", "0"]),
         ({"eventTypes": [{"name": f"a{n}", "description": ""} for n in range(1001)]}, ["input", "eventTypes"]),
     ],
 )
