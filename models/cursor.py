@@ -24,14 +24,13 @@ T = TypeVar("T")
 _BEHIND = "~"
 _CURSOR = re.compile(r"([0-9a-f]{12})\.(\d{1,19})\.((?:[a-z]+_)?(?:[0-9A-Za-z]{27})?)")
 _LAST_COMMIT = 2**63 - 1
+START = Position(0, "")
 _LIFE = Statement(
     postgresql="""
         SELECT (SELECT system_identifier FROM pg_control_system())::text || (SELECT timeline_id FROM pg_control_checkpoint())::text
                || (SELECT oid FROM pg_database WHERE datname = current_database())::text AS id""",
     sqlite="SELECT id FROM incarnation",
 )
-
-START = Position(0, "")
 
 
 class CommitSource(Generic[T]):
@@ -47,6 +46,10 @@ class CommitSource(Generic[T]):
         self._head = Statement(
             postgresql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 AS position",
             sqlite=f"SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0) AS position",
+        )
+        self._before = Statement(
+            postgresql=f"SELECT xid::text::bigint AS position FROM {table} WHERE id < $1 ORDER BY id DESC LIMIT 1",
+            sqlite=f"SELECT seq AS position FROM {table} WHERE id < ?1 ORDER BY id DESC LIMIT 1",
         )
 
     @staticmethod
@@ -72,6 +75,12 @@ class CommitSource(Generic[T]):
         """The place behind everything that is committed now."""
         async with database.read() as session:
             return Position((await session.fetch(self._head))[0]["position"], _BEHIND)
+
+    async def before(self, row_id: str) -> Position:
+        """The place behind the commit of the last row with a lower id, whosever it is."""
+        async with database.read() as session:
+            rows = await session.fetch(self._before, row_id)
+        return Position(rows[0]["position"], _BEHIND) if rows else START
 
     async def read(self, key: str, after: Position, limit: int) -> Chunk[T]:
         """Rows behind a place, oldest commit first."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from graphook.clock import from_us, to_us
 from graphook.database import Session
 from graphook.feed import Position
+from graphook.ids import start_id
 from models.feeds import MESSAGES
 from models.message import Message
 
+# Longer than a message takes from being asked for to its commit, with what clocks differ: one that is so much older was committed before.
+SLACK_US = 30_000_000
 # Messages that are looked at for one answer at most: a filter that finds nothing still gets on.
 SCAN = 5000
 CHUNK = 500
@@ -17,20 +22,23 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages of the stream: of any of these event types and any of these channels, None for all."""
+    """Which messages of the stream: of any of these event types and any of these channels, accepted at or after a time, None for all."""
 
     event_types: Sequence[str] | None = None
     channels: Sequence[str] | None = None
+    since: datetime | None = None
 
     def __contains__(self, message: Message) -> bool:
-        return (self.event_types is None or message.event_type in self.event_types) and (
-            self.channels is None or any(channel in self.channels for channel in message.channels or ())
+        return (
+            (self.event_types is None or message.event_type in self.event_types)
+            and (self.channels is None or any(channel in self.channels for channel in message.channels or ()))
+            and (self.since is None or message.created_at >= self.since)
         )
 
     @property
     def everything(self) -> bool:
         """Whether nothing is left out."""
-        return self.event_types is None and self.channels is None
+        return self.event_types is None and self.channels is None and self.since is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class StreamPage:
     messages: list[Message]
     position: Position
     done: bool
+
+
+async def place_of(since: datetime) -> Position:
+    """A place shortly before the first message that was accepted at or after a time."""
+    return await MESSAGES.before(start_id("msg_", from_us(max(to_us(since) - SLACK_US, 0))))
 
 
 async def read_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
@@ -16,7 +17,7 @@ from models.application import Application
 from models.cursor import START
 from models.feeds import MESSAGE, MESSAGES
 from models.message import Message as Row
-from models.message_stream import StreamPage, Wanted, read_page
+from models.message_stream import StreamPage, Wanted, place_of, read_page
 from resolvers.expected import mutation
 from resolvers.message import prime_contents
 from schema.connection import Limit, page_request
@@ -34,6 +35,12 @@ from schema.types.message_stream import (
 
 Place = Annotated[str | None, strawberry.argument(description="The iterator of the last answer, to go on behind it.")]
 Start = Annotated[StreamStart, strawberry.argument(description="Where to begin without an iterator.")]
+Since = Annotated[
+    datetime | None,
+    strawberry.argument(
+        description="Only messages accepted at or after this; without an iterator the stream begins there, not with the oldest."
+    ),
+]
 EventTypes = Annotated[list[str] | None, strawberry.argument(description="Only messages of these event types.")]
 Channels = Annotated[list[str] | None, strawberry.argument(description="Only messages of any of these channels.")]
 ConsumerId = Annotated[strawberry.ID, strawberry.argument(description="Your name for the consumer, unique within the application.")]
@@ -45,13 +52,14 @@ async def page(
     limit: Limit = UNSET,
     iterator: Place = None,
     start: Start = StreamStart.OLDEST,
+    since: Since = None,
     event_types: EventTypes = None,
     channels: Channels = None,
 ) -> MessageStream:
     """The application's messages in the order in which they were committed. Keep the iterator and poll: nothing is missed or comes twice."""
     info.context.caller.require(Scope.READ)
-    wanted, size = _wanted(event_types, channels), page_request(MESSAGE, limit=limit).limit
-    place = await _place(info, iterator, start)
+    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
+    place = await _place(info, iterator, start, since)
     app = await Application.load(info.context.caller, str(app_id))
     return await _read(info, app.id, place, size, wanted)
 
@@ -61,14 +69,15 @@ async def organisation_page(
     limit: Limit = UNSET,
     iterator: Place = None,
     start: Start = StreamStart.OLDEST,
+    since: Since = None,
     event_types: EventTypes = None,
     channels: Channels = None,
 ) -> MessageStream:
     """The messages of all applications of the organisation in the order in which they were committed."""
     info.context.caller.require(Scope.READ)
     info.context.caller.require_organisation()
-    wanted, size = _wanted(event_types, channels), page_request(MESSAGE, limit=limit).limit
-    return await _read(info, info.context.caller.org_id, await _place(info, iterator, start), size, wanted)
+    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
+    return await _read(info, info.context.caller.org_id, await _place(info, iterator, start, since), size, wanted)
 
 
 async def watch(
@@ -83,6 +92,12 @@ async def watch(
             description="A cursor of an earlier event, of a list or of a stream, to go on behind it; from now on when absent."
         ),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        strawberry.argument(
+            description="Only messages accepted at or after this; without `after`, those that are there already come first."
+        ),
+    ] = None,
 ) -> AsyncGenerator[MessageEvent, None]:
     """Messages as they are accepted. Resumed with `after`, nothing is missed and nothing comes twice."""
     caller, services = info.context.caller, info.context.services
@@ -92,9 +107,11 @@ async def watch(
     if app_id is None:
         caller.require_organisation()
     key = caller.org_id if app_id is None else (await Application.load(caller, str(app_id))).id
-    position = None if after is None else services.cursors.read(after, MESSAGE)
+    position = None if since is None else await place_of(since)
+    if after is not None:
+        position = services.cursors.read(after, MESSAGE)
     async for event in services.messages.follow(key, position):
-        if filter is None or _passes(filter, event.item):
+        if (since is None or event.item.created_at >= since) and (filter is None or _passes(filter, event.item)):
             yield MessageEvent(cursor=services.cursors.write(event.position, MESSAGE), message=Message.of(event.item))
 
 
@@ -106,6 +123,12 @@ async def poll(
     limit: Limit = UNSET,
     lease_seconds: Annotated[int, strawberry.argument(description="How long the batch is yours, 1 to 3600 seconds.")] = 30,
     start: Annotated[StreamStart, strawberry.argument(description="Where a consumer begins that never polled.")] = StreamStart.OLDEST,
+    since: Annotated[
+        datetime | None,
+        strawberry.argument(
+            description="Only messages accepted at or after this; a consumer that never polled begins there, not with the oldest."
+        ),
+    ] = None,
     event_types: EventTypes = None,
     channels: Channels = None,
 ) -> MessageStreamPollPayload:
@@ -113,11 +136,11 @@ async def poll(
 
     While a batch is out, nobody else gets it. One that is not committed when its lease ends is given out again. What the filters leave out is passed over.
     """
-    wanted, size = _wanted(event_types, channels), page_request(MESSAGE, limit=limit).limit
+    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
     check_value(rules.LEASE_SECONDS, lease_seconds, ("leaseSeconds",))
     app, name = await _consumer(info, app_id, consumer_id)
     cursors = info.context.services.cursors
-    begin = await _place(info, None, start)
+    begin = await _place(info, None, start, since)
     batch = await message_consumer.poll(cursors, app.id, name, begin, wanted, limit=size, lease_us=lease_seconds * 1_000_000)
     return MessageStreamPollPayload(message_stream=await _shown(info, batch.page), leased_until=batch.leased_until)
 
@@ -141,27 +164,35 @@ async def seek(
     app_id: strawberry.ID,
     consumer_id: ConsumerId,
     iterator: Annotated[str | None, strawberry.argument(description="Any iterator of the application's messages …")] = None,
-    start: Annotated[StreamStart | None, strawberry.argument(description="… or one of the ends.")] = None,
+    start: Annotated[StreamStart | None, strawberry.argument(description="… or one of the ends …")] = None,
+    since: Annotated[
+        datetime | None,
+        strawberry.argument(
+            description="… or shortly before the first message accepted at or after this: poll with the same to leave out older ones."
+        ),
+    ] = None,
 ) -> MessageStreamSeekPayload:
     """Move a consumer to another place (give exactly one). A batch that is out is not its any more."""
-    one_of(("iterator",), iterator=iterator, start=start)
+    one_of(("iterator",), iterator=iterator, start=start, since=since)
     app, name = await _consumer(info, app_id, consumer_id)
-    place = await _place(info, iterator, start or StreamStart.OLDEST)
+    place = await _place(info, iterator, start or StreamStart.OLDEST, since)
     return MessageStreamSeekPayload(iterator=await message_consumer.seek(info.context.services.cursors, app.id, name, place))
 
 
-def _wanted(event_types: list[str] | None, channels: list[str] | None) -> Wanted:
+def _wanted(event_types: list[str] | None, channels: list[str] | None, since: datetime | None) -> Wanted:
     if event_types is not None:
         check_value(rules.EVENT_TYPES, event_types, ("eventTypes",))
     if channels is not None:
         check_value(rules.CHANNELS, channels, ("channels",))
-    return Wanted(event_types, channels)
+    return Wanted(event_types, channels, since)
 
 
-async def _place(info: Info, iterator: str | None, start: StreamStart) -> Position:
+async def _place(info: Info, iterator: str | None, start: StreamStart, since: datetime | None) -> Position:
     if iterator is not None:
         return info.context.services.cursors.read(iterator, MESSAGE, ("iterator",))
-    return START if start is StreamStart.OLDEST else await MESSAGES.head(info.context.caller.org_id)
+    if start is StreamStart.NEWEST:
+        return await MESSAGES.head(info.context.caller.org_id)
+    return START if since is None else await place_of(since)
 
 
 async def _consumer(info: Info, app_id: strawberry.ID, consumer_id: strawberry.ID) -> tuple[Application, str]:

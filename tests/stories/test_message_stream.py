@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from graphook import database
+from graphook.clock import now, to_us
+from graphook.ids import new_id
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
 from tests.stories.test_auth import organisation_of
@@ -52,6 +55,54 @@ async def test_a_stream_from_the_newest_has_an_iterator_before_there_is_a_messag
     later = await acme.message(app)
 
     assert ids((await acme.run("MessageStream", appId=app["id"], iterator=begin["iterator"]))["data"]) == [later["id"]]
+
+
+async def age(deployment: Deployment, *messages: Any) -> None:
+    """As if these messages had been accepted an hour ago, each a second after the one before."""
+    then = now() - timedelta(hours=1)
+    await database.connect(deployment.database_url)
+    try:
+        async with database.transaction() as session:
+            for n, message in enumerate(messages):
+                at = then + timedelta(seconds=n)
+                message["old_id"], message["id"], message["timestamp"] = message["id"], new_id("msg_", at), at.isoformat()
+                for table, column in (("message", "id"), ("message_content", "message_id"), ("message_key", "message_id")):
+                    await session.fetch_text(f"UPDATE {table} SET {column} = '{message['id']}' WHERE {column} = '{message['old_id']}'")
+                await session.fetch_text(f"UPDATE message SET created_at = {to_us(at)} WHERE id = '{message['id']}'")
+    finally:
+        await database.disconnect()
+
+
+async def test_a_stream_begins_at_a_time(deployment: Deployment, acme: Tenant) -> None:
+    app, other = await acme.application(), await acme.application()
+    old = [await acme.message(app) for _ in range(3)]
+    await age(deployment, *old)
+    new = [await acme.message(one) for one in (app, other, app)]
+    half_an_hour_ago = (now() - timedelta(minutes=30)).isoformat()
+
+    first = await acme.run("MessageStream", appId=app["id"], since=half_an_hour_ago, limit=1)
+    assert ids(first["data"]) == [new[0]["id"]]
+    rest = await acme.run("MessageStream", appId=app["id"], since=half_an_hour_ago, iterator=first["iterator"])
+    assert (ids(rest["data"]), rest["done"]) == ([new[2]["id"]], True)
+    assert ids((await acme.run("OrganisationMessageStream", since=half_an_hour_ago))["data"]) == ids(new)
+    assert ids((await acme.run("MessageStream", appId=app["id"], since=old[1]["timestamp"]))["data"]) == ids([*old[1:], new[0], new[2]])
+    everything = ids([*old, new[0], new[2]])
+    for long_ago in ("1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"):
+        assert ids((await acme.run("MessageStream", appId=app["id"], since=long_ago))["data"]) == everything
+    for since, more in (("9999-12-31T23:59:59Z", {}), (half_an_hour_ago, {"start": "NEWEST"})):
+        assert (await acme.run("MessageStream", appId=app["id"], since=since, **more))["data"] == []
+
+    assert ids((await poll(acme, app, since=half_an_hour_ago))["data"]) == ids([new[0], new[2]])
+    await acme.do("MessageStreamSeek", appId=app["id"], consumerId="books", since=old[1]["timestamp"])
+    assert ids((await poll(acme, app, since=old[1]["timestamp"]))["data"]) == everything[1:]
+    async with acme.subscribe("WatchMessages", appId=app["id"], since=half_an_hour_ago) as live:
+        assert [(await live.next())["message"]["id"] for _ in range(2)] == ids([new[0], new[2]])
+        later = await acme.message(app)
+        event = await live.next()
+        assert event["message"]["id"] == later["id"]
+    async with acme.subscribe("WatchMessages", appId=app["id"], since=half_an_hour_ago, after=event["cursor"]) as live:
+        last = await acme.message(app)
+        assert (await live.next())["message"]["id"] == last["id"]
 
 
 async def test_a_filtered_stream_leaves_out_and_goes_on_behind_what_it_left_out(acme: Tenant) -> None:
