@@ -7,7 +7,6 @@ endpoint or URL would grow without bound. What happens by the thousand is counte
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -213,8 +212,4 @@ def served(host: str, port: int | None) -> Iterator[int | None]:
     finally:
         server.shutdown()
         server.server_close()
-        _join(thread)
-
-
-def _join(thread: threading.Thread) -> None:
-    thread.join(timeout=5)
+        thread.join(timeout=5)
