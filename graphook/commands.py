@@ -92,8 +92,7 @@ def token_list(_: argparse.Namespace) -> int:
     async def show() -> None:
         async with _prepared():
             print(_LISTED.format("ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"))
-            for token in await Token.all().order_by("id"):
-                state = "revoked" if token.revoked_at else "valid" if await token.is_valid() else "expired"
+            for token, state in await Token.states():
                 until = format_rfc3339(token.expires_at) if token.expires_at else "never"
                 print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), token.name))
 

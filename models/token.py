@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 import orjson
 from tortoise import Model, fields
@@ -19,6 +19,8 @@ from graphook.secrets import keyring
 from graphook.tokens import Kind, digest, looks_like_token, mint
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
+
+State = Literal["valid", "expired", "revoked"]
 
 _UNKNOWN = "This token is unknown, expired or revoked."
 # Digests → the tokens that may be used now: not revoked, not expired, their application not deleted.
@@ -123,11 +125,19 @@ class Token(Model):
             found = {row["hash"]: _caller(row) for row in await session.fetch(VALID, sorted(set(hashes)))}
         return [found.get(hashed) or Unauthenticated(_UNKNOWN) for hashed in hashes]
 
-    async def is_valid(self) -> bool:
-        """Whether the token may be used now: not revoked, not expired, its application not deleted."""
-        if self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now()):
-            return False
-        return self.app_id is None or await Application.filter(id=self.app_id, deleted_at=None).exists()
+    @classmethod
+    async def states(cls) -> list[tuple[Self, State]]:
+        """Every token of every organisation with how it stands, oldest first. One whose application is deleted has expired."""
+        tokens = await cls.all().order_by("id")
+        apps = {token.app_id for token in tokens if token.app_id is not None}
+        gone = apps.difference(await Application.filter(deleted_at=None).values_list("id", flat=True))
+        return [(token, token._state(gone)) for token in tokens]
+
+    def _state(self, gone: Set[str]) -> State:
+        if self.revoked_at is not None:
+            return "revoked"
+        expired = (self.expires_at is not None and self.expires_at <= now()) or self.app_id in gone
+        return "expired" if expired else "valid"
 
     async def revoke(self) -> None:
         """Make the token useless from now on."""

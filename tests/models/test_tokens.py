@@ -1,0 +1,48 @@
+"""Tokens as an operator sees them, and how long those are kept that have ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from graphook import database
+from graphook.auth import ALL_SCOPES, Caller
+from graphook.clock import now
+from models.integration import Integration
+from models.token import Token
+from tests.models import make
+from tests.statements import reads
+from workers.prune import prune
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+async def test_every_token_is_told_with_how_it_stands() -> None:
+    app, gone = await make.application(), await make.application()
+    wanted = {}
+    for kind, app_id, expires_at, state in (
+        ("org", None, None, "valid"),
+        ("org", None, now() - timedelta(seconds=1), "expired"),
+        ("app", app.id, now() + timedelta(hours=1), "valid"),
+        ("app", gone.id, None, "expired"),
+        ("org", None, None, "revoked"),
+    ):
+        token, _ = await Token.mint(kind, org_id=app.org_id, app_id=app_id, name=state, expires_at=expires_at)  # type: ignore[arg-type]
+        if state == "revoked":
+            await token.revoke()
+        wanted[token.id] = state
+    await gone.remove()
+
+    assert {token.id: state for token, state in await Token.states()} == wanted
+
+
+@pytest.mark.sqlite_only
+async def test_however_many_tokens_are_told_with_two_queries() -> None:
+    app = await make.application()
+    for n in range(5):
+        await Token.mint("app", org_id=app.org_id, app_id=app.id, name=f"token {n}")
+
+    async with reads() as asked:
+        assert len(await Token.states()) == 5
+    assert len(asked) == 2, asked
