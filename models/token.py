@@ -31,10 +31,10 @@ _VALID = """
       AND (t.app_id IS NULL OR (a.id IS NOT NULL AND a.deleted_at IS NULL))"""
 VALID = Statement(postgresql=_VALID.format("= ANY($1::text[])"), sqlite=_VALID.format("IN (SELECT value FROM json_each(?1))"))
 
-# Tokens that come and go with logins are forgotten some time after their end; answers to idempotency keys may name them until then.
+# Tokens that come and go, with logins and with keys that are rotated, are forgotten some time after their end; answers to idempotency keys may name them until then.
 _FORGET = """
     DELETE FROM token WHERE id IN (
-        SELECT id FROM token WHERE kind IN ('app', 'once') AND expires_at <= graphook_now() - 7 * 86400000000 LIMIT {}) RETURNING id"""
+        SELECT id FROM token WHERE kind IN ('app', 'once', 'integ') AND expires_at <= graphook_now() - 7 * 86400000000 LIMIT {}) RETURNING id"""
 FORGET_ENDED = Statement(postgresql=_FORGET.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_FORGET.format("?1"))
 
 
@@ -142,7 +142,9 @@ class Token(Model):
     async def revoke(self) -> None:
         """Make the token useless from now on."""
         self.revoked_at = self.revoked_at or now()
-        await self.save(update_fields=["revoked_at"])
+        if self.kind == "integ":
+            self.expires_at = self.revoked_at  # it is forgotten as those are that expired
+        await self.save(update_fields=["revoked_at", "expires_at"])
 
 
 def presented(authorization: str | None) -> str:

@@ -46,3 +46,19 @@ async def test_however_many_tokens_are_told_with_two_queries() -> None:
     async with reads() as asked:
         assert len(await Token.states()) == 5
     assert len(asked) == 2, asked
+
+
+async def test_keys_that_were_rotated_away_are_forgotten_after_a_week() -> None:
+    app = await make.application()
+    caller = Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES))
+    integration = await Integration.add(caller, app, "a name")
+    await integration.rotate_key()
+    await integration.rotate_key()
+
+    await prune(90)
+    assert await Token.all().count() == 3, "they are kept for a while"
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE token SET expires_at = expires_at - 7 * 86400000000 WHERE expires_at IS NOT NULL")
+    await prune(90)
+
+    assert [token.id for token in await Token.all()] == [integration.token_id]
