@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import dramatiq
@@ -36,6 +36,7 @@ from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened, owned, settle_in
 from graphook.sandbox import Sandbox
+from graphook.seats import Seats
 from graphook.settings import Settings, unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
@@ -81,7 +82,12 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
     def make_context(caller: Any, headers: Mapping[str, str]) -> Context:
         return Context(caller=caller, services=app.state.services, headers=headers)
 
-    view = GraphQLView(schema if settings.introspection else create_schema(introspection=False), _authenticator(), make_context)
+    def admit(caller: Caller) -> AbstractContextManager[None]:
+        services: Services = app.state.services
+        return services.connections.held(caller.org_id)
+
+    shown = schema if settings.introspection else create_schema(introspection=False)
+    view = GraphQLView(shown, _authenticator(), make_context, admit=admit)
     app = Application(
         view,
         routes=[
@@ -148,7 +154,8 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             working = await start_workers(settings, bus, stack, owns_database=settings.embedded, sandbox=sandbox)
             if settings.redis_url is None:
                 _consume(broker, working, stack)
-        metrics.watch(subscribers=lambda: attempts.subscribers)
+        subscriptions = Seats(settings.live_subscriptions, "subscriptions")
+        metrics.watch(subscribers=lambda: subscriptions.taken)
         await stack.enter_async_context(sampled(settings, backlog=worker))
         log.info("the API is ready", extra={"version": __version__, "engine": worker})
         stack.callback(log.info, "the API stops")
@@ -166,6 +173,8 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
             payload_checks=PayloadChecks(),
             sandbox=sandbox,
+            connections=Seats(settings.live_connections, "WebSocket connections"),
+            subscriptions=subscriptions,
         )
 
 

@@ -82,11 +82,6 @@ class Feed(Generic[T]):
         self._readers: dict[str, _Reader[T]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
 
-    @property
-    def subscribers(self) -> int:
-        """How many follow or watch something now."""
-        return sum(reader.users for reader in list(self._readers.values())) + sum(map(len, list(self._watchers.values())))
-
     def wake(self, key: str) -> None:
         """The key has news."""
         if (reader := self._readers.get(key)) is not None:

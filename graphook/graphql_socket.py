@@ -41,6 +41,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: Any) -> None:
         try:
             await super().handle_connection_init(message)
+        except LimitExceeded as error:
+            await self.websocket.close(code=4429, reason=error.message)
         except Exception:
             log.exception("a token could not be looked up")
             await self.websocket.close(code=1013, reason="Try again later")
@@ -71,7 +73,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         if self._recheck is not None:
             self._recheck.cancel()
             await asyncio.wait((self._recheck,))
-        await super().shutdown()
+        try:
+            await super().shutdown()
+        finally:
+            self.context.seat.close()
 
     @staticmethod
     def _get_pre_execution_close_reason(error: Any) -> str | None:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import cache
 from typing import Any
 
@@ -59,6 +59,7 @@ _NOT_EXECUTED = (MissingQueryError, CannotGetOperationTypeError, InvalidOperatio
 
 Authenticate = Callable[[str | None], Awaitable[Any]]
 MakeContext = Callable[[Any, Mapping[str, str]], Any]
+Admit = Callable[[Any], AbstractContextManager[None]]
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -123,7 +124,8 @@ class GraphQLView(GraphQL[Any, None]):
     """The ASGI application of the GraphQL URL.
 
     `authenticate` gets the Authorization value and answers with the caller or raises `Unauthenticated`; `make_context` gets the caller and
-    the request's headers. A context has the attributes `authorization`, `connection_params` and `caller`.
+    the request's headers; what `admit` makes of a caller is entered while its WebSocket is open, and raises `LimitExceeded` where there are too many.
+    A context has the attributes `authorization`, `connection_params`, `caller` and `seat`, an `ExitStack`.
     """
 
     graphql_transport_ws_handler_class = SocketHandler
@@ -138,6 +140,7 @@ class GraphQLView(GraphQL[Any, None]):
         authenticate: Authenticate,
         make_context: MakeContext,
         *,
+        admit: Admit = lambda caller: nullcontext(),
         recheck_seconds: float = RECHECK_SECONDS,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
@@ -156,6 +159,7 @@ class GraphQLView(GraphQL[Any, None]):
         self._execution = Execution(schema)
         self.authenticate = authenticate
         self.make_context = make_context
+        self.admit = admit
         self.recheck_seconds = recheck_seconds
         self.body_seconds = body_seconds
         self._body_limit = SharedTimeout(body_seconds)
@@ -355,6 +359,7 @@ class GraphQLView(GraphQL[Any, None]):
             context.caller = await self.authenticate(context.authorization)
         except Unauthenticated as error:
             raise ConnectionRejectionError from error
+        context.seat.enter_context(self.admit(context.caller))
         return {}
 
 

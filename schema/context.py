@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,7 @@ from graphook.errors import InvalidInput
 from graphook.feed import Feed
 from graphook.rules import IDEMPOTENCY_KEY
 from graphook.sandbox import Sandbox
+from graphook.seats import Seats
 from graphook.settings import Settings
 from graphook.ssrf import Policy
 from graphql import FieldNode, FragmentSpreadNode
@@ -60,6 +62,8 @@ class Services:
     cursors: Cursors
     payload_checks: PayloadChecks
     sandbox: Sandbox
+    connections: Seats
+    subscriptions: Seats
 
 
 @dataclass
@@ -71,6 +75,11 @@ class Context:
     headers: Mapping[str, str]
     authorization: str | None = None
     connection_params: dict[str, Any] | None = None
+
+    @cached_property
+    def seat(self) -> ExitStack:
+        """What is given back when its WebSocket has ended."""
+        return ExitStack()
 
     @cached_property
     def contents(self) -> DataLoader[Message, bytes | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from graphook.graphql_limits import MAX_CHARACTERS
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS
-from tests.graphook.toy import TOKEN, WS_MAX_SIZE, Toy
+from tests.graphook.toy import CROWDED, MAX_CROWDED, TOKEN, WS_MAX_SIZE, Toy
 from tests.waiting import until
 
 INIT = {"type": "connection_init", "payload": {"Authorization": TOKEN}}
@@ -345,3 +346,28 @@ async def test_a_flood_of_pings_holds_nobody_else_up(toy: Toy, http: httpx.Async
             assert (await http.post("/graphql", json={"query": "{ hello }"})).json() == {"data": {"hello": "hello you"}}
         for _ in range(5_000):
             assert await receive(socket) == {"type": "pong"}
+
+
+async def test_a_connection_too_many_is_closed_with_4429_until_another_one_ends(toy: Toy) -> None:
+    init = {"type": "connection_init", "payload": {"Authorization": CROWDED}}
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(toy.socket()) for _ in range(MAX_CROWDED)]
+        for socket in sockets:
+            await send(socket, init)
+            assert (await receive(socket))["type"] == "connection_ack"
+        async with toy.socket() as one_more:
+            await send(one_more, init)
+            assert await closed(one_more) == ([], 4429, f"An organisation has at most {MAX_CROWDED} connections at once in a process.")
+        async with toy.socket() as somebody_else:
+            await initialised(somebody_else)
+        await sockets[0].close()
+
+        async def admitted() -> bool:
+            async with toy.socket() as again:
+                await send(again, init)
+                try:
+                    return bool((await receive(again))["type"] == "connection_ack")
+                except ConnectionClosed:
+                    return False
+
+        await until(admitted, "the place of the connection that ended")

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,8 +21,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from graphook.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
 from graphook.graphql_extensions import DocumentCache, Schema, ShownErrors, TimeLimit
 from graphook.graphql_view import GraphQLView
+from graphook.seats import Seats
 
 TOKEN = "Bearer good"
+CROWDED = "Bearer good and crowded"
+MAX_CROWDED = 2
 BODY_SECONDS = 1.0
 RECHECK_SECONDS = 0.05
 PATIENCE = 10.0
@@ -37,6 +40,7 @@ class Context:
     headers: Mapping[str, str]
     authorization: str | None = None
     connection_params: dict[str, Any] | None = None
+    seat: ExitStack = field(default_factory=ExitStack)
 
 
 Info = strawberry.Info[Context, None]
@@ -178,7 +182,12 @@ def serving() -> Iterator[Toy]:
     """The server in a thread with a loop of its own, on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     toy = Toy(listener.getsockname()[1])
-    view = GraphQLView(schema, toy.authenticate, Context, recheck_seconds=RECHECK_SECONDS, body_seconds=BODY_SECONDS)
+    seats = Seats(MAX_CROWDED, "connections")
+
+    def admit(caller: str) -> AbstractContextManager[None]:
+        return seats.held(caller) if CROWDED in caller else nullcontext()
+
+    view = GraphQLView(schema, toy.authenticate, Context, admit=admit, recheck_seconds=RECHECK_SECONDS, body_seconds=BODY_SECONDS)
     view.connection_init_wait_timeout = timedelta(seconds=0.5)
     app = Starlette(routes=[Route("/graphql", view), WebSocketRoute("/graphql", view)])
     server = uvicorn.Server(

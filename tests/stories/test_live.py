@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from tests.conftest import Backend, mint
+from tests.deployment import deployed
+from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
+from tests.waiting import until
 
 
 async def test_attempts_are_seen_as_they_are_recorded(acme: Tenant, receiver: Receiver) -> None:
@@ -119,3 +125,42 @@ async def test_a_foreign_application_cannot_be_watched(acme: Tenant, rival: Tena
             await live.next()
 
     assert refused.value.code == "NOT_FOUND"
+
+
+async def test_an_organisation_has_so_many_connections_and_subscriptions_and_no_more(backend: Backend) -> None:
+    limits = {"GRAPHOOK_LIVE_CONNECTIONS": "2", "GRAPHOOK_LIVE_SUBSCRIPTIONS": "2"}
+    with deployed(await backend.fresh_database(), backend.fresh_redis(), **limits) as running:
+        async with Tenant(running.graphql, await mint(running)) as acme, Tenant(running.graphql, await mint(running)) as rival:
+            app, theirs = await acme.application(), await rival.application()
+            sent = [await acme.message(app), await rival.message(theirs)]
+            # Whoever is admitted gets the message that is there.
+            ours = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
+            headers = {"Authorization": f"Bearer {acme.token}", "Accept": "text/event-stream"}
+            request = {"query": operations()["WatchMessages"], "variables": ours}
+            async with acme.subscribe("WatchMessages", **ours) as first, httpx.AsyncClient(headers=headers, timeout=20) as http:
+                assert (await first.next())["message"]["id"] == sent[0]["id"]
+                async with http.stream("POST", running.graphql, json=request) as stream:
+                    lines = stream.aiter_lines()
+                    while sent[0]["id"] not in await anext(lines):
+                        pass
+                    async with acme.subscribe("WatchMessages", **ours) as third:
+                        with pytest.raises(Refused) as refused:
+                            await third.next()
+                        assert refused.value.code == "LIMIT_EXCEEDED"
+                        with pytest.raises(ConnectionClosed) as closed:
+                            async with acme.subscribe("WatchMessages", **ours):
+                                pass
+                        assert closed.value.rcvd is not None
+                        assert closed.value.rcvd.code == 4429
+                    assert "LIMIT_EXCEEDED" in (await http.post(running.graphql, json=request)).text
+                    async with rival.subscribe("WatchMessages", **{**ours, "appId": theirs["id"]}) as live:
+                        assert (await live.next())["message"]["id"] == sent[1]["id"]
+
+                async def is_free() -> bool:
+                    try:
+                        async with acme.subscribe("WatchMessages", **ours) as live:
+                            return bool((await live.next())["message"]["id"] == sent[0]["id"])
+                    except (Refused, ConnectionClosed):
+                        return False
+
+                await until(is_free, "the place of the stream that ended")
