@@ -12,6 +12,7 @@ from graphook.errors import InvalidInput
 from models import idempotency
 from models.event_type import EventType as EventTypeRow
 from models.organisation_settings import OrganisationSettings as Row
+from resolvers.event_type import require_checkable
 from resolvers.expected import mutation
 from schema.context import Info
 from schema.fields import check, faults, given, refuse
@@ -57,6 +58,8 @@ async def import_(info: Info, input: EnvironmentIn, idempotency_key: str | None 
     refuse(iter(await asyncio.to_thread(lambda: list(_faults(input)))))
     caller = info.context.caller
     event_types = [given(item) for item in input.event_types or ()]
+    for index, event_type in enumerate(event_types):
+        await require_checkable(event_type, path=("input", "eventTypes", str(index)))
     values = None if input.settings is None else stored(input.settings)
     key = info.context.idempotency(info, idempotency_key, {"eventTypes": event_types, "settings": values})
 

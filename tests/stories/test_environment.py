@@ -236,6 +236,15 @@ async def test_a_configuration_is_exported_and_imported_elsewhere(acme: Tenant, 
             {"eventTypes": [{"name": "a", "description": "", "schemas": {"1": {"type": "nothing"}}}]},
             ["input", "eventTypes", "0", "schemas", "1", "type"],
         ),
+        (
+            {
+                "eventTypes": [
+                    {"name": "a", "description": ""},
+                    {"name": "b", "description": "", "validatePayload": True, "schemas": {"1": {"unevaluatedProperties": False}}},
+                ]
+            },
+            ["input", "eventTypes", "1", "schemas", "1", "unevaluatedProperties"],
+        ),
         ({"eventTypes": [{"name": "a", "description": "", "retrySchedule": [-1]}]}, ["input", "eventTypes", "0", "retrySchedule", "0"]),
         ({"eventTypes": [{"name": f"a{n}", "description": ""} for n in range(1001)]}, ["input", "eventTypes"]),
     ],
