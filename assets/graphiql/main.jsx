@@ -1,8 +1,9 @@
 // The GraphiQL page: reads /graphiql/config.json, lays out the first steps as tabs and talks to the server it came from.
 import { explorerPlugin } from '@graphiql/plugin-explorer';
-import { useEditorContext } from '@graphiql/react';
+import { useEditorContext, useExecutionContext } from '@graphiql/react';
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
+import { Kind, parse } from 'graphql';
 import { useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 
@@ -39,6 +40,7 @@ function Page({ config, headers, fetcher, plugins }) {
         </a>
       </GraphiQL.Logo>
       <LineWrapping />
+      <RunAnywhere />
     </GraphiQL>
   );
 }
@@ -52,6 +54,41 @@ function LineWrapping() {
   return null;
 }
 
+/** Ctrl+Enter also runs the operation where no editor has the focus, as after a click on a tab. */
+function RunAnywhere() {
+  const { run } = useExecutionContext({ nonNull: true });
+  useEffect(() => {
+    const pressed = (event) => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !event.target.closest?.('.CodeMirror, [role="dialog"]')) {
+        event.preventDefault();
+        run();
+      }
+    };
+    document.addEventListener('keydown', pressed);
+    return () => document.removeEventListener('keydown', pressed);
+  }, [run]);
+  return null;
+}
+
+/**
+ * GraphiQL learns a moment after a document was opened which operation it has, and until then names the one of the tab before. A
+ * document with one operation leaves no doubt, neither of its name nor whether it is a subscription.
+ */
+function ofItsDocument(fetcher) {
+  return (params, options) => {
+    let documentAST;
+    try {
+      documentAST = parse(params.query);
+    } catch {
+      return fetcher(params, options); // the server says what is wrong with it
+    }
+    const operations = documentAST.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+    return operations.length === 1
+      ? fetcher({ ...params, operationName: operations[0].name?.value }, { ...options, documentAST })
+      : fetcher(params, options);
+  };
+}
+
 /**
  * Without a client of its own, the fetcher opens a WebSocket per subscription and sends the content of the headers editor as
  * the connection's payload, so that the token in the editor is the one that counts.
@@ -60,11 +97,12 @@ function fetcherOf({ url, headers }) {
   // The schema is first asked for before there is a headers editor.
   const defaults = { ...headers };
   const askSchema = createGraphiQLFetcher({ url, enableIncrementalDelivery: false });
-  return createGraphiQLFetcher({
+  const fetcher = createGraphiQLFetcher({
     url,
     subscriptionUrl: webSocketUrl(url),
     schemaFetcher: (params, options) => askSchema(params, { headers: defaults, ...options }),
   });
+  return ofItsDocument(fetcher);
 }
 
 async function start() {

@@ -176,3 +176,28 @@ async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_li
 
     assert {urlsplit(url).netloc for url in urls if not url.startswith("data:")} == {urlsplit(development.url).netloc}
     assert said == []
+
+
+async def test_ctrl_enter_runs_what_a_tab_shows_that_was_opened_this_very_moment(development: Deployment, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    window = Window(page)
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_text("mutation CreateApplication").wait_for(state="attached")
+
+    # Nobody's fingers are this fast each time: GraphiQL still believes that it would run the operation of the tab before.
+    await page.evaluate(
+        """async number => {
+            document.querySelectorAll(".graphiql-tab-button")[number - 1].click();
+            await new Promise(resolve => setTimeout(resolve));  // the page draws the tab
+            document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", ctrlKey: true, bubbles: true}));
+        }""",
+        1 + TABS.index("CreateEventType"),
+    )
+    assert (await window.shown(lambda field: True))["eventType"]["name"] == "invoice.paid"
+
+    await window.run(1)
+    await page.locator(".graphiql-tab-button").nth(TABS.index("WatchAttempts")).click()
+    await page.keyboard.press("Control+Enter")
+    await until(lambda: opened != [], "the subscription to be opened")
