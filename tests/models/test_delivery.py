@@ -247,6 +247,19 @@ async def test_endpoint_health_counts_from_the_first_failure_and_a_success_clear
     assert endpoint.disabled_reason is None
 
 
+async def test_of_results_that_come_together_a_success_ends_the_run_of_failures() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(2):
+        await make.message(app)
+    claims = await make.claims(endpoint)
+
+    await delivery.settle([make.result(claims[0]), make.result(claims[1], State.WAITING, delay=0, status=500)])
+
+    await endpoint.refresh_from_db()
+    assert endpoint.failing_since is None
+
+
 async def test_a_message_to_many_endpoints_is_fanned_out_in_pages() -> None:
     app = await make.application()
     template = await make.endpoint(app)

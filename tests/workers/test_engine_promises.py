@@ -1,0 +1,239 @@
+"""What the engine promises whatever happens: leases that last, rounds that reach everybody, and nothing disabled without cause."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import pytest
+
+from graphook import database
+from graphook.errors import Unavailable
+from graphook.live import LocalBus
+from graphook.sender import Sender
+from graphook.settings import Settings
+from models import delivery
+from models.delivery import State
+from models.endpoint import Endpoint
+from models.message import Message
+from tests.models import make
+from tests.waiting import until
+from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
+from workers import engine as engine_module
+from workers.engine import LEASE_MARGIN, Engine, _Held
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+def idle(sender: FakeSender | None = None, **settings: Any) -> Engine:
+    """An engine that does nothing by itself."""
+    return Engine(Settings.load(**settings), cast(Sender, sender or FakeSender()), LocalBus())
+
+
+async def test_a_lease_lasts_longer_than_an_attempt_may_take() -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+    sender = FakeSender()
+    sender.gate.clear()
+
+    async with running(sender, request_timeout=7.0):
+        await until(lambda: sender.out == 1, "the request to be out")
+        (left,) = await rows("lease_until - graphook_now()", "delivery")
+
+    assert 7 + LEASE_MARGIN - 5 < left / 1_000_000 <= 7 + LEASE_MARGIN
+
+
+async def test_a_result_is_given_up_once_its_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else has the delivery then, and records what became of it."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    (claim,) = await make.claims(endpoint)
+
+    async def away(*args: Any) -> Any:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(delivery, "settle", away)
+    engine = idle(request_timeout=1.0)
+
+    with pytest.raises(Unavailable):
+        await engine._record(_Held(claim, time.monotonic() - 1.0 - LEASE_MARGIN - 1), make.result(claim))
+
+
+async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "SCAN", 2)
+    app = await make.application()
+    endpoints = sorted([(await make.endpoint(app)).id for _ in range(5)])
+    await make.message(app)
+    engine = idle()
+    seen = []
+
+    for _ in range(4):
+        await engine._tick()
+        seen.append(list(engine._lanes))
+        engine._lanes.clear()
+
+    assert seen == [endpoints[:2], endpoints[2:4], endpoints[4:], endpoints[:2]]
+
+
+async def test_a_process_that_owns_the_database_sends_at_once_what_its_former_life_had_leased() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    await make.claims(endpoint, worker="former life", lease_us=3_600_000_000)
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus(), owns_database=True)
+    task = asyncio.create_task(engine.run())
+
+    await until(all_succeeded, "the delivery to be sent")
+
+    await engine.stop()
+    await task
+    assert sorted(await rows("COALESCE(error_code, '')", "attempt")) == ["", "interrupted"]
+
+
+async def test_a_process_that_owns_the_database_leaves_its_own_leases_alone() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    await make.claims(endpoint, worker="me", lease_us=3_600_000_000)
+
+    await delivery.take_back_all("me")
+
+    assert await delivery.take_back(10) == ([], set(), 0)
+
+
+async def failing(endpoint: Endpoint) -> None:
+    """As if everything had failed for years."""
+    async with database.transaction() as session:
+        await session.fetch_text(f"UPDATE endpoint SET failing_since = 1 WHERE id = '{endpoint.id}'")
+
+
+async def test_only_a_schedule_that_came_to_its_end_disables_an_endpoint_that_fails() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    sender = FakeSender(lambda url: 500)
+
+    async def failed(run: int, times: int) -> bool:
+        return await rows(f"(SELECT count(*) FROM attempt WHERE run = {run})", "delivery", message_id) >= [times]
+
+    async with running(sender, retry_schedule=(3600.0,)) as engine:
+        await until(lambda: failed(0, 1), "the first try")
+        await failing(endpoint)
+        await delivery.resend(await Message.load(app, message_id), endpoint)
+        engine.wake([endpoint.id])
+        await until(lambda: failed(1, 1), "the try by hand")
+        await endpoint.refresh_from_db()
+        assert not endpoint.disabled, "a try by hand is the end of no schedule, nor is a try with one more to come"
+
+        async with database.transaction() as session:
+            await session.fetch_text("UPDATE delivery SET due_at = 0 WHERE state = 1")
+
+        async def disabled() -> bool:
+            await endpoint.refresh_from_db()
+            return bool(endpoint.disabled)
+
+        await until(disabled, "the end of the schedule to disable it")
+
+
+async def test_a_410_disables_nothing_where_that_is_switched_off() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+
+    async with running(FakeSender(lambda url: 410), disable_on_gone=False):
+
+        async def waits() -> bool:
+            return await states() == [int(State.WAITING)]
+
+        await until(waits, "the result to be recorded")
+
+    await endpoint.refresh_from_db()
+    assert not endpoint.disabled
+
+
+async def test_what_has_no_payload_any_more_is_canceled_with_a_reason_and_not_sent() -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    message_id = await make.message(app)
+    await (await Message.load(app, message_id)).expunge()
+    sender = FakeSender()
+
+    async with running(sender):
+
+        async def canceled() -> bool:
+            return await states() == [int(State.CANCELED)]
+
+        await until(canceled, "the delivery to be canceled")
+
+    assert sender.urls == []
+    assert await rows("reason", "delivery") == ["the payload has expired or was expunged"]
+    assert await rows("id", "attempt") == []
+
+
+async def test_news_is_told_of_applications_whose_deliveries_were_sent_or_canceled() -> None:
+    app, closed = await make.application(), await make.application()
+    await make.endpoint(app)
+    endpoint = await make.endpoint(closed)
+    await make.message(app)
+    await make.message(closed)
+    await endpoint.change({"disabled": True})
+    told: list[str] = []
+    bus = LocalBus()
+    await bus.open(told.append)
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), bus)
+    task = asyncio.create_task(engine.run())
+
+    await until(lambda: {app.id, closed.id} <= set(told), lambda: f"news of both; told of {told}")
+
+    await engine.stop()
+    await task
+    await bus.close()
+
+
+@pytest.mark.parametrize("fault", [Unavailable("away"), RuntimeError("a fault of ours")])
+async def test_a_claim_that_fails_is_made_again_without_a_tick(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "TICK", 3600.0)
+    await make.endpoint(app := await make.application())
+    await make.message(app)
+    claim, failures = delivery.claim, [fault]
+
+    async def failing_once(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await claim(*args, **options)
+
+    monkeypatch.setattr(delivery, "claim", failing_once)
+
+    async with running(FakeSender()):
+        await until(all_succeeded, "the delivery to be sent after all")
+
+    assert failures == []
+
+
+async def test_what_one_claim_leaves_of_a_backlog_is_claimed_without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "TICK", 3600.0)
+    await make.endpoint(app := await make.application())
+    for _ in range(2 * engine_module.PER_LANE + 1):
+        await make.message(app)
+
+    async with running(FakeSender(), endpoint_slots=1000):
+        await until(all_succeeded, "everything to be sent")
+
+
+async def test_statistics_that_are_behind_are_caught_up_with_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "FOLD", 1)
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(3):
+        await make.message(app)
+        await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    engine = idle()
+
+    full = 0
+    while await engine._tick():
+        full += 1
+
+    assert full == 3
