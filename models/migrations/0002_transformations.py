@@ -30,4 +30,3 @@ class Migration(migrations.Migration):
         ),
         ops.RunPython(extend),
     ]
-    atomic = False

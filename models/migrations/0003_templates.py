@@ -9,7 +9,7 @@ from models.fields import IdField, TimestampField, dump_json
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0012_transformations")]
+    dependencies = [("models", "0002_transformations")]
 
     operations = [
         ops.CreateModel(
