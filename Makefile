@@ -6,7 +6,12 @@
 
 PORT ?= 8000
 SCALE ?= 0.02
+SIDE_BY_SIDE ?= 2
 BIN := .venv/bin
+# Each of the processes has servers of its own, and all tests of one file; files are begun in their order, the longest of them first.
+PYTEST = $(BIN)/pytest -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+# Tests start many processes, each of which would compile everything anew where the environment forbids to keep it.
+export PYTHONDONTWRITEBYTECODE :=
 # uv works in .venv, from the lock file only, whose hashes it checks.
 # Inexact: what only development needs stays when `make run` looks after what running needs.
 SYNC := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --quiet --frozen --inexact
@@ -52,11 +57,11 @@ migration: .venv/.development ## Write the migration for what changed in the mod
 migrations-check: .venv/.development ## Check that the migrations lead to what the models say
 	$(BIN)/pytest tests/test_migrations.py
 
-test-sqlite: .venv/.development ## Run the suite on SQLite and the in-process broker
-	$(BIN)/pytest --backend sqlite
+test-sqlite: .venv/.development ## Run the suite on SQLite and the in-process broker (SIDE_BY_SIDE=0 in one process)
+	$(PYTEST) --backend sqlite
 
-test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redis, started for the run
-	$(BIN)/pytest --backend postgresql
+test-postgresql: .venv/.development ## Run the suite on real PostgreSQL and Redis, started for the run (SIDE_BY_SIDE=0 in one process)
+	$(PYTEST) --backend postgresql
 
 chaos: .venv/.development ## Break everything on purpose and count what is lost (SCALE=1 for the full counts, ROWS="R1 I4" for some)
 	$(BIN)/python -m tests.chaos --scale $(SCALE) $(if $(ROWS),$(ROWS),--write)

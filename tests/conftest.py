@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -45,6 +45,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def end_run(request: pytest.FixtureRequest, message: str) -> NoReturn:
+    """End the run with one line, whichever of its processes this is."""
+    if hasattr(request.config, "workerinput"):
+        request.session.shouldstop = message
+        pytest.fail(message, pytrace=False)
+    pytest.exit(message, returncode=1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             try:
                 found = Backend("postgresql", folder, stack.enter_context(servers.postgresql()), stack.enter_context(servers.redis()))
             except (servers.Missing, servers.NotStarted) as error:
-                pytest.exit(str(error), returncode=1)
+                end_run(request, str(error))
         asyncio.run(found.make_template())
         yield found
         asyncio.run(found.close())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.guard import identity
 
@@ -79,13 +81,15 @@ def postgresql(*, durable: bool = False, **settings: str) -> Iterator[str]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """The URL of `GRAPHOOK_TEST_REDIS_URL`, else of a server that keeps nothing and has `REDIS_DATABASES` databases.
+    """The URL of `GRAPHOOK_TEST_REDIS_URL` (of a database behind it for each further process of the run), else of a server that keeps nothing and
+    has `REDIS_DATABASES` databases.
 
     Raises `Missing` where there is no Redis.
     """
     given = os.environ.get("GRAPHOOK_TEST_REDIS_URL")
     if given:
-        yield given
+        parts, process = urlsplit(given), int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        yield parts._replace(path=f"/{int(parts.path.strip('/') or 0) + process}").geturl()
         return
     binary = shutil.which("redis-server") or shutil.which("valkey-server") or install("redis-server", "set GRAPHOOK_TEST_REDIS_URL")
 
@@ -147,12 +151,17 @@ def install(package: str, otherwise: str) -> str:
     """The path of the program of a Debian package, installed now. Raises `Missing`, which says how or what to do otherwise."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Missing(f"{package} is needed: install it (on Debian: sudo apt-get install {package}) or {otherwise}")
-    print(f"installing {package}", file=sys.__stderr__, flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
-        done = subprocess.run(["apt-get", *arguments], check=False, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise Missing(f"apt-get {arguments[0]} failed, so {package} is missing: {(done.stderr.strip() or '?').splitlines()[-1]}")
+    # The processes of a run come here at the same time.
+    with Path(tempfile.gettempdir(), "graphook-installing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if found := shutil.which(package):
+            return found
+        print(f"installing {package}", file=sys.__stderr__, flush=True)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
+            done = subprocess.run(["apt-get", *arguments], check=False, capture_output=True, text=True, env=environment)
+            if done.returncode:
+                raise Missing(f"apt-get {arguments[0]} failed, so {package} is missing: {(done.stderr.strip() or '?').splitlines()[-1]}")
     found = shutil.which(package)
     if found is None:
         raise Missing(f"{package} was installed but is not on the PATH")

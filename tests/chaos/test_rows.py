@@ -12,17 +12,18 @@ from tests import servers as system_servers
 from tests.chaos import servers, trials
 from tests.chaos.field import Field
 from tests.chaos.rows import ROWS, run_row
+from tests.conftest import end_run
 
 assert trials.MODULES, "imported, so that the rows are registered"
 
 
 @pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+def field(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     try:
         with servers.postgresql() as postgres, servers.redis() as redis:
             yield Field(tmp_path_factory.mktemp("chaos"), 0.0, postgres, redis)
     except system_servers.Missing as missing:
-        pytest.exit(str(missing), returncode=1)
+        end_run(request, str(missing))
 
 
 # Far more than they take: leases must run out, and a busy machine is slow.
