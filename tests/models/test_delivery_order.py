@@ -1,0 +1,74 @@
+"""Which delivery is claimed first, which is never sent, and which result stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from graphook import database
+from models import delivery
+from models.delivery import State
+from tests.models import make
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+async def state(message_id: str) -> int:
+    async with database.read() as session:
+        (row,) = await session.fetch_text(f"SELECT state FROM delivery WHERE message_id = '{message_id}'")
+    return int(row["state"])
+
+
+async def test_what_has_been_due_longest_is_claimed_first() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    ids = [await make.message(app) for _ in range(4)]
+    async with database.transaction() as session:
+        for due, message_id in enumerate((ids[2], ids[0], ids[3], ids[1])):
+            await session.fetch_text(f"UPDATE delivery SET due_at = {due} WHERE message_id = '{message_id}'")
+
+    first = await make.claims(endpoint, each=2)
+    second = await make.claims(endpoint, each=2)
+
+    assert {claim.message_id for claim in first} == {ids[2], ids[0]}
+    assert {claim.message_id for claim in second} == {ids[3], ids[1]}
+
+
+async def test_a_payload_that_has_expired_is_claimed_without_its_bytes() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app, retention=timedelta(seconds=-1))
+
+    (claim,) = await make.claims(endpoint)
+
+    assert claim.body is None, "it is there until it is pruned, and not to be sent"
+
+
+async def test_a_success_stands_although_the_delivery_was_canceled_while_it_was_out() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (claim,) = await make.claims(endpoint)
+    await delivery.cancel([claim], "a test")
+    assert await state(message_id) == State.CANCELED
+
+    await delivery.settle([make.result(claim, State.WAITING, delay=0, status=500)])
+    assert await state(message_id) == State.CANCELED
+
+    await delivery.settle([make.result(claim)])
+    assert await state(message_id) == State.SUCCEEDED
+
+
+async def test_a_schedule_that_came_to_its_end_is_not_opened_again_by_a_late_result() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (stale,) = await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+    (current,) = await make.claims(endpoint)
+    await delivery.settle([make.result(current, State.FAILED, status=500)])
+
+    for late in (State.WAITING, State.SUCCEEDED):
+        await delivery.settle([make.result(stale, late, delay=0 if late is State.WAITING else None)])
+        assert await state(message_id) == State.FAILED
