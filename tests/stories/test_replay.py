@@ -99,7 +99,7 @@ async def test_bulk_replay_sends_what_the_filters_choose(
             manual = [attempt for attempt in await acme.attempts(app, message) if attempt["triggerType"] == "MANUAL"]
             return len(manual) == expected
 
-        await until(sent, lambda number=index, times=expected: f"message {number} to be sent {times} times more")
+        await until(sent, f"message {index} to be sent {expected} times more")
 
 
 async def test_nothing_is_sent_again_to_an_endpoint_that_is_disabled(acme: Tenant, receiver: Receiver) -> None:
