@@ -99,6 +99,15 @@ async def test_an_answer_that_does_not_begin_has_no_status_and_a_code(name: str)
     assert outcome.headers == ()
 
 
+@pytest.mark.parametrize("where", ["a header", "the status line"])
+async def test_an_answer_within_the_limits_is_taken_however_long(where: str) -> None:
+    head = HEAD + b"X-A: " + b"a" * 15_000 + b"\r\n" if where == "a header" else b"HTTP/1.1 200 " + b"O" * 15_000 + b"\r\n"
+
+    outcome = await outcome_of(answering(head + b"Content-Length: 2\r\n\r\nok"))
+
+    assert (outcome.status_code, outcome.error_code, outcome.body) == (200, None, b"ok")
+
+
 BROKEN_BODY = {
     "a body byte by byte": (answering(HEAD + b"Content-Length: 1000\r\n\r\n", b"a", every=0.05, for_ever=True), "timeout"),
     "a body that stops": (answering(HEAD + b"Content-Length: 1000\r\n\r\na", then_close=False), "timeout"),
