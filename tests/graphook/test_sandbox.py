@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from graphook import sandbox_process
 from graphook.sandbox import MAX_CODE, MAX_PAYLOAD, Sandbox, TransformationError, Webhook
+from tests.deployment import ROOT
 from tests.waiting import until
 
 WEBHOOK = Webhook("POST", "https://example.com/hook", b'{"name":"Ada","n":1}', "user.signup", {})
@@ -374,6 +377,33 @@ async def test_after_its_end_nothing_is_left_and_nothing_starts() -> None:
     await ended.close()
     assert child_ids() == []
     assert (await refused(ended, "function handler(w){return w}")).code == "UNAVAILABLE"
+
+
+PARENT = """
+import asyncio
+from graphook.sandbox import Sandbox, Webhook
+
+async def main():
+    sandbox = Sandbox(processes=1, seconds=60)
+    await sandbox.lacking()
+    print(sandbox._idle[0].pid, flush=True)
+    await sandbox.transform("function handler(w){for(;;);}", Webhook("POST", "https://example.com/", b"{}", "a", {}), tenant="a")
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_does_not_outlive_its_parent_whatever_it_runs() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    running = Path(f"/proc/{pid}/stat")
+    await until(lambda: int(running.read_text().split()[13]) > 5, "the handler to use up time")
+
+    parent.kill()
+    await parent.communicate()
+
+    await until(lambda: not running.exists() or running.read_text().split()[2] == "Z", "the process to be gone")
 
 
 async def test_many_at_once_are_all_answered_with_their_own(sandbox: Sandbox) -> None:
