@@ -29,6 +29,7 @@ _OUTAGES = (
     asyncpg.InvalidCachedStatementError,  # a migration came in between
     asyncpg.OutdatedSchemaCacheError,
     asyncpg.TargetServerAttributeNotMatched,
+    asyncpg.InternalClientError,  # the server said on an idle connection that it stops, and the end of that connection is not there yet
 )
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 # asyncpg has no class for these: what it says of a connection that went away while it was ours.

@@ -67,7 +67,7 @@ new_id("msg_", at)  # random bytes are in store
 child = os.fork()
 print(new_id("msg_", at), flush=True)
 if child:
-    os.waitpid(child, 0)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 

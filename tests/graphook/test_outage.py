@@ -61,6 +61,7 @@ def test_what_postgresql_refuses_for_ever_is_no_outage(named: str) -> None:
 
 def test_a_connection_that_went_away_is_an_outage_and_a_wrong_call_is_not() -> None:
     assert is_outage(asyncpg.InterfaceError(GONE))
+    assert is_outage(asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"))
     assert not is_outage(asyncpg.InterfaceError("cannot perform operation: another operation is in progress"))
     assert not is_outage(asyncpg.DataError("invalid input for query argument $1: a str is expected, not 1, which is closed"))
 
