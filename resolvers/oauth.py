@@ -64,7 +64,7 @@ async def discord(info: Info, input: OauthPayloadIn) -> TemplateOauthDiscordPayl
 
 
 async def exchanged(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None = None) -> Exchange:
-    """What the provider answers to the code, once the state is used up; the URL passes what the operator allows of endpoints'."""
+    """What the provider answers to the code, once the state is used up. The URL of the webhook keeps to what URLs of endpoints do."""
     check(input)
     provider = await _provider(info, name, input.redirect_uri)
     dance = await _dance(info, name, input, app_id)
@@ -82,7 +82,7 @@ async def instantiate(info: Info, app_id: strawberry.ID, input: TemplateOauthIns
     caller = info.context.caller
     app = await Application.load(caller, str(app_id))
     template = await _template(info, input)
-    await _require_possible(app, input)
+    await _require_possible(app, input, template)
     found = await exchanged(
         info, input.provider, OauthPayloadIn(code=input.code, redirect_uri=input.redirect_uri, state=input.state), app.id
     )
@@ -101,10 +101,9 @@ async def _template(info: Info, input: TemplateOauthInstantiateIn) -> Template:
     return await Template.load(info.context.caller, built_in_template.id_of(input.provider.value))
 
 
-async def _require_possible(app: Application, input: TemplateOauthInstantiateIn) -> None:
+async def _require_possible(app: Application, input: TemplateOauthInstantiateIn, template: Template) -> None:
     """Raise what creating the endpoint would, before the code is used up."""
-    if input.filter_types:
-        await EventType.require_known(app.org_id, input.filter_types, ("input", "filterTypes"))
+    await EventType.require_known(app.org_id, input.filter_types or template.filter_types or (), ("input", "filterTypes"))
     if input.uid is not None and await Endpoint.filter(app_id=app.id, uid=input.uid, deleted_at=None).exists():
         raise Conflict(f"An endpoint with the uid {input.uid!r} exists already in this application.", ("input", "uid"))
 

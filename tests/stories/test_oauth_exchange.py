@@ -298,6 +298,21 @@ async def test_what_can_be_refused_is_refused_before_the_code_is_used_up(
     await org.do("TemplateOauthInstantiate", appId=app["id"], input=wanted("SLACK", f"good-{state}", state))
 
 
+async def test_a_template_that_lost_its_event_types_is_refused_before_the_code_is_used_up(there: Provider, org: Tenant) -> None:
+    app = await org.application()
+    await org.event_type("a.b")
+    code = "function handler(webhook) { return webhook; }"
+    values = {"name": "n", "logo": "https://example.com/", "transformation": code, "filterTypes": ["a.b"]}
+    template = await org.do("TemplateCreate", input=values)
+    await org.do("EventTypeDelete", name="a.b")
+    asked = len(there.asked)
+
+    given = wanted("SLACK", "good-lost", await begun(org, "SLACK"), templateId=template["id"])
+    fault = await org.fault("TemplateOauthInstantiate", appId=app["id"], input=given)
+
+    assert (fault, len(there.asked)) == (("BAD_USER_INPUT", ["input", "filterTypes", "0"]), asked)
+
+
 @pytest.mark.parametrize("what", ["denied", "unwell", "inside-1", "gone"])
 async def test_what_the_provider_refuses_makes_nothing(there: Provider, org: Tenant, what: str) -> None:
     app = await org.application()
