@@ -133,7 +133,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
     retention_days: int = Field(
-        90, ge=0, le=36_500, description="Days that messages, deliveries and attempts are kept once they are final; 0 for ever."
+        90,
+        ge=0,
+        le=36_500,
+        description="Days that messages, deliveries, attempts and background tasks are kept once they are final; 0 for ever.",
     )
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."

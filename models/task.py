@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -13,10 +14,10 @@ from tortoise.indexes import Index
 
 from graphook import database
 from graphook.auth import Caller
-from graphook.clock import now
+from graphook.clock import now, to_us
 from graphook.database import Session, Statement
 from graphook.errors import NotFound
-from graphook.ids import new_id
+from graphook.ids import new_id, start_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import tell_task
@@ -88,6 +89,10 @@ CANCEL = Statement.same("""
     WHERE id = $1 AND status = 'running' RETURNING org_id, type""")
 # A process that owns the database alone takes back what its former life had leased.
 TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
+# First id and instant that are kept, at most so many → the tasks that were forgotten.
+FORGET_ENDED = Statement.same("""
+    DELETE FROM task WHERE id IN (
+        SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < $1 AND updated_at < $2 LIMIT $3) RETURNING id""")
 RELEASE = Statement.same("UPDATE task SET lease_until = NULL, starts = 0 WHERE id = $1 AND claim = $2 AND status = 'running'")
 
 
@@ -216,6 +221,12 @@ async def cancel_task(task_id: str, data: Mapping[str, Any]) -> list[str]:
                 session, row["org_id"], {"taskId": task_id, "task": row["type"], "status": TaskStatus.FAILED.value, "data": data}
             )
         return told
+
+
+async def forget_ended(before: datetime, limit: int) -> int:
+    """Forget tasks that had ended before an instant, a batch of them; answers with how many."""
+    async with database.transaction() as session:
+        return len(await session.fetch(FORGET_ENDED, start_id("qtask_", before), to_us(before), limit))
 
 
 async def take_back_tasks(but_of: str) -> None:

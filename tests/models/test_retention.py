@@ -14,11 +14,13 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
+from graphook.ids import new_id
 from models import delivery, partitions, retention
 from models.application import Application
 from models.delivery import State
 from models.message import Message, NewMessage
 from models.partitions import AHEAD, Partition, week_of
+from models.task import Task, TaskType
 from tests.models import make
 from workers.prune import prune
 
@@ -283,3 +285,20 @@ async def test_expired_content_of_the_default_partition_goes_in_batches(db: str)
 
     counted = await count()
     assert (counted["message"], counted["message_content"]) == (1, 0)
+
+
+async def test_tasks_that_ended_long_ago_are_forgotten_and_no_others() -> None:
+    org_id, old, kind = (await make.application()).org_id, now() - OLD, TaskType.ENDPOINT_RECOVER.value
+    for name, begun, status, ended in (
+        ("past", old, "failed", old),
+        ("running", old, "running", old),
+        ("late", old, "finished", now()),
+        ("new", now(), "finished", now()),
+    ):
+        more: dict[str, Any] = {"arguments": {"name": name}, "state": {}, "data": {}, "created_at": begun, "updated_at": ended}
+        await Task.create(id=new_id("qtask_", begun), org_id=org_id, type=kind, status=status, **more)
+
+    await prune(0)
+    assert await Task.all().count() == 4
+    assert await prune(90) == 1
+    assert sorted([row.arguments["name"] for row in await Task.all()]) == ["late", "new", "running"]
