@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from graphook.findings import Finding
+from graphook.llm import missing_settings
 from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
 from graphook.sandbox_checks import sandbox_finding
@@ -39,6 +40,8 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
     """Every finding, in the order of what to look at first."""
     yield _package_names()
     yield _secret_key(settings)
+    for finding in _model(settings):
+        yield finding
     for unknown in unknown_variables(os.environ):
         yield Finding("warn", unknown, "`graphook settings` lists them.")
     reachable = settings.embedded and settings.sqlite_path.exists()
@@ -87,6 +90,16 @@ def _secret_key(settings: Settings) -> Finding:
             "warn", "loopback development: the secret key lies beside the database", "Set GRAPHOOK_SECRET_KEY before others use it."
         )
     return Finding("fail", "no secret key", "Set GRAPHOOK_SECRET_KEY, for example to the output of `openssl rand -base64 32`.")
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    """What is half set up is a mistake; no model at all is a choice."""
+    if settings.llm_base_url or settings.llm_model or settings.llm_api_key:
+        missing = missing_settings(settings)
+        if missing:
+            yield Finding("warn", "generations are off: the model is half set up", f"Set {' and '.join(missing)}.")
+        else:
+            yield Finding("ok", f"generations ask {settings.llm_model}")
 
 
 def _sqlite(settings: Settings) -> list[Finding]:

@@ -198,6 +198,20 @@ async def test_a_missing_secret_key_is_found() -> None:
     assert "fail" in [finding.state for finding in found if finding.what == "no secret key"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "said", "advice"),
+    [
+        ({"llm_api_key": "k"}, "warn", "Set GRAPHOOK_LLM_BASE_URL and GRAPHOOK_LLM_MODEL."),
+        ({"llm_base_url": "http://127.0.0.1:9/v1"}, "warn", "Set GRAPHOOK_LLM_MODEL."),
+        ({"llm_base_url": "http://127.0.0.1:9/v1", "llm_model": "m"}, "ok", ""),
+    ],
+)
+async def test_a_model_that_is_half_set_up_is_found(db: str, settings: dict[str, str], said: str, advice: str) -> None:
+    (found,) = [finding for what, finding in (await diagnose(database_url=db, **settings)).items() if what.startswith("generations")]
+
+    assert (found.state, found.advice) == (said, advice)
+
+
 async def test_a_sandbox_that_cannot_start_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     found = await sandbox_finding(Settings.load())
