@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from graphook import generation, strict_json
 from graphook.auth import Caller
+from graphook.completion import Failure
 from graphook.errors import InvalidInput, LimitExceeded, NotFound
 from graphook.event_schemas import newest
 from graphook.generation import Message as Said
-from graphook.llm import Failure
 from graphook.rules import short
 from graphook.schema_check import BadSchema
 from graphook.schema_example import NoExample, example

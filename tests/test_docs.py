@@ -17,7 +17,7 @@ import pytest
 
 from graphook import __version__
 from graphook.cli import _parser
-from graphook.llm import Failure
+from graphook.completion import Failure
 from graphook.sandbox import Code as TransformationCode
 from graphook.sender import ErrorCode as AttemptErrorCode
 from graphook.settings import describe, describe_in_markdown

@@ -8,10 +8,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from graphook import database, generation, strict_json
+from graphook.completion import Completion, Failure, GenerationFailed
 from graphook.errors import GraphookError, NotFound, Unavailable
 from graphook.generation import BadAnswer
 from graphook.live import Bus
-from graphook.llm import Completion, Failure, GenerationFailed, Messages, Model, missing_settings
+from graphook.llm import Messages, Model, missing_settings
 from graphook.sandbox import Sandbox, TransformationError, Webhook
 from graphook.settings import Settings
 from models.generation import GENERATIONS, Brief, Draft, brief_of

@@ -9,7 +9,7 @@ from typing import Any, Self
 import strawberry
 
 from graphook import rules
-from graphook.llm import Failure
+from graphook.completion import Failure
 from graphook.sandbox import Webhook
 from models.generation import Draft
 from models.task import Task as Row

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from graphook.llm import Completion, Failure, GenerationFailed, Model
+from graphook.completion import Completion, Failure, GenerationFailed
+from graphook.llm import Model
 from graphook.metrics import REGISTRY
 from graphook.settings import Settings
 from tests.llm_server import Answer, Gate, LLMServer, chunk, event
