@@ -1,7 +1,7 @@
 """The limits: what each figure is compared with, written as plainly as the same libraries allow and doing nothing else.
 
 As an application (`uvicorn benchmarks.bare:app`) a plain route, the same list and the same broadcast; as a program (`python -m benchmarks.bare
-copy|post …`) COPY of the rows of messages, and the loop of the HTTP client that the sender uses.
+copy|post|exchange …`) COPY of the rows of messages, and loops that post: of aiohttp, and of raw protocols as the sender has them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -25,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from benchmarks.load import saturate
 from benchmarks.queries import EVENT_TYPE, payload
 from graphook.clock import now, to_us
 from graphook.ids import new_id
@@ -163,7 +166,7 @@ def _attempt(message_id: str, endpoint_id: str, org_id: str, app_id: str, at: in
 
 
 async def post(url: str, count: int, connections: int) -> None:
-    """POST `count` payloads with the client that the sender uses, on kept connections."""
+    """POST `count` payloads with aiohttp, on kept connections."""
     numbers = itertools.count()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections), cookie_jar=aiohttp.DummyCookieJar()) as session:
 
@@ -173,6 +176,21 @@ async def post(url: str, count: int, connections: int) -> None:
                     await response.read()
 
         await asyncio.gather(*(run() for _ in range(connections)))
+
+
+async def exchange(url: str, count: int, connections: int) -> None:
+    """POST `count` payloads over raw asyncio and httptools, on kept connections: as little as a sender in Python can do."""
+    place = urlsplit(url)
+    assert place.port is not None
+
+    def make(number: int, _due: int) -> bytes:
+        body = payload(number, 0)
+        head = (
+            f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    (await saturate(place.port, make, connections, count=count)).checked()
 
 
 def main() -> None:
@@ -185,12 +203,14 @@ def main() -> None:
     copy.add_argument("batches", type=int)
     copy.add_argument("connections", type=int)
     copy.add_argument("--delivered", action="store_true")
-    posts = commands.add_parser("post")
-    posts.add_argument("url")
-    posts.add_argument("count", type=int)
-    posts.add_argument("connections", type=int)
+    for name in ("post", "exchange"):
+        posts = commands.add_parser(name)
+        posts.add_argument("url")
+        posts.add_argument("count", type=int)
+        posts.add_argument("connections", type=int)
     arguments = vars(parser.parse_args())
-    work = copy_rows if arguments.pop("command") == "copy" else post
+    programs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"copy": copy_rows, "post": post, "exchange": exchange}
+    work = programs[arguments.pop("command")]
     began, cpu = time.monotonic(), time.process_time()
     uvloop.run(work(**arguments))
     print(orjson.dumps({"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}).decode())
