@@ -1,28 +1,27 @@
-"""The guard inside aiohttp: a resolver and a connector that dial checked addresses only, and count what a connection brings."""
+"""The guarded way out: names are resolved to allowed addresses only, and what is dialled is checked before and after."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from typing import Any
+from ipaddress import ip_address
+from typing import TypeVar
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-
-from graphook.ssrf import Policy, address_allowed, port_allowed
+from graphook.ssrf import Policy, Target, address_allowed, port_allowed
 
 DNS_THREADS = 64
 DNS_KEPT = 5.0
 _DNS_ENTRIES = 10_000
+# What one address of several has to answer, before the next is tried; the last one has all the time that is left.
+_DIAL_SECONDS = 2.0
 
 # The addresses of a host name. Raises OSError or UnicodeError when there are none.
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class NotAllowed(Exception):
@@ -33,25 +32,7 @@ class NoAddress(Exception):
     """A name does not resolve, or not in time."""
 
 
-class TooMuch(Exception):
-    """A connection brought more bytes than any acceptable response has."""
-
-
-class Wire:
-    """What a connection did for one request: whether an earlier request used it, and how many bytes came back."""
-
-    __slots__ = ("received", "reused")
-
-    def __init__(self) -> None:
-        self.reused = False
-        self.received = 0
-
-
-# Set by the sender around each request; aiohttp has no other way to tell a failed request from its connection.
-current_wire: ContextVar[Wire] = ContextVar("current_wire")
-
-
-class GuardedResolver(AbstractResolver):
+class GuardedResolver:
     """Looks each name up once, in threads of its own, and answers with allowed addresses only: what is dialled is what was checked.
 
     Answers, also empty ones, are kept for `kept` seconds; everybody who asks for a name meanwhile shares one lookup.
@@ -66,7 +47,7 @@ class GuardedResolver(AbstractResolver):
         self._answers: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._running: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(self, host: str) -> list[str]:
         """The allowed addresses of a name, IPv4 first. Raises `NoAddress` or `NotAllowed`."""
         addresses = await self._addresses(host)
         if not addresses:
@@ -75,17 +56,7 @@ class GuardedResolver(AbstractResolver):
         if not allowed:
             raise NotAllowed
         allowed.sort(key=lambda address: ":" in address)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in allowed[: self._policy.max_addresses]
-        ]
+        return allowed[: self._policy.max_addresses]
 
     async def close(self) -> None:
         """Give up lookups in progress."""
@@ -124,59 +95,51 @@ class GuardedResolver(AbstractResolver):
         return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
 
 
-class GuardedConnector(aiohttp.TCPConnector):
-    """Checks every address when its socket is made, also literals, which aiohttp dials without the resolver, and the peer once connected."""
+async def dial(target: Target, resolver: GuardedResolver, policy: Policy, tls: ssl.SSLContext, protocol: Callable[[], P]) -> P:
+    """A new connection to where a URL leads, with TLS if its scheme says so.
 
-    def __init__(self, policy: Policy, *, budget: int, **kwargs: Any) -> None:
-        super().__init__(socket_factory=self._checked_socket, **kwargs)
-        self._policy = policy
-        # A private name of aiohttp: a test of a flood of interim responses fails if it moves.
-        self._factory = functools.partial(_CountingHandler, self._loop, budget)  # type: ignore[assignment]
+    Raises `NoAddress`, `NotAllowed`, or OSError (of which ssl.SSLError is one).
+    """
+    addresses = await resolver.resolve(target.host) if target.address is None else [str(target.address)]
+    found = await _first(addresses, target.port, policy)
+    try:
+        # The peer is what answers, whatever the network made of the address.
+        address, port, *_ = found.getpeername()
+        _check(address, port, policy)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        is_tls = target.scheme == "https"
+        _, made = await asyncio.get_running_loop().create_connection(
+            protocol, sock=found, ssl=tls if is_tls else None, server_hostname=target.host if is_tls else None
+        )
+    except BaseException:
+        found.close()
+        raise
+    return made
 
-    def _checked_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        family, kind, proto, _, (address, port, *_rest) = info
-        self._check(address, port)
-        return socket.socket(family, kind, proto)
 
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
-        handler = await super()._create_connection(*args, **kwargs)
-        transport = handler.transport
-        peer = None if transport is None else transport.get_extra_info("peername")
+async def _first(addresses: Sequence[str], port: int, policy: Policy) -> socket.socket:
+    """A socket connected to the first address that takes it."""
+    for address in addresses[:-1]:
         try:
-            if not isinstance(peer, tuple):  # closed again already, or not an internet socket
-                raise aiohttp.ClientConnectionError
-            self._check(peer[0], peer[1])
-        except BaseException:
-            handler.abort()
-            raise
-        return handler
-
-    def _check(self, address: str, port: int) -> None:
-        if not address_allowed(address, self._policy) or not port_allowed(port, self._policy):
-            raise NotAllowed
+            async with asyncio.timeout(_DIAL_SECONDS):
+                return await _connected(address, port, policy)
+        except OSError:  # a timeout is one
+            continue
+    return await _connected(addresses[-1], port, policy)
 
 
-class _CountingHandler(ResponseHandler):
-    """Ends a request whose response has more than `budget` bytes on the wire, such as interim responses or trailers without end."""
+async def _connected(address: str, port: int, policy: Policy) -> socket.socket:
+    _check(address, port, policy)
+    found = socket.socket(socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        found.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(found, (address, port))
+    except BaseException:
+        found.close()
+        raise
+    return found
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, budget: int) -> None:
-        super().__init__(loop)
-        self._budget = budget
-        self._wire: Wire | None = None
 
-    def set_response_params(self, **params: Any) -> None:
-        """Begin the next response."""
-        wire = current_wire.get()
-        wire.reused = self._wire is not None
-        self._wire = wire
-        super().set_response_params(**params)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came in, within the budget."""
-        if self._wire is not None:
-            self._wire.received += len(data)
-            if self._wire.received > self._budget and self.transport is not None:
-                self.set_exception(TooMuch())
-                self.transport.abort()
-                return
-        super().data_received(data)
+def _check(address: str, port: int, policy: Policy) -> None:
+    if not address_allowed(address, policy) or not port_allowed(port, policy):
+        raise NotAllowed

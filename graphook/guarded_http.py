@@ -42,8 +42,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Send the request to an address that was checked. Raises `BlockedURL`, `NotAllowed`, `NoAddress` and what httpx does."""
         target = check_url(str(request.url), self._policy)
         if target.address is None:
-            found = await self._resolver.resolve(target.host, target.port)
-            request.url = request.url.copy_with(host=found[0]["host"])
+            found = await self._resolver.resolve(target.host)
+            request.url = request.url.copy_with(host=found[0])
             request.extensions = {**request.extensions, "sni_hostname": target.host}
         return await self._inner.handle_async_request(request)
 

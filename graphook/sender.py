@@ -1,8 +1,9 @@
-"""The sender of the hot path: one guarded POST on aiohttp, under one wall-clock limit, with everything a receiver can do turned into an outcome."""
+"""The sender of the hot path: one guarded request under one wall-clock limit, with everything a receiver can do turned into an outcome."""
 
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from collections.abc import Sequence
@@ -12,23 +13,9 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
 
-import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.payload import BytesPayload
-from multidict import CIMultiDict
-from yarl import URL
-
-from graphook.connector import (
-    DNS_KEPT,
-    GuardedConnector,
-    GuardedResolver,
-    Lookup,
-    NoAddress,
-    NotAllowed,
-    TooMuch,
-    Wire,
-    current_wire,
-)
+from graphook.connector import DNS_KEPT, GuardedResolver, Lookup, NoAddress, NotAllowed
+from graphook.http_connection import Answer, ConnectionClosed, Malformed, TooMuch
+from graphook.http_pool import Pool
 from graphook.shared_timeout import SharedTimeout
 from graphook.ssrf import BlockedURL, Policy, Target, check_url
 
@@ -52,13 +39,13 @@ _SENTENCES: dict[str, str] = {
     "internal": "The request could not be sent because of a fault of the service.",
 }
 
-MAX_HEADERS = 128
-MAX_HEADER = 16 * 1024
-MAX_HEAD = 64 * 1024
-# Above any body that is read, chunked byte by byte, and any head: what one turn of the loop can bring is below it.
-_WIRE_BUDGET = 1024 * 1024
 _RETRY_AFTER_LENGTH = 64
 _CHECKED_URLS = 4096
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# They say where a request ends, whom it is for, or that the connection changes: the sender's own.
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,40 +96,39 @@ class Sender:
             raise ValueError("the sender verifies certificates and their names")
         self._policy = policy
         # Whether a URL may be asked for depends on nothing else; which addresses its host has is looked at anew for every connection.
-        self._checked = lru_cache(_CHECKED_URLS)(lambda url: _wire_url(check_url(url, policy)))
+        self._checked = lru_cache(_CHECKED_URLS)(lambda url: check_url(url, policy))
         self._limit_time = SharedTimeout(timeout_seconds)
-        self._limit = response_limit
+        self._response_limit = response_limit
         self._connections = connections
         self._tls = tls
         self._lookup = lookup
         self._dns_kept = dns_kept
         self._resolver: GuardedResolver | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._resend_session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def open(self) -> None:
         """Make ready to send."""
         tls = self._tls or ssl.create_default_context()
         resolver = self._resolver = GuardedResolver(self._policy, self._lookup, kept=self._dns_kept)
-        self._session = self._new_session(resolver, tls, keep_alive=True)
-        self._resend_session = self._new_session(resolver, tls, keep_alive=False)
+        self._pool = Pool(self._policy, resolver, tls, connections=self._connections, response_limit=self._response_limit)
 
     async def close(self) -> None:
         """Close every connection. Requests that are out fail."""
-        for session in (self._session, self._resend_session):
-            if session is not None:
-                await session.close()
+        if self._pool is not None:
+            self._pool.close()
         if self._resolver is not None:
             await self._resolver.close()
 
     async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, method: str = "POST") -> Outcome:
         """POST (or PUT) the body. Everything that goes wrong is in the outcome; only cancellation is raised."""
+        assert self._pool is not None, "open the sender first"
         began = time.monotonic()
-        answer = _Answer()
+        answer = Answer()
         error_code: ErrorCode | None = None
         try:
             async with self._limit_time():
-                await self._send(method, self._checked(url), headers, body, answer)
+                target = self._checked(url)
+                await self._pool.exchange(target, _request(method, target, headers, body), answer)
         except Exception as error:
             error_code = _classify(error, answer)
         return Outcome(
@@ -155,115 +141,65 @@ class Sender:
             duration_ms=round((time.monotonic() - began) * 1000),
         )
 
-    def _new_session(self, resolver: GuardedResolver, tls: ssl.SSLContext, *, keep_alive: bool) -> aiohttp.ClientSession:
-        connector = GuardedConnector(
-            self._policy,
-            budget=_WIRE_BUDGET + 8 * self._limit,
-            resolver=resolver,
-            ssl=tls,
-            limit=self._connections,
-            use_dns_cache=False,
-            **({"keepalive_timeout": 5} if keep_alive else {"force_close": True}),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
-            trust_env=False,
-            auto_decompress=False,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            max_headers=MAX_HEADERS,
-        )
 
-    async def _send(self, method: str, url: URL, headers: Sequence[tuple[str, str]], body: bytes, answer: _Answer) -> None:
-        assert self._session is not None, "open the sender first"
-        assert self._resend_session is not None
-        wire = Wire()
-        current_wire.set(wire)
-        try:
-            await self._exchange(self._session, method, url, headers, body, answer)
-        except aiohttp.ClientConnectionError:
-            # The receiver closed an idle connection as we took it up: nothing was answered, so one more try on a new one is fair.
-            if not wire.reused or wire.received:
-                raise
-            current_wire.set(Wire())
-            await self._exchange(self._resend_session, method, url, headers, body, answer)
-
-    async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        answer: _Answer,
-    ) -> None:
-        # `identity`: what is kept is what was sent.
-        sent = CIMultiDict([("Accept-Encoding", "identity"), *headers])
-        sent.setdefault("Accept", "*/*")
-        # Nothing is sent that we did not say; aiohttp does less where there is nothing to skip.
-        skipped = [name for name in ("User-Agent", "Content-Type") if name not in sent]
-        async with session.request(
-            method, url, data=BytesPayload(body), headers=sent, skip_auto_headers=skipped, allow_redirects=False
-        ) as response:
-            if sum([len(name) + len(value) + 4 for name, value in response.raw_headers]) > MAX_HEAD:
-                raise TooMuch
-            answer.status_code = response.status
-            answer.headers = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers])
-            async for chunk in response.content.iter_any():
-                room = self._limit - len(answer.body)
-                answer.body += chunk[:room]
-                if len(chunk) > room:
-                    answer.truncated = True
-                    response.close()  # the rest is never read, so the connection cannot be used again
-                    return
+class _BadRequest(Exception):
+    """What was to be sent is no valid request."""
 
 
-class _Answer:
-    """As much of a response as came, kept when it breaks off."""
+def _request(method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+    """A whole request. Raises `_BadRequest` when a method, a name or a value would make another one of it."""
+    # `identity`: what is kept is what was sent.
+    lines = [f"{method} {target.request_target} HTTP/1.1", _host(target), "Accept-Encoding: identity", f"Content-Length: {len(body)}"]
+    accepts = False
+    for name, value in headers:
+        lowered = _field_name(name)
+        accepts = accepts or lowered == "accept"
+        if lowered in _FRAMING:
+            raise _BadRequest
+        lines.append(f"{name}: {value}")
+    if not accepts:
+        lines.append("Accept: */*")
+    # A line break or NUL in a value would be the beginning of something else; of a token and a checked URL there is none.
+    if _TOKEN.fullmatch(method) is None or not all(map(str.isprintable, lines)):
+        raise _BadRequest
+    try:
+        return b"%b\r\n\r\n%b" % ("\r\n".join(lines).encode(), body)
+    except UnicodeEncodeError as error:
+        raise _BadRequest from error
 
-    __slots__ = ("body", "headers", "status_code", "truncated")
 
-    def __init__(self) -> None:
-        self.status_code = 0
-        self.headers: tuple[tuple[str, str], ...] = ()
-        self.body = bytearray()
-        self.truncated = False
+@lru_cache(4096)
+def _field_name(name: str) -> str:
+    """A header's name in small letters."""
+    if _TOKEN.fullmatch(name) is None:
+        raise _BadRequest
+    return name.lower()
 
 
-def _wire_url(target: Target) -> URL:
-    """The URL with its path and query byte for byte: yarl loses an empty query unless it is part of the path."""
+@lru_cache(4096)
+def _host(target: Target) -> str:
     host = f"[{target.host}]" if ":" in target.host else target.host
     is_default = target.port == (443 if target.scheme == "https" else 80)
-    authority = host if is_default else f"{host}:{target.port}"
-    return URL.build(scheme=target.scheme, authority=authority, path=target.request_target, encoded=True)
+    return f"Host: {host}" if is_default else f"Host: {host}:{target.port}"
 
 
-def _classify(error: Exception, answer: _Answer) -> ErrorCode:
-    # aiohttp wraps what went wrong: the cause says more than the wrapping.
-    cause: BaseException | None = error
-    while cause is not None:
-        match cause:
-            case NotAllowed() | BlockedURL():
-                return "blocked"
-            case NoAddress():
-                return "dns"
-            case TooMuch() | LineTooLong():
-                return "protocol" if answer.status_code else "response_header_limit"
-        cause = cause.__cause__
+def _classify(error: Exception, answer: Answer) -> ErrorCode:
     match error:
+        case NotAllowed() | BlockedURL():
+            return "blocked"
+        case NoAddress():
+            return "dns"
         case TimeoutError():
             return "timeout"
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return "tls"
-        case aiohttp.InvalidURL():
-            return "request"
-        case aiohttp.ClientConnectionError() | OSError():
-            return "connection"
-        case aiohttp.ClientError() | HttpProcessingError():
+        case TooMuch():
+            return "protocol" if answer.status_code else "response_header_limit"
+        case Malformed():
             return "protocol"
-        case ValueError():  # aiohttp refuses a header
+        case ssl.SSLError():
+            return "tls"
+        case ConnectionClosed() | OSError():
+            return "connection"
+        case _BadRequest():
             return "request"
     _logger.exception("a request failed in a way that is not foreseen")
     return "internal"

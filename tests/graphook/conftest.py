@@ -1,14 +1,22 @@
-"""The small schema's server for the tests of the transport."""
+"""The small schema's server for the tests of the transport, and the event loops that the sender is tried on."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import httpx
 import pytest
+import uvloop
 
 from tests.graphook.toy import TOKEN, Toy, serving
 from tests.waiting import until
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The sender is tried on the loop of a worker too: each has transports of its own."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    return factories | {"uvloop": uvloop.new_event_loop} if item.path.stem in {"test_sender", "test_http_connection"} else factories
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -65,15 +64,12 @@ async def test_who_asks_for_the_same_name_at_once_shares_one_lookup_that_outlive
     await asyncio.wait(asking[:1])
     names.gate.set()
 
-    assert [[found["host"] for found in await task] for task in asking[1:]] == [[PUBLIC]] * 2
+    assert [await task for task in asking[1:]] == [[PUBLIC]] * 2
     assert names.asked == ["hook.example.com"]
 
 
 async def test_what_is_dialled_is_the_address_that_was_checked_and_no_name(resolver: GuardedResolver) -> None:
-    (found,) = await resolver.resolve("hook.example.com", 8443)
-
-    assert (found["host"], found["port"], found["family"]) == (PUBLIC, 8443, socket.AF_INET)
-    assert found["flags"] & socket.AI_NUMERICHOST, "nothing is resolved once more behind the check"
+    assert await resolver.resolve("hook.example.com") == [PUBLIC]
 
 
 async def test_answers_do_not_pile_up(names: Names, resolver: GuardedResolver, monkeypatch: pytest.MonkeyPatch) -> None:
