@@ -201,7 +201,7 @@ def _accept_batcher(waker: Waker, bus: Bus, queue: int) -> Batcher[NewMessage, A
         flush,
         max_items=ACCEPT_ITEMS,
         max_weight=ACCEPT_BYTES,
-        weigh=lambda message: len(message.body),
+        weigh=lambda message: len(message.body) + len(message.params or ""),
         max_waiting=queue,
         max_waiting_weight=ACCEPT_QUEUE_BYTES,
     )

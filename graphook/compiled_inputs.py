@@ -89,7 +89,7 @@ class Unusual(Exception):
 
 
 # What the scalars of the specification do to a value of exactly this class: nothing.
-_AS_IS = {"String": str, "ID": str, "Boolean": bool, "Float": float}
+AS_IS = {"String": str, "ID": str, "Boolean": bool, "Float": float}
 
 
 def coercion(of: Any) -> Convert:
@@ -123,8 +123,8 @@ def _some(of: Any) -> Convert:
         return listed
     if isinstance(of, GraphQLInputObjectType):
         return _object(of)
-    if isinstance(of, GraphQLScalarType) and of.name in _AS_IS:
-        kind = _AS_IS[of.name]
+    if isinstance(of, GraphQLScalarType) and of.name in AS_IS:
+        kind = AS_IS[of.name]
 
         def same(value: Any) -> Any:
             if value.__class__ is not kind:

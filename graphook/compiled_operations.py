@@ -176,6 +176,10 @@ def _value(
     return lambda given: constant
 
 
+def _always(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
 def _constant(written: ValueNode, of: Any) -> Any:
     """A literal's value, where it can be shared by all requests."""
     constant = coerce_input_literal(written, of) if isinstance(written, _CONSTANTS) else Undefined
@@ -189,18 +193,20 @@ def _variable(schema: Schema, operation: OperationDefinitionNode, name: str, kno
     declared = type_from_ast(schema._schema, node.type) if node else None
     if node is None:
         raise Unusual
-    coerce, default = coercion(known.type), default_of(known)
-    required = isinstance(declared, GraphQLNonNull)
-    if node.default_value is not None:
-        constant = _constant(node.default_value, declared)
-        return lambda given: coerce(given[name]) if name in given else constant
+    coerce, default = coercion(declared), default_of(known)
+    required, needed = isinstance(declared, GraphQLNonNull), isinstance(known.type, GraphQLNonNull)
+    otherwise = default if node.default_value is None else _always(_constant(node.default_value, declared))
 
     def value(given: Mapping[str, Any]) -> Any:
-        found = given.get(name, Undefined)
-        if found is not Undefined:
-            return coerce(found)
-        if required:
+        if name in given:
+            found = coerce(given[name])
+        elif required and node.default_value is None:
             raise Unusual
-        return default()
+        else:
+            found = otherwise()
+        # A nullable variable may stand where null may not, if there is a default.
+        if found is None and needed:
+            raise Unusual
+        return found
 
     return value

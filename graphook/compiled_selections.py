@@ -19,6 +19,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
+from graphook.compiled_inputs import AS_IS, Unusual
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
@@ -32,14 +33,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-# What the scalars of the specification do to a value of exactly this class: nothing.
-_AS_IS = {"String": "str", "ID": "str", "Boolean": "bool", "Float": "float"}
-
 Plan = Callable[[list[Any], Any], list[Any]]
-
-
-class _Unusual(Exception):
-    """Something that graphql-core must complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +117,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         writer = _Writer(self)
         try:
             expression = writer.complete(item_type, details, "o")
-        except _Unusual:
+        except Unusual:
             return None
         infos = "".join(f"    {name} = {make}(_raw_info=info, _field={field})\n" for name, make, field in writer.infos)
         source = f"def plan(items, info):\n{infos}    return [{expression} for o in items]"
@@ -161,7 +155,7 @@ class _Writer:
         self._numbers: Iterator[int] = iter(range(1_000_000))
 
     def complete(self, graphql_type: Any, details: Any, source: str) -> str:
-        """An expression for the completed value of the expression `source`. Raises `_Unusual`."""
+        """An expression for the completed value of the expression `source`. Raises `Unusual`."""
         required = isinstance(graphql_type, GraphQLNonNull)
         named = graphql_type.of_type if required else graphql_type
         value = self._new_name("v")
@@ -180,15 +174,15 @@ class _Writer:
 
     def _scalar(self, scalar: GraphQLScalarType, value: str) -> str:
         coerced = f"{self._bind(scalar.coerce_output_value)}({value})"
-        usual = _AS_IS.get(scalar.name)
+        usual = AS_IS.get(scalar.name)
         if scalar.name == "Int":
             return f"({value} if {value}.__class__ is int and -2147483648 <= {value} <= 2147483647 else {coerced})"
-        return coerced if usual is None else f"({value} if {value}.__class__ is {usual} else {coerced})"
+        return coerced if usual is None else f"({value} if {value}.__class__ is {usual.__name__} else {coerced})"
 
     def _object(self, graphql_type: GraphQLObjectType, details: Any, value: str) -> str:
         collected = self._executor.collect_subfields(graphql_type, details)
         if collected.new_defer_usages:
-            raise _Unusual
+            raise Unusual
         entries = []
         for response_name, selected in collected.grouped_field_set.items():
             name = selected[0].node.name.value
@@ -197,17 +191,17 @@ class _Writer:
                 continue
             field = graphql_type.fields.get(name)
             if field is None or field.args:
-                raise _Unusual
+                raise Unusual
             entries.append(f"{response_name!r}: {self.complete(field.type, selected, self._value(field, value))}")
         return "{" + ", ".join(entries) + "}"
 
     def _value(self, field: GraphQLField, parent: str) -> str:
         definition: StrawberryField | None = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
         if definition is None:
-            raise _Unusual  # a field of introspection
+            raise Unusual  # a field of introspection
         resolver = definition.base_resolver
         if definition.extensions or (resolver is not None and resolver.is_async):
-            raise _Unusual
+            raise Unusual
         if resolver is None:
             return f"{parent}.{definition.python_name}"
         call = self._bind(resolver.wrapped_func)
@@ -227,13 +221,13 @@ class _Writer:
 
 
 def _missing() -> None:
-    raise _Unusual
+    raise Unusual
 
 
 def _listed(value: Any) -> list[Any]:
     """A list as it is; graphql-core decides about everything else."""
     if type(value) is not list:
-        raise _Unusual
+        raise Unusual
     return value
 
 
@@ -242,5 +236,5 @@ def _ready(value: Any) -> Any:
     if isawaitable(value):
         if iscoroutine(value):
             value.close()
-        raise _Unusual
+        raise Unusual
     return value

@@ -59,6 +59,7 @@ class Surroundings:
     calls: list[str] = field(default_factory=list)
 
 
+COLOURS = [Colour.RED]
 Info = strawberry.Info[Surroundings, None]
 
 
@@ -91,8 +92,27 @@ async def say_nothing(info: Info) -> Thing | None:
     return None
 
 
+async def echo(
+    info: Info,
+    needed: str = "n",
+    optional: str | None = None,
+    items: list[str] | None = None,
+    filled: int = 5,
+    colours: list[Colour] = COLOURS,
+) -> Thing:
+    info.context.calls.append(info.field_name)
+    return Thing(shown=f"{needed} {optional} {items} {filled} {colours}")
+
+
+async def need(info: Info, needed: str) -> Thing:
+    info.context.calls.append(info.field_name)
+    return Thing(shown=needed)
+
+
 @strawberry.type
 class Query:
+    echo: Thing = strawberry.field(resolver=echo)
+    need: Thing = strawberry.field(resolver=need)
     thing: Thing = strawberry.field(resolver=show_thing)
     faulty: Thing | None = strawberry.field(resolver=be_faulty)
     strict: Thing = strawberry.field(resolver=be_faulty)
@@ -213,6 +233,31 @@ async def test_an_unusual_operation_is_left_to_graphql_core(
         query, {"t": {"name": "a"}, "c": "RED", "n": 1, "id": "x", "kind": "value"}, None, Surroundings(), QUERIES
     )
     await compare(query, variables, caplog)
+
+
+# How an argument is declared as a variable, in all ways that its type lets it.
+DECLARED = [
+    *[("echo", "optional", of) for of in ("String", "String!", 'String = "d"', 'String! = "d"', "String = null")],
+    *[("echo", "needed", of) for of in ("String", "String!", 'String = "d"', 'String! = "d"')],
+    *[("echo", "items", of) for of in ("[String!]", "[String!]!", '[String!] = ["d"]')],
+    *[("echo", "filled", of) for of in ("Int", "Int!", "Int = 7", "Int! = 7")],
+    *[("echo", "colours", of) for of in ("[Colour!]", "[Colour!]!")],
+    *[("need", "needed", of) for of in ("String!", 'String! = "d"', 'String = "d"')],
+]
+ABSENT = object()
+GIVEN = [ABSENT, None, "v", 3, True, ["v"], [None], [["v"]], [], "BLUE", ["BLUE", "RED"], {"a": 1}]
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=lambda given: "absent" if given is ABSENT else repr(given))
+@pytest.mark.parametrize(("field_name", "argument", "of"), DECLARED)
+async def test_a_variable_means_the_same_however_it_is_declared(
+    field_name: str, argument: str, of: str, given: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = f"query ($v: {of}) {{ {field_name}({argument}: $v) {{ shown }} }}"
+    fine = {"v": {"optional": "x", "needed": "x", "items": ["x"], "filled": 1, "colours": ["RED"]}[argument]}
+    await Execution(compiled).run(query, fine, None, Surroundings(), QUERIES)  # which compiles the selection
+    assert is_direct(query) or "[" in of.partition("=")[2]  # a list cannot be shared by all requests
+    await compare(query, {} if given is ABSENT else {"v": given}, caplog)
 
 
 def test_the_operations_that_are_sent_most_can_be_run_directly() -> None:
