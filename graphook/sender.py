@@ -159,13 +159,10 @@ def _request(method: str, target: Target, headers: Sequence[tuple[str, str]], bo
         lines.append(f"{name}: {value}")
     if not accepts:
         lines.append("Accept: */*")
-    # A line break or NUL in a value would be the beginning of something else; of a token and a checked URL there is none.
+    # A line break or NUL would be the beginning of something else, and half a surrogate pair has no bytes.
     if _TOKEN.fullmatch(method) is None or not all(map(str.isprintable, lines)):
         raise _BadRequest
-    try:
-        return b"%b\r\n\r\n%b" % ("\r\n".join(lines).encode(), body)
-    except UnicodeEncodeError as error:
-        raise _BadRequest from error
+    return b"%b\r\n\r\n%b" % ("\r\n".join(lines).encode(), body)
 
 
 @lru_cache(4096)

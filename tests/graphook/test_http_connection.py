@@ -348,3 +348,17 @@ async def test_what_is_dialled_is_checked_even_if_nothing_before_it_was(address:
             await dial(target, resolver, LOOPBACK, ssl.create_default_context(), lambda: Connection(("http", "", 0), 100))
     finally:
         await resolver.close()
+
+
+async def test_a_peer_that_is_not_what_was_dialled_is_checked_too() -> None:
+    """The system takes 0.0.0.0 for itself."""
+    policy = Policy(allow_subnets=(parse_network("0.0.0.0/8"),))
+    resolver = GuardedResolver(policy)
+    async with hostile() as receiver:
+        target = check_url(receiver.url("0.0.0.0"), policy)
+        try:
+            with pytest.raises(NotAllowed):
+                await dial(target, resolver, policy, ssl.create_default_context(), lambda: Connection(("http", "", 0), 100))
+        finally:
+            await resolver.close()
+        assert receiver.heads == []
