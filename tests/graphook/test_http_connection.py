@@ -136,21 +136,24 @@ async def test_a_response_to_nothing_ends_a_kept_connection() -> None:
         assert receiver.connections == 2
 
 
-async def test_an_answer_that_comes_too_late_is_nobodys() -> None:
+async def test_an_answer_to_a_request_that_was_given_up_is_nobodys() -> None:
     async def late(reader: Reader, writer: Writer) -> None:
         await read_request(reader)
         receiver.script = None
+        asked.set()
         await reader.read()
-        gave_up.set()
+        ended.set()
         writer.write(EVIL)
 
-    gave_up = asyncio.Event()
-    async with hostile(late) as receiver, sender(timeout_seconds=0.3) as sending:
-        first = await sending.send(receiver.url(), [], b"{}")
-        await asyncio.wait_for(gave_up.wait(), KEPT_SECONDS / 2)
+    asked, ended = asyncio.Event(), asyncio.Event()
+    async with hostile(late) as receiver, sender() as sending:
+        first = asyncio.create_task(sending.send(receiver.url(), [], b"{}"))
+        await asyncio.wait_for(asked.wait(), 5)
+        first.cancel()
+        await asyncio.wait_for(ended.wait(), KEPT_SECONDS / 2)
         second = await sending.send(receiver.url(), [], b"{}")
 
-        assert (first.error_code, second.body, receiver.connections) == ("timeout", b"ok", 2)
+        assert (first.cancelled(), second.body, receiver.connections) == (True, b"ok", 2)
 
 
 NO_ANSWER = {
@@ -201,7 +204,8 @@ async def test_a_body_that_ends_with_the_connection_is_whole_unless_it_was_reset
         broken = await sending.send(receiver.url(), [], b"{}")
 
     assert (whole.status_code, whole.error_code, whole.body) == (200, None, b"ok")
-    assert (broken.status_code, broken.error_code, broken.body) == (200, "protocol", b"ok")
+    # On a busy machine the reset may overtake the response.
+    assert (broken.status_code, broken.error_code, broken.body) in {(200, "protocol", b"ok"), (0, "connection", b"")}
 
 
 @pytest.mark.parametrize(
@@ -306,7 +310,6 @@ async def ask(asked: Pool, receiver: Hostile) -> bytes:
 async def test_a_connection_that_is_not_used_for_a_while_is_closed() -> None:
     async with hostile() as receiver, pool(kept_seconds=0.05) as asked:
         await ask(asked, receiver)
-        assert len(receiver._writers) == 1
 
         await until(lambda: not receiver._writers, "the connection to be closed")
         assert await ask(asked, receiver) == b"ok"
