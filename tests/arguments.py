@@ -52,7 +52,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     attempt_filter = {"status": "SUCCESS", "statusCodeClass": "CODE_2XX", "endpointId": endpoint["id"], **message_filter}
     attempt_filter.pop("eventId")
-    stream = {"limit": 1, "iterator": None, "start": "OLDEST", "eventTypes": ["a.b"], "channels": ["c"]}
+    stream = {"limit": 1, "iterator": None, "start": "OLDEST", "since": None, "eventTypes": ["a.b"], "channels": ["c"]}
     consumer = {**in_app, "consumerId": "a-consumer"}
     of_message = {**in_app, "messageId": message["id"]}
     of_endpoint = {**in_app, "endpointId": endpoint["id"]}
@@ -106,7 +106,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         **_of_operational_endpoints(update, page),
         "EventType": {"name": "a.b"},
         "EventTypes": {**page, "order": "ASCENDING", "includeArchived": True},
-        "EventTypeCreate": {"input": {"name": "c.d", **event_type}, "idempotencyKey": "one"},
+        "EventTypeCreate": {"input": {"name": "c.d", "retrySchedule": [1.5], **event_type}, "idempotencyKey": "one"},
         "EventTypeUpdate": {"name": "a.b", "input": event_type},
         "EventTypePatch": {"name": "a.b", "input": event_type},
         "EventTypeImportOpenapi": {
@@ -141,9 +141,17 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "ApplicationPurgeContent": {**in_app, "idempotencyKey": None},
         "MessageStream": {**in_app, **stream},
         "OrganisationMessageStream": stream,
-        "MessageStreamPoll": {**consumer, "leaseSeconds": 30, "limit": 1, "start": "OLDEST", "eventTypes": ["a.b"], "channels": ["c"]},
+        "MessageStreamPoll": {
+            **consumer,
+            "leaseSeconds": 30,
+            "limit": 1,
+            "start": "OLDEST",
+            "since": None,
+            "eventTypes": ["a.b"],
+            "channels": ["c"],
+        },
         "MessageStreamCommit": {**consumer, "iterator": (await tenant.run("MessageStream", appId=app["id"]))["iterator"]},
-        "MessageStreamSeek": {**consumer, "iterator": None, "start": "NEWEST"},
+        "MessageStreamSeek": {**consumer, "iterator": None, "start": "NEWEST", "since": None},
         "MessageDestinations": {**of_message, **page},
         "EndpointMessages": {**of_endpoint, **page, "filter": {**message_filter, "status": "SUCCESS"}},
         "MessageAttempt": attempt,
@@ -182,7 +190,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
             "input": {
                 "version": 1,
                 "createdAt": "2026-01-01T00:00:00Z",
-                "eventTypes": [{"name": "e.f", **event_type}],
+                "eventTypes": [{"name": "e.f", "retrySchedule": None, **event_type}],
                 "settings": settings,
             },
             "idempotencyKey": None,

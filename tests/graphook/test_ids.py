@@ -58,14 +58,14 @@ def test_every_prefix_is_recognised_at_the_beginning_of_a_uid() -> None:
     assert not starts_with_prefix("customer-app_1")
 
 
-FORK = """
+FORK = r"""
 import os
 from graphook.clock import now
 from graphook.ids import new_id
 at = now()
 new_id("msg_", at)  # random bytes are in store
 child = os.fork()
-print(new_id("msg_", at), flush=True)
+os.write(1, f"{new_id('msg_', at)}\n".encode())
 if child:
     assert os.waitpid(child, 0)[1] == 0
 """
