@@ -120,6 +120,11 @@ class Sandbox:
         except TransformationError as error:
             outcome = error.code
             raise
+        except Exception as error:
+            # A fault of ours is told like one of a process: whoever asked knows what to do with a call that ran nothing.
+            log.exception("the sandbox stumbled")
+            outcome = "CRASHED"
+            raise _failure("CRASHED") from error
         finally:
             metrics.transformed(outcome, perf_counter() - began)
 

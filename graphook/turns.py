@@ -66,14 +66,24 @@ class Turns:
             found = next((name for name in self._waiting if self._having[name] < self._per_tenant), None)
             if found is None:
                 return
-            line = self._waiting.pop(found)
-            self._grant(found)
-            line.popleft().set_result(None)
-            if line:  # to the end
-                self._waiting[found] = line
+            if (waiter := self._next_of(found)) is not None:
+                self._grant(found)
+                waiter.set_result(None)
+
+    def _next_of(self, tenant: str) -> asyncio.Future[None] | None:
+        """Who waits longest of a tenant, whose line goes to the end without it; None when all of it have given up."""
+        line = self._waiting.pop(tenant)
+        while line:
+            # Who has given up in this moment has not left the line yet.
+            if not (waiter := line.popleft()).done():
+                if line:
+                    self._waiting[tenant] = line
+                return waiter
+        return None
 
     def _forget(self, tenant: str, waiter: asyncio.Future[None]) -> None:
-        line = self._waiting[tenant]
-        line.remove(waiter)
-        if not line:
-            del self._waiting[tenant]
+        line = self._waiting.get(tenant)
+        if line is not None and waiter in line:
+            line.remove(waiter)
+            if not line:
+                del self._waiting[tenant]

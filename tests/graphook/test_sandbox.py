@@ -371,6 +371,14 @@ async def test_what_cannot_be_started_is_unavailable(monkeypatch: pytest.MonkeyP
     await broken.close()
 
 
+async def test_a_fault_of_the_sandbox_itself_is_told_as_a_call_that_crashed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken() -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(sandbox, "_ready", broken)
+    assert (await refused(sandbox, "function handler(w){return w}")).code == "CRASHED"
+
+
 async def test_after_its_end_nothing_is_left_and_nothing_starts() -> None:
     ended = Sandbox()
     await run(ended, "function handler(w){return w}")

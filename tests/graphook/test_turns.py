@@ -1,0 +1,96 @@
+"""Turns: every one that is given comes back, whoever gives up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphook.errors import Overloaded
+from graphook.turns import Turns
+
+SLOTS = 3
+TENANTS = ("a", "b", "c")
+
+
+async def hold(turns: Turns, tenant: str, until: asyncio.Event) -> None:
+    async with turns.turn(tenant, 60.0):
+        await until.wait()
+
+
+async def assert_all_free(turns: Turns) -> None:
+    """Fail unless as many turns can be had at once as there are."""
+    until = asyncio.Event()
+    held = [asyncio.create_task(hold(turns, f"new {number}", until)) for number in range(SLOTS)]
+    await asyncio.sleep(0)
+    assert (turns._free, sum(turns._having.values()), turns._waiting) == (0, SLOTS, {})
+    until.set()
+    await asyncio.gather(*held)
+    assert (turns._free, turns._having, turns._waiting) == (SLOTS, {}, {})
+
+
+async def test_who_gives_up_in_the_moment_of_its_turn_leaves_it_to_the_next() -> None:
+    turns, until = Turns(SLOTS, SLOTS, 100), asyncio.Event()
+    held = [asyncio.create_task(hold(turns, "busy", until)) for _ in range(SLOTS)]
+    await asyncio.sleep(0)
+    first, second = (asyncio.create_task(hold(turns, "a", asyncio.Event())) for _ in range(2))
+    third = asyncio.create_task(hold(turns, "b", until))
+    await asyncio.sleep(0)
+
+    until.set()
+    first.cancel()
+    second.cancel()
+    await asyncio.wait_for(asyncio.gather(*held, third), 5.0)
+
+    assert [type(found) for found in await asyncio.gather(first, second, return_exceptions=True)] == [asyncio.CancelledError] * 2
+    await assert_all_free(turns)
+
+
+async def test_who_waits_too_long_is_refused_and_costs_nobody_a_turn() -> None:
+    turns, until = Turns(1, 1, 100), asyncio.Event()
+    held = asyncio.create_task(hold(turns, "a", until))
+    await asyncio.sleep(0)
+    for tenant in ("a", "b"):
+        try:
+            async with turns.turn(tenant, 0):
+                raise AssertionError("there was no turn to be had")
+        except Overloaded:
+            pass
+    until.set()
+    await held
+    assert (turns._free, turns._having, turns._waiting) == (1, {}, {})
+
+
+STEP = st.one_of(
+    st.tuples(st.just("take"), st.sampled_from(TENANTS)),
+    st.tuples(st.just("end"), st.integers(0, 30)),
+    st.tuples(st.just("give up"), st.integers(0, 30)),
+    st.just(("tick", 0)),
+)
+
+
+@given(st.lists(STEP, max_size=60))
+def test_after_whatever_happened_every_turn_is_free_again(steps: list[tuple[str, str | int]]) -> None:
+    async def happen() -> None:
+        turns = Turns(SLOTS, 2, 8)
+        calls: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+        for what, which in steps:
+            if what == "take":
+                until = asyncio.Event()
+                calls.append((asyncio.create_task(hold(turns, str(which), until)), until))
+            elif what == "tick":
+                await asyncio.sleep(0)
+            elif calls:
+                task, until = calls[int(which) % len(calls)]
+                if what == "end":
+                    until.set()
+                else:
+                    task.cancel()
+        for _, until in calls:
+            until.set()
+        found = await asyncio.wait_for(asyncio.gather(*(task for task, _ in calls), return_exceptions=True), 5.0)
+        assert {type(one) for one in found} <= {type(None), asyncio.CancelledError, Overloaded}
+        await assert_all_free(turns)
+
+    asyncio.run(happen())
