@@ -35,7 +35,9 @@ MIN_CODE, MAX_CODE = 10, 51_200
 MAX_PAYLOAD = 1024 * 1024
 # Seconds that a call waits for a process: a delivery's lease counts on it.
 PATIENCE = 5.0
-MAX_WAITING = 1000
+# Calls that wait: of one organisation, whose own limit keeps others' calls from being refused, and of all.
+WAITING_PER_TENANT = 200
+MAX_WAITING = 4000
 # The clock may run so many times as long as the processor, before the process is killed.
 CLOCK = 2.0
 
@@ -87,7 +89,7 @@ class Sandbox:
         self._seconds = seconds
         self._memory = memory_mib * 1024 * 1024
         self._policy = policy or Policy()
-        self._turns = Turns(processes + 1, processes, MAX_WAITING)
+        self._turns = Turns(processes + 1, processes, MAX_WAITING, WAITING_PER_TENANT)
         self._idle: list[Child] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._warned = self._closed = False
@@ -103,9 +105,18 @@ class Sandbox:
         )
 
     async def transform(
-        self, code: str, webhook: Webhook, *, tenant: str, variables: Mapping[str, str] | None = None, params: bytes | None = None
+        self,
+        code: str,
+        webhook: Webhook,
+        *,
+        tenant: str,
+        line: str = "",
+        variables: Mapping[str, str] | None = None,
+        params: bytes | None = None,
     ) -> Webhook:
-        """What the code's `handler` makes of a webhook. `tenant` is whose turn it is; `params` is JSON text. Raises `TransformationError`.
+        """What the code's `handler` makes of a webhook. `params` is JSON text. Raises `TransformationError`.
+
+        `tenant`, an organisation, is whose turn it is, and within it that of `line`, an application.
 
         The handler is given `method`, `url`, `payload`, `eventType`, `headers`, `channels`, `env` (the variables), `transformationsParams` and `cancel`.
         """
@@ -113,7 +124,7 @@ class Sandbox:
         try:
             _check_sizes(code, webhook.payload)
             given = _given(webhook, variables or {}, params)
-            state, first, second = await self._run(tenant, [code.encode("utf-8", "replace"), given, webhook.payload])
+            state, first, second = await self._run(tenant, line, [code.encode("utf-8", "replace"), given, webhook.payload])
             if state != "OK":
                 raise _failure(state, first, second, lines=code.count("\n") + 1)
             return self._taken(webhook, first, second)
@@ -130,7 +141,7 @@ class Sandbox:
 
     async def lacking(self) -> str:
         """What of the processes' confinement the system refuses, empty for nothing. Raises `TransformationError` when none can be started."""
-        async with self._child("") as child:
+        async with self._child("", "") as child:
             return child.lacking
 
     async def close(self) -> None:
@@ -142,8 +153,8 @@ class Sandbox:
         while self._ending:
             await asyncio.wait(self._ending)
 
-    async def _run(self, tenant: str, parts: Sequence[bytes]) -> tuple[str, str, str]:
-        async with self._child(tenant) as child:
+    async def _run(self, tenant: str, line: str, parts: Sequence[bytes]) -> tuple[str, str, str]:
+        async with self._child(tenant, line) as child:
             try:
                 async with asyncio.timeout(CLOCK * self._seconds):
                     answer = await child.ask(parts)
@@ -158,10 +169,10 @@ class Sandbox:
             return answer
 
     @asynccontextmanager
-    async def _child(self, tenant: str) -> AsyncIterator[Child]:
+    async def _child(self, tenant: str, line: str) -> AsyncIterator[Child]:
         """A process for one call; it is killed unless that ends well."""
         try:
-            async with self._turns.turn(tenant, PATIENCE):
+            async with self._turns.turn(tenant, line, PATIENCE):
                 child = await self._ready()
                 well = False
                 try:

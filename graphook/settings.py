@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     breaker_open_max: float = Field(600.0, gt=0, le=86_400, description="Seconds that a breaker is open at most.")
     signature_headers: Literal["webhook", "svix", "both"] = Field("webhook", description="The family of the signature headers.")
     transformation_processes: int = Field(
-        2, ge=1, le=64, description="Transformations of one application that a process runs at the same time."
+        2, ge=1, le=64, description="Transformations of one organisation that a process runs at the same time."
     )
     transformation_timeout: float = Field(
         0.5, gt=0, le=2, description="Seconds on the processor that a transformation may run; it has twice as long on the clock."
@@ -102,7 +102,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
     )
-    test_attempts_per_minute: int = Field(60, ge=1, le=6000, description="Test attempts that an organisation may make in a minute.")
+    test_attempts_per_minute: int = Field(
+        60, ge=1, le=6000, description="Test attempts that an organisation may make in a minute, and as many dry runs with transformations."
+    )
     slack_client_id: str | None = Field(None, description="The client id of a Slack app, with which channels are connected by OAuth.")
     slack_client_secret: SecretStr | None = Field(None, description="The client secret of that Slack app.")
     slack_authorize_url: str = Field("https://slack.com/oauth/v2/authorize", description="Where Slack asks people whether they agree.")

@@ -129,7 +129,7 @@ async def simulate(info: Info, input: TransformationSimulateIn, idempotency_key:
     check(input)
     await require_offered(info)
     caller = info.context.caller
-    return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, tenant=caller.app_id or caller.org_id))
+    return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, caller.app_id or ""))
 
 
 async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Template:
@@ -143,4 +143,4 @@ async def _check(info: Info, values: dict[str, Any]) -> None:
     if values.get("filter_types"):
         await EventType.require_known(org_id, values["filter_types"], ("input", "filterTypes"))
     if "transformation" in values:
-        await check_code(info, values["transformation"], ("input", "transformation"), tenant=org_id)
+        await check_code(info, values["transformation"], ("input", "transformation"))

@@ -47,7 +47,7 @@ async def patch(
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
     if input.code:
-        await check_code(info, input.code, ("input", "code"), tenant=app.id)
+        await check_code(info, input.code, ("input", "code"))
     row = await Row.change(endpoint, given(input))
     return await told(info, EndpointPatchTransformationPayload(transformation=EndpointTransformation.of(row)))
 
@@ -66,16 +66,21 @@ async def simulate(
     await require_offered(info)
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
-    return EndpointSimulateTransformationPayload(simulation=await simulated(info, input, endpoint.url, tenant=app.id))
+    return EndpointSimulateTransformationPayload(simulation=await simulated(info, input, endpoint.url, app.id))
 
 
-async def simulated(info: Info, input: EndpointTransformationSimulateIn, url: str, tenant: str) -> TransformationSimulation:
-    """What the code would send to that URL. Raises what a caller is told."""
+async def simulated(info: Info, input: EndpointTransformationSimulateIn, url: str, app_id: str = "") -> TransformationSimulation:
+    """What the code would send to that URL, for an application where it is one's. Raises what a caller is told."""
     webhook = Webhook("POST", url, json_object(input.payload, ("input", "payload")), input.event_type, {}, channels=input.channels)
     params = params_of(input.transformations_params, ("input", "transformationsParams"))
     try:
         made = await info.context.services.sandbox.transform(
-            input.code, webhook, tenant=tenant, variables=input.variables or {}, params=None if params is None else params.encode()
+            input.code,
+            webhook,
+            tenant=info.context.caller.org_id,
+            line=app_id,
+            variables=input.variables or {},
+            params=None if params is None else params.encode(),
         )
     except TransformationError as error:
         raise failed(error) from error
@@ -116,11 +121,11 @@ async def require_offered(info: Info) -> None:
         raise Forbidden("The organisation's settings do not let tokens of one application write transformations (enableTransformations).")
 
 
-async def check_code(info: Info, code: str, path: tuple[str, ...], tenant: str) -> None:
+async def check_code(info: Info, code: str, path: tuple[str, ...]) -> None:
     """Raise `InvalidInput` for code that cannot run at all, by running it on an empty payload."""
     try:
         sample = Webhook("POST", "https://example.com/", b"{}", "example", {})
-        await info.context.services.sandbox.transform(code, sample, tenant=tenant)
+        await info.context.services.sandbox.transform(code, sample, tenant=info.context.caller.org_id)
     except TransformationError as error:
         if error.code in _FAULTS:
             raise failed(error, path) from error

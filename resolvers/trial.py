@@ -37,6 +37,9 @@ from schema.types.message import MessageIn
 from schema.types.transformation import TransformationSimulation
 from schema.types.trial import MessageDryRun, MessagePrecheck, MessageTestAttemptPayload
 
+# Transformations of one dry run at the same time: a page may have hundreds.
+TOGETHER = 2
+
 
 async def dry_run(
     info: Info,
@@ -44,7 +47,10 @@ async def dry_run(
     input: MessageIn,
     paging: Paging,
 ) -> Connection[MessageDryRun]:
-    """Which endpoints would get a message, with which headers, and why others would not, by endpoint id. Nothing is written or sent."""
+    """Which endpoints would get a message, with which headers, and why others would not, by endpoint id. Nothing is written or sent.
+
+    How many that run transformations may be made in a minute is limited for each organisation, as test attempts are.
+    """
     caller, settings = info.context.caller, info.context.services.settings
     caller.require(Scope.READ)
     body = checked(input, ("input",))
@@ -80,24 +86,29 @@ async def dry_run(
 
 async def _transformed(info: Info, rows: Sequence[EndpointRow], input: MessageIn, body: bytes) -> dict[str, Webhook | TransformationError]:
     """What the transformations of those endpoints that have one make of a message, by endpoint id."""
-    sandbox = info.context.services.sandbox
+    services, org_id = info.context.services, info.context.caller.org_id
+    some = asyncio.Semaphore(TOGETHER)
     params = params_of(input.transformations_params, ("input", "transformationsParams"))
 
     async def one(row: EndpointRow, transformation: Transformation) -> Webhook | TransformationError:
         webhook = Webhook("POST", row.url, body, input.event_type, {}, channels=input.channels)
         try:
-            return await sandbox.transform(
-                transformation.code or "",
-                webhook,
-                tenant=row.app_id,
-                variables=transformation.variable_map(),
-                params=None if params is None else params.encode(),
-            )
+            async with some:
+                return await services.sandbox.transform(
+                    transformation.code or "",
+                    webhook,
+                    tenant=org_id,
+                    line=row.app_id,
+                    variables=transformation.variable_map(),
+                    params=None if params is None else params.encode(),
+                )
         except TransformationError as error:
             return error
 
     enabled = await Transformation.enabled_of([row.id for row in rows])
     chosen = [row for row in rows if row.id in enabled]
+    if chosen:
+        await allowance.draw(f"dry_run:{org_id}", services.settings.test_attempts_per_minute, "dry runs with transformations")
     made = await asyncio.gather(*(one(row, enabled[row.id]) for row in chosen))
     return {row.id: found for row, found in zip(chosen, made, strict=True)}
 

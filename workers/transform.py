@@ -15,5 +15,4 @@ async def transformed(claim: Claim, body: bytes, sandbox: Sandbox) -> Webhook:
         return webhook
     variables = open_variables(endpoint.id, endpoint.variables)
     params = None if claim.params is None else claim.params.encode()
-    # Whose turn it is, is decided between applications: their people write the code.
-    return await sandbox.transform(endpoint.code, webhook, tenant=claim.app_id, variables=variables, params=params)
+    return await sandbox.transform(endpoint.code, webhook, tenant=claim.org_id, line=claim.app_id, variables=variables, params=params)

@@ -357,8 +357,22 @@ async def test_tenants_that_wait_take_turns(sandbox: Sandbox) -> None:
     assert order.index("c") < 6
 
 
+async def test_one_tenant_cannot_close_the_sandbox_to_others(sandbox: Sandbox) -> None:
+    """However many calls of however many of its lines wait."""
+    busy = [asyncio.create_task(refused(sandbox, ENDLESS["loop"], tenant="busy", line=f"app_{number}")) for number in range(5000)]
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(SOON):
+        others = [run(sandbox, "function handler(w){return w}", tenant="other") for _ in range(3)]
+        assert await asyncio.gather(*others) == [{"name": "Ada", "n": 1}] * 3
+
+    for task in busy:
+        task.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
+
+
 async def test_too_many_that_wait_are_refused(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox._turns, "_max_waiting", 1)
+    monkeypatch.setattr(sandbox._turns, "_waiting_per_tenant", 1)
     calls = await asyncio.gather(*(run(sandbox, "function handler(w){return w}") for _ in range(3)), return_exceptions=True)
     codes = [call.code for call in calls if isinstance(call, TransformationError)]
     assert codes == ["UNAVAILABLE"]

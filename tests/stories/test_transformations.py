@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -333,6 +334,21 @@ async def test_a_dry_run_shows_what_transformations_make(acme: Tenant, receiver:
     assert nodes["throws"]["transformationError"] == "Error: Ada is not welcome (line 2)."
     assert nodes["cancels"]["transformed"]["cancel"] is True
     assert receiver.requests == []
+
+
+async def test_dry_runs_that_run_transformations_are_limited_and_others_are_not(acme: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+
+    async def dry_runs() -> list[BaseException]:
+        found = await asyncio.gather(*(acme.run("MessageDryRun", appId=app["id"], input=ADA) for _ in range(90)), return_exceptions=True)
+        return [one for one in found if isinstance(one, BaseException)]
+
+    assert await dry_runs() == []
+    await transform(acme, app, endpoint)
+    refused = await dry_runs()
+    assert 0 < len(refused) <= 30
+    assert {one.code for one in refused if isinstance(one, Refused)} == {"LIMIT_EXCEEDED"}
 
 
 async def test_customers_write_transformations_where_the_organisation_offers_them(acme: Tenant) -> None:
