@@ -82,11 +82,17 @@ class Claim:
     body: bytes | None
     traceparent: str | None = None
     probe: int = 0
+    interrupts: int = 0
     # The event type's, in seconds.
     retry_schedule: Sequence[float] | None = None
     # What a transformation is told of the message.
     channels: Sequence[str] | None = None
     params: str | None = None
+
+    @property
+    def given_back(self) -> int:
+        """How many claims before this one were given back, with nothing tried."""
+        return self.number - 1 - self.tries - self.interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class Claimed:
 class Result:
     """What became of a claim: the attempt to record, and where the delivery goes. `delay` is in microseconds, None when the state is final.
 
-    `url` is where it was sent, if not to the endpoint's own.
+    `url` is where it was sent, if not to the endpoint's own. What is not `recorded` was neither tried nor interrupted: it is given back.
     """
 
     claim: Claim
@@ -122,6 +128,7 @@ class Result:
     error_code: str | None
     reason: str | None = None
     url: str | None = None
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +306,7 @@ def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int)
         body=bytes(content["body"]) if content is not None else None,
         traceparent=content["traceparent"] if content is not None else None,
         probe=probe,
+        interrupts=row["interrupts"],
         retry_schedule=orjson.loads(content["retry_schedule"]) if content is not None and content["retry_schedule"] is not None else None,
         channels=orjson.loads(content["channels"]) if content is not None and content["channels"] is not None else None,
         params=content["params"] if content is not None else None,
@@ -310,7 +318,7 @@ async def _record(session: Session, results: Sequence[Result]) -> None:
     # would wait for the other.
     ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
     await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
-    await session.write_rows(INSERT, [_attempt(result) for result in ordered])
+    await session.write_rows(INSERT, [_attempt(result) for result in ordered if result.recorded])
 
 
 def _to_tell(results: Sequence[Result]) -> list[SettledAttempt]:
@@ -358,7 +366,7 @@ def _attempt(result: Result) -> tuple[Any, ...]:
 
 def _settlement(result: Result) -> tuple[Any, ...]:
     claim = result.claim
-    interrupted = 0 if result.counted else 1
+    interrupted = int(result.recorded and not result.counted)
     return (
         claim.message_id, claim.endpoint.id, claim.run, claim.number, int(result.state), result.delay or 0, int(result.counted), interrupted,
         result.reason,

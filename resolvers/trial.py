@@ -11,7 +11,7 @@ import strawberry
 from graphook import rules
 from graphook.auth import Scope
 from graphook.clock import now_us
-from graphook.errors import Conflict, InvalidInput
+from graphook.errors import Conflict, InvalidInput, Overloaded
 from graphook.headers import is_sensitive
 from graphook.ids import new_id
 from graphook.sandbox import TransformationError, Webhook
@@ -152,6 +152,8 @@ async def attempt(
         await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
     where = Where().equal("a.message_id", accepted.message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
     attempts = (await Attempt.page(where, PageRequest(limit=1))).items
+    if not attempts and not accepted.replayed:
+        raise Overloaded("The endpoint's transformation could not be run now; the message is sent as soon as it can.")
     if not attempts:
         raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))
     return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(attempts[0]))

@@ -65,14 +65,12 @@ class _Held:
 class Engine:
     """One per process. `wake` may be called from any thread; everything else belongs to the loop that `run` runs on."""
 
-    def __init__(
-        self, settings: Settings, sender: Sender, bus: Bus, *, owns_database: bool = False, sandbox: Sandbox | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, sender: Sender, bus: Bus, sandbox: Sandbox, *, owns_database: bool = False) -> None:
         self.name = new_id("wrk_")
         self._settings = settings
         self._sender = sender
         self._bus = bus
-        self._sandbox = sandbox or Sandbox.of(settings)
+        self._sandbox = sandbox
         self._owns_database = owns_database
         self._rule = BreakerRule.of(settings)
         self._lanes: dict[str, None] = {}
@@ -237,14 +235,14 @@ class Engine:
         began = time.monotonic()
         settled = await delivery.settle(results, self._rule)
         self._add_lanes(settled.told)
-        metrics.settled(((r.state.name.lower(), failure(r), r.duration_ms) for r in results), time.monotonic() - began)
+        metrics.settled(((r.state.name.lower(), failure(r), r.duration_ms) for r in results if r.recorded), time.monotonic() - began)
         for endpoint_id in settled.opened:
             log.warning("the breaker of endpoint %s is open: too many tries failed", endpoint_id)
         self._bus.publish({result.claim.app_id for result in results})
         gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
         exhausted = {r.claim.endpoint.id for r in results if r.state is State.FAILED and not r.claim.run}
         # Behind an open breaker hardly any schedule comes to its end, and the clock goes on.
-        exhausted |= {r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.claim.probe}
+        exhausted |= {r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted and r.claim.probe}
         if gone and self._settings.disable_on_gone:
             await self._disable(gone, None, "gone", "it answered 410 Gone")
         if exhausted and self._settings.disable_after_hours:

@@ -55,7 +55,7 @@ async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, 
     sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
     await sender.open()
     stack.push_async_callback(sender.close)
-    engine = Engine(settings, sender, bus, owns_database=owns_database, sandbox=sandbox)
+    engine = Engine(settings, sender, bus, sandbox, owns_database=owns_database)
     runner = TaskRunner(engine.name, STEPS, engine.wake, bus, owns_database=owns_database)
     generator = Generator(engine.name, settings, sandbox, engine.wake, bus)
     working = [asyncio.create_task(one.run()) for one in (engine, runner, generator)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphook import tracing
 from graphook.clock import now_us
@@ -17,21 +18,25 @@ from models.request import request_headers
 from workers.transform import transformed
 
 GONE = 410
+# What the sandbox could not run is tried again after about so many seconds, and after so many times without an answer taken for the code's fault.
+AGAIN_SECONDS = 1.0
+CRASHES = 3
 CANCELED = b"The transformation canceled it: nothing was sent."
 
 
 async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings, sandbox: Sandbox) -> Result:
-    """Send one claimed delivery, or what its transformation makes of it, and say what to record.
+    """Send one claimed delivery, or what its transformation makes of it, and say what to record. What could not be transformed now is given back.
 
     Raises `SecretUnreadable` when no key of the ring opens what the endpoint has sealed.
     """
     started_at = now_us()
     headers: list[tuple[str, str]] = []
-    url = None
+    url, again = None, False
     with tracing.attempt(claim.traceparent, {"graphook.message_id": claim.message_id, "graphook.endpoint_id": claim.endpoint.id}) as span:
         try:
             webhook = await transformed(claim, body, sandbox)
         except TransformationError as error:
+            again = error.code == "UNAVAILABLE" or (error.code == "CRASHED" and claim.given_back < CRASHES - 1)
             took = (now_us() - started_at) // 1000
             outcome = Outcome(0, error_code=f"transformation_{error.code.lower()}", detail=error.message, duration_ms=took)
         else:
@@ -45,10 +50,18 @@ async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings,
                     headers.append(("traceparent", traceparent))
                 outcome = await _send(claim.endpoint, webhook, headers, sender)
         result = judge(claim, outcome, started_at, headers, settings, url)
+        if again:
+            result = given_back(result)
         if span is not None:
             span.set_attribute("http.response.status_code", outcome.status_code)
             tracing.ended(span, failure(result) or "OK")
     return result
+
+
+def given_back(result: Result) -> Result:
+    """The result that leaves the delivery as it was, a little later."""
+    delay = round(AGAIN_SECONDS * 1_000_000 * random.uniform(0.5, 1.5))
+    return replace(result, state=State.WAITING, delay=delay, counted=False, recorded=False)
 
 
 async def _send(endpoint: ClaimedEndpoint, webhook: Webhook, headers: Sequence[tuple[str, str]], sender: Sender) -> Outcome:

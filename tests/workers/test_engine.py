@@ -14,6 +14,7 @@ from graphook import database
 from graphook.database import Statement
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
+from graphook.sandbox import Sandbox
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
 from models import delivery
@@ -51,8 +52,8 @@ class FakeSender:
 
 
 @asynccontextmanager
-async def running(sender: FakeSender, **settings: Any) -> AsyncIterator[Engine]:
-    found = Engine(Settings.load(**{"retry_schedule": (100.0,), **settings}), cast(Sender, sender), LocalBus())
+async def running(sender: FakeSender, sandbox: Sandbox | None = None, **settings: Any) -> AsyncIterator[Engine]:
+    found = Engine(Settings.load(**{"retry_schedule": (100.0,), **settings}), cast(Sender, sender), LocalBus(), sandbox or Sandbox())
     task = asyncio.create_task(found.run())
     try:
         yield found
@@ -131,7 +132,7 @@ async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None
     await make.message(app)
     (claim,) = await make.claims(endpoint)
     sender = FakeSender()
-    engine = Engine(Settings.load(), cast(Sender, sender), LocalBus())
+    engine = Engine(Settings.load(), cast(Sender, sender), LocalBus(), Sandbox())
     engine._in_flight[endpoint.id] += 1
 
     await engine._deliver(_Held(claim, time.monotonic() - engine_module.STALE_CLAIM - 1))
@@ -297,7 +298,7 @@ async def test_a_message_to_many_endpoints_and_what_falls_due_at_once_hold_nobod
     await make.endpoint(other)
     retried = await make.message(other)
     await _wait_until(retried, "9223372036854775807")
-    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus())
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus(), Sandbox())
 
     await make.message(app)
     assert await engine._tick() is True, "there is more"

@@ -10,6 +10,7 @@ from itertools import pairwise
 from graphook import database
 from graphook.database import Statement
 from graphook.live import create_bus
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from tests.models import make
@@ -26,7 +27,7 @@ async def engine(database_url: str, **values: object) -> AsyncIterator[Engine]:
     bus = create_bus(database_url, None)
     await sender.open()
     await bus.open(None)
-    running = Engine(settings, sender, bus)
+    running = Engine(settings, sender, bus, Sandbox())
     task = asyncio.create_task(running.run())
     try:
         yield running

@@ -11,6 +11,7 @@ import pytest
 from graphook import database
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("db")
 
 def idle(sender: FakeSender | None = None, **settings: Any) -> Engine:
     """An engine that does nothing by itself."""
-    return Engine(Settings.load(**settings), cast(Sender, sender or FakeSender()), LocalBus())
+    return Engine(Settings.load(**settings), cast(Sender, sender or FakeSender()), LocalBus(), Sandbox())
 
 
 async def test_a_lease_lasts_longer_than_an_attempt_may_take() -> None:
@@ -83,7 +84,7 @@ async def test_a_process_that_owns_the_database_sends_at_once_what_its_former_li
     endpoint = await make.endpoint(app)
     await make.message(app)
     await make.claims(endpoint, worker="former life", lease_us=3_600_000_000)
-    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus(), owns_database=True)
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus(), Sandbox(), owns_database=True)
     task = asyncio.create_task(engine.run())
 
     await until(all_succeeded, "the delivery to be sent")
@@ -183,7 +184,7 @@ async def test_news_is_told_of_applications_whose_deliveries_were_sent_or_cancel
     told: list[str] = []
     bus = LocalBus()
     await bus.open(told.append)
-    engine = Engine(Settings.load(), cast(Sender, FakeSender()), bus)
+    engine = Engine(Settings.load(), cast(Sender, FakeSender()), bus, Sandbox())
     task = asyncio.create_task(engine.run())
 
     await until(lambda: {app.id, closed.id} <= set(told), lambda: f"news of both; told of {told}")

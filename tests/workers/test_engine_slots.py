@@ -10,6 +10,7 @@ import pytest
 from graphook import database
 from graphook.database import Statement
 from graphook.live import LocalBus
+from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models.delivery import State
@@ -29,7 +30,7 @@ async def test_a_claim_that_is_being_made_when_the_engine_stops_is_sent_and_reco
     settings = Settings.load(database_url=db, allow_subnets="127.0.0.0/8")
     sender = Sender(settings.ssrf_policy(), timeout_seconds=5, response_limit=100)
     await sender.open()
-    engine = Engine(settings, sender, LocalBus())
+    engine = Engine(settings, sender, LocalBus(), Sandbox())
     await make.message(app)
     writer = sqlite3.connect(db.removeprefix("sqlite://"), isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")  # whatever writes waits for it
@@ -59,7 +60,7 @@ async def test_endpoints_that_hang_leave_slots_for_the_others(db: str, receiver:
     settings = Settings.load(database_url=db, allow_subnets="127.0.0.0/8", worker_slots=16, request_timeout=30.0)
     sender = Sender(settings.ssrf_policy(), timeout_seconds=30, response_limit=100)
     await sender.open()
-    engine = Engine(settings, sender, LocalBus())
+    engine = Engine(settings, sender, LocalBus(), Sandbox())
     running = asyncio.create_task(engine.run())
     await until(lambda: len(receiver.got("/hangs")) >= 12, "the slots to be taken")
 
