@@ -155,7 +155,7 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, bre
         closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
         canceled = await _cancel_ready(session, closed) if closed else set()
         open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
-        endpoints = {endpoint_id: _endpoint(rows[endpoint_id], breaker) for endpoint_id in open_lanes}
+        endpoints = {endpoint_id: claimed_endpoint(rows[endpoint_id], breaker) for endpoint_id in open_lanes}
         limits = {
             lane: Limits.of(rows[lane]["rate_limit"], endpoint.policy, bool(endpoint.breaker and rows[lane]["tripped"]))
             for lane, endpoint in endpoints.items()
@@ -277,7 +277,8 @@ async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
     return picked
 
 
-def _endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
+def claimed_endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
+    """An endpoint from a row of `ENDPOINTS`."""
     policy = DeliveryPolicy.read(row["delivery_policy"])
     return ClaimedEndpoint(
         row["id"],

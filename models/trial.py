@@ -8,10 +8,10 @@ import orjson
 
 from graphook import database
 from graphook.database import Statement
-from models.delivery import Claim, ClaimedEndpoint
+from models.delivery import Claim, claimed_endpoint
+from models.delivery_sql import ENDPOINTS
 from models.endpoint import Endpoint
 from models.message import Message
-from models.transformation import Transformation
 
 # application id, event type, channels
 LISTENS = Statement(
@@ -44,21 +44,12 @@ async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] |
 
 async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int, params: str | None = None) -> Claim:
     """Add a delivery of a message that has none, already claimed. When its process dies, an engine takes it over as it does any."""
-    transformation = await Transformation.of(endpoint)
     async with database.transaction() as session:
+        (row,) = await session.fetch(ENDPOINTS, [endpoint.id])
         await session.fetch(LEASE, message.id, endpoint.id, message.org_id, message.app_id, leased_by, lease_us)
-    sealed = ClaimedEndpoint(
-        endpoint.id,
-        endpoint.url,
-        endpoint.headers,
-        endpoint.secret,
-        endpoint.old_secrets,
-        code=transformation.code if transformation.enabled else None,
-        variables=transformation.variables,
-    )
     return Claim(
         message.id,
-        sealed,
+        claimed_endpoint(row, breaker=False),
         1,
         1,
         message.org_id,

@@ -107,6 +107,16 @@ async def test_a_bad_message_is_neither_tried_nor_shown(acme: Tenant, receiver: 
     assert (await acme.run("Messages", appId=app["id"]))["nodes"] == receiver.requests == []
 
 
+async def test_a_test_attempt_keeps_to_https_where_the_organisation_wants_it(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    await acme.do("EnvironmentUpdateSettings", input={"enforceHttps": True})
+
+    attempt = await acme.do("MessageTestAttempt", appId=app["id"], endpointId=endpoint["id"], input=MESSAGE)
+
+    assert (attempt["status"], attempt["errorCode"], receiver.requests) == ("FAIL", "https_required", [])
+
+
 async def test_a_disabled_endpoint_is_not_tried(acme: Tenant, receiver: Receiver) -> None:
     app = await acme.application()
     endpoint = await acme.endpoint(app, receiver.url(), disabled=True)
