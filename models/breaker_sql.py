@@ -9,20 +9,23 @@ LOCK = Statement(
     postgresql=_LOCK.format("= ANY($1::text[]) ORDER BY endpoint_id FOR UPDATE"),
     sqlite=_LOCK.format("IN (SELECT value FROM json_each(?1))"),
 )
-# (endpoint_id, the attempt id its window begins with) → tries and failures of the latest hundred; an interruption is no fault of the receiver.
+# An interruption is no fault of the receiver, nor is what was not sent to it: what a transformation canceled, or failed to make.
+_SENT = """(x.response_status_code > 0
+              OR (x.status = 2 AND COALESCE(x.error_code, '') <> 'interrupted' AND COALESCE(x.error_code, '') NOT LIKE 'transformation%'))"""
+# (endpoint_id, the attempt id its window begins with) → tries and failures of the latest hundred.
 COUNT = Statement(
-    postgresql="""
+    postgresql=f"""
         SELECT w.endpoint_id, count(*) AS tries, count(*) FILTER (WHERE a.status = 2) AS failures
         FROM unnest($1::text[], $2::text[]) AS w(endpoint_id, start) CROSS JOIN LATERAL (
             SELECT x.status FROM attempt x
-            WHERE x.endpoint_id = w.endpoint_id AND x.id >= w.start AND COALESCE(x.error_code, '') <> 'interrupted'
+            WHERE x.endpoint_id = w.endpoint_id AND x.id >= w.start AND {_SENT}
             ORDER BY x.id DESC LIMIT 100) a
         GROUP BY w.endpoint_id""",
-    sqlite="""
+    sqlite=f"""
         SELECT a.endpoint_id, count(*) AS tries, count(*) FILTER (WHERE a.status = 2) AS failures
         FROM json_each(?1) w JOIN attempt a ON a.seq IN (
             SELECT x.seq FROM attempt x
-            WHERE x.endpoint_id = (w.value ->> 0) AND x.id >= (w.value ->> 1) AND COALESCE(x.error_code, '') <> 'interrupted'
+            WHERE x.endpoint_id = (w.value ->> 0) AND x.id >= (w.value ->> 1) AND {_SENT}
             ORDER BY x.id DESC LIMIT 100)
         GROUP BY a.endpoint_id""",
 )

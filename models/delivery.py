@@ -130,6 +130,11 @@ class Result:
     url: str | None = None
     recorded: bool = True
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether it says anything of the receiver: not what its transformation canceled or failed to make."""
+        return self.status_code > 0 or not (self.state is State.SUCCEEDED or (self.error_code or "").startswith("transformation_"))
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -194,7 +199,7 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
         told = await tell_attempts(session, _to_tell(results))
         if rule is None:
             return Settled([], told)
-        tries = [r for r in results if r.claim.endpoint.breaker and r.counted]
+        tries = [r for r in results if r.claim.endpoint.breaker and r.counted and r.was_sent]
         tried = (Tried(r.claim.endpoint.id, r.claim.probe, r.state is State.SUCCEEDED) for r in tries)
         return Settled(await record(session, tried, rule), told)
 

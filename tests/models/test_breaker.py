@@ -74,6 +74,39 @@ async def test_it_opens_on_ten_tries_of_which_seven_failed() -> None:
     assert (await opened([endpoint.id]))[endpoint.id].half_open is False
 
 
+async def not_sent(claims: list[Claim], code: str | None) -> list[str]:
+    """Settle what a transformation canceled, or failed to make with that code."""
+    state = State.SUCCEEDED if code is None else State.WAITING
+    results = [make.result(claim, state, delay=None if code is None else 0, status=0) for claim in claims]
+    return (await delivery.settle([dataclasses.replace(one, error_code=code, started_at=now_us()) for one in results], RULE)).opened
+
+
+@pytest.mark.parametrize("code", [None, "transformation_threw"])
+async def test_what_was_not_sent_is_no_try(code: str | None) -> None:
+    """Neither do those that a transformation cancels hide that all others fail, nor do those it cannot make open the breaker."""
+    endpoint = await guarded(40)
+    claims = await make.claims(endpoint, each=40)
+
+    assert await not_sent(claims[:20], code) == []
+    await settle(claims[20:29])
+    assert await settle(claims[29:30]) == [endpoint.id]
+
+
+@pytest.mark.parametrize("code", [None, "transformation_threw"])
+async def test_a_probe_that_was_not_sent_moves_nothing_and_frees_its_place(code: str | None) -> None:
+    endpoint = await guarded(12)
+    await trip(endpoint)
+    await let_time_pass(endpoint)
+    (probe,) = await make.claims(endpoint)
+    before = await breaker(endpoint)
+
+    assert await not_sent([probe], code) == []
+
+    after = await breaker(endpoint)
+    assert [after[name] for name in ("open_until", "openings", "probes")] == [before[name] for name in ("open_until", "openings", "probes")]
+    assert len(await make.claims(endpoint)) == 1
+
+
 async def test_it_stays_closed_while_fewer_fail() -> None:
     endpoint = await guarded(10)
     claims = await make.claims(endpoint, each=10)
