@@ -23,6 +23,10 @@ from models import partitions
 LOOK_EVERY = 0.2
 
 
+class UnknownHistory(Unavailable):
+    """A migration was applied to the database that no release has had in that place: what tables there are cannot be known."""
+
+
 @asynccontextmanager
 async def _connected(database_url: str) -> AsyncIterator[None]:
     if database_url.startswith("sqlite://"):
@@ -41,12 +45,21 @@ def _executor(database_url: str) -> MigrationExecutor:
 
 
 async def _missing(database_url: str) -> list[Migration]:
-    plan = await _executor(database_url).plan([MigrationTarget("models", "__latest__")])
+    executor = _executor(database_url)
+    plan = await executor.plan([MigrationTarget("models", "__latest__")])
+    known = {key.name for key in executor.loader.graph.nodes}
+    for key in await executor.recorder.applied_migrations():
+        # Of a higher number it is a later release's, beside which this one may run.
+        if key.name not in known and key.name < max(known):
+            raise UnknownHistory(
+                f"The database was made by a development version, whose migration {key.name} this version does not know: make it anew; what the "
+                "version that made it writes with `environmentExport` can be imported."
+            )
     return [step.migration for step in plan]
 
 
 async def pending(database_url: str) -> list[str]:
-    """The migrations that the database lacks, in order."""
+    """The migrations that the database lacks, in order. Raises `UnknownHistory`."""
     async with _connected(database_url):
         return [migration.name for migration in await _missing(database_url)]
 
@@ -59,16 +72,19 @@ async def require_schema(database_url: str) -> None:
 
 
 async def check_start(settings: Settings) -> None:
-    """Raise, in one sentence, for what would otherwise end in a traceback: a lock, no key, no database, an old schema."""
+    """Raise, in one sentence, for what would otherwise end in a traceback: a lock, no key, no database, an old or unknown schema."""
     with owned(settings):
         async with opened(settings):
             pass
-    if not settings.embedded:
+    if settings.embedded:
+        await pending(settings.database_url)
+    else:
         await require_schema(settings.database_url)
 
 
 async def migrate(database_url: str) -> list[str]:
     """Apply what is missing, in order, and make the partitions of the coming weeks; answers with the names of the applied migrations.
+    Raises `UnknownHistory`.
 
     A migration and the note that it is applied are one transaction, unless it says that it cannot be in one: what is cut off leaves nothing.
     """

@@ -11,7 +11,7 @@ from graphook.errors import Unavailable
 from graphook.findings import Finding
 from graphook.settings import Settings
 from models import partitions
-from models.migrate import pending
+from models.migrate import UnknownHistory, pending
 from models.partitions import Partition
 
 
@@ -19,6 +19,9 @@ async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
     """Every finding about the tables of a database that can be reached."""
     try:
         missing = await pending(settings.database_url)
+    except UnknownHistory as error:
+        yield Finding("fail", error.message, "Make the database anew.")
+        return
     except Unavailable as error:
         yield Finding("fail", f"the schema cannot be read: {error}", "Check the rights of the database's user.")
         return

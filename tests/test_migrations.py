@@ -19,7 +19,8 @@ from tortoise.exceptions import OperationalError
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from graphook import database
-from models.migrate import migrate, pending
+from graphook.settings import Settings
+from models.migrate import UnknownHistory, check_start, migrate, pending
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY
 from tests.waiting import until
@@ -72,6 +73,35 @@ async def test_a_migration_that_is_killed_leaves_nothing_and_can_be_repeated(bac
     assert await _tables(url) == {"tortoise_migrations"}
     await _execute(url, "DROP TABLE tortoise_migrations")
     assert await migrate(url) == names
+
+
+async def noted(backend: Backend, *names: str) -> str:
+    """The URL of a database in which it is noted that these were applied."""
+    url = await backend.empty_database()
+    values = ", ".join(f"(0, 'models', '{name}', CURRENT_TIMESTAMP)" for name in names)
+    await _execute(url, f"{NOTES} INSERT INTO tortoise_migrations VALUES {values};")
+    return url
+
+
+@pytest.mark.parametrize("names", [("0001_initial",), ("0001_initial", "0002_organisation"), ("0001_schema", "0002_organisation")])
+async def test_a_database_that_a_development_version_made_is_refused_untouched(names: tuple[str, ...], backend: Backend) -> None:
+    url = await noted(backend, *names)
+    unknown = names[0] if names[0] != "0001_schema" else names[1]
+
+    for refuse in (migrate, pending, lambda url: check_start(Settings.load(database_url=url, secret_key=(SECRET_KEY,)))):
+        with pytest.raises(UnknownHistory, match=f"whose migration {unknown} this version does not know: make it anew"):
+            await refuse(url)
+
+    assert await _tables(url) == {"tortoise_migrations"}
+
+
+async def test_a_database_that_a_later_release_migrated_is_served(backend: Backend) -> None:
+    """As the old processes do while a release is rolled out, or put back."""
+    url = await backend.fresh_database()
+    await _execute(url, "INSERT INTO tortoise_migrations (app, name, applied_at) VALUES ('models', '9999_later', CURRENT_TIMESTAMP)")
+
+    assert (await pending(url), await migrate(url)) == ([], [])
+    await check_start(Settings.load(database_url=url, secret_key=(SECRET_KEY,)))
 
 
 @pytest.mark.postgresql_only

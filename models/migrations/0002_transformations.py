@@ -13,7 +13,7 @@ async def extend(apps: Any, editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0001_initial")]
+    dependencies = [("models", "0001_schema")]
     operations = [
         ops.CreateModel(
             name="Transformation",

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from graphook import database
 from graphook import postgresql_checks as checks
 from graphook.clock import now
 from graphook.doctor import findings, redis_findings
@@ -135,9 +136,17 @@ async def test_a_database_that_cannot_be_reached_is_found() -> None:
 
 async def test_a_schema_that_lacks_migrations_is_found(empty: str) -> None:
     found = await diagnose(database_url=empty)
-    (what,) = [what for what in found if what.startswith("the database lacks the migrations 0001_initial")]
+    (what,) = [what for what in found if what.startswith("the database lacks the migrations 0001_schema")]
     assert (found[what].state, found[what].advice) == ("fail", "Run `graphook migrate`.")
     assert migration_finding([]).state == "ok"
+
+
+async def test_a_database_of_a_development_version_is_found(db: str) -> None:
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE tortoise_migrations SET name = '0001_initial' WHERE name = '0001_schema'")
+    found = await diagnose(database_url=db)
+    (what,) = [what for what in found if what.startswith("The database was made by a development version")]
+    assert (found[what].state, found[what].advice) == ("fail", "Make the database anew.")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from models.fields import IdField, TimestampField, dump_json
 async def create(apps: Any, editor: Any) -> None:
     client = editor.client
     dialect = "sqlite" if client.capabilities.dialect == "sqlite" else "postgresql"
-    sql = (Path(__file__).parent / "sql" / f"0001_initial.{dialect}.sql").read_text()
+    sql = (Path(__file__).parent / "sql" / f"0001_schema.{dialect}.sql").read_text()
     await client.execute_script(sql)
 
 
