@@ -90,9 +90,15 @@ CANCEL = Statement.same("""
 # A process that owns the database alone takes back what its former life had leased.
 TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
 # First id and instant that are kept, at most so many → the tasks that were forgotten.
-FORGET_ENDED = Statement.same("""
-    DELETE FROM task WHERE id IN (
-        SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < $1 AND updated_at < $2 LIMIT $3) RETURNING id""")
+FORGET_ENDED = Statement(
+    postgresql="""
+        DELETE FROM task WHERE id IN (
+            SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < $1 AND updated_at < $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
+        RETURNING id""",
+    sqlite="""
+        DELETE FROM task WHERE id IN (
+            SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < ?1 AND updated_at < ?2 LIMIT ?3) RETURNING id""",
+)
 RELEASE = Statement.same("UPDATE task SET lease_until = NULL, starts = 0 WHERE id = $1 AND claim = $2 AND status = 'running'")
 
 

@@ -20,7 +20,7 @@ from models.application import Application
 from models.delivery import State
 from models.message import Message, NewMessage
 from models.partitions import AHEAD, Partition, week_of
-from models.task import Task, TaskType
+from models.task import Task, TaskType, forget_ended
 from tests.models import make
 from workers.prune import prune
 
@@ -285,6 +285,26 @@ async def test_expired_content_of_the_default_partition_goes_in_batches(db: str)
 
     counted = await count()
     assert (counted["message"], counted["message_content"]) == (1, 0)
+
+
+@pytest.mark.postgresql_only
+async def test_of_two_that_forget_at_once_neither_waits_for_the_other() -> None:
+    org_id, old, kind = (await make.application()).org_id, now() - OLD, TaskType.ENDPOINT_RECOVER.value
+    more: dict[str, Any] = {"arguments": {}, "state": {}, "data": {}, "created_at": old, "updated_at": old}
+    for _ in range(2):
+        await Task.create(id=new_id("qtask_", old), org_id=org_id, type=kind, status="finished", **more)
+    first = asyncio.Event()
+
+    async def forget_the_rest() -> int:
+        await first.wait()
+        async with asyncio.timeout(2):
+            return await forget_ended(now() - timedelta(days=90), 10)
+
+    rest = asyncio.create_task(forget_the_rest())
+    async with database.transaction():
+        assert await forget_ended(now() - timedelta(days=90), 1) == 1
+        first.set()
+        assert await rest == 1
 
 
 async def test_tasks_that_ended_long_ago_are_forgotten_and_no_others() -> None:
