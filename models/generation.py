@@ -18,9 +18,8 @@ from graphook.schema_check import BadSchema
 from graphook.schema_example import NoExample, example
 from models.event_type import EventType
 from models.message import Message
-from models.task import Task, TaskType, cancel_task
+from models.task import GENERATIONS, Task, TaskType, cancel_task
 
-GENERATIONS = (TaskType.TEMPLATE_GENERATE, TaskType.EVENT_TYPE_GENERATE_SCHEMA)
 # The type of a webhook that is about no event type.
 SOME_TYPE = "example.event"
 
@@ -55,11 +54,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What a model is told, and the webhook that its code is tried on."""
+    """What a model is told, and the webhook that its code is tried on; `real` when its payload is a message's, which only the message keeps."""
 
     messages: Sequence[Said]
     event_type: str = SOME_TYPE
     payload: Any = None
+    real: bool = False
 
 
 async def load(caller: Caller, generation_id: str) -> Task:
@@ -104,7 +104,8 @@ async def _of_transformation(org_id: str, arguments: Mapping[str, Any]) -> Brief
         if payload is None and schema is not None:
             payload = await _example(schema)
         data = {"eventType": row.name, "description": row.description, "schema": schema, "example": payload}
-    return Brief(generation.for_transformation(arguments["prompt"], data), name or SOME_TYPE, {} if payload is None else payload)
+    said = generation.for_transformation(arguments["prompt"], data)
+    return Brief(said, name or SOME_TYPE, {} if payload is None else payload, arguments["include_payload"])
 
 
 async def _message(app_id: str, message_id: str) -> Message:

@@ -49,6 +49,10 @@ class TaskType(StrEnum):
     EVENT_TYPE_GENERATE_SCHEMA = "event-type.generate-schema"
 
 
+# What asks a model; worked on by a runner of its own.
+GENERATIONS = (TaskType.TEMPLATE_GENERATE, TaskType.EVENT_TYPE_GENERATE_SCHEMA)
+
+
 class LeaseLost(Exception):
     """Another worker has taken the task over; what this one was about to write is rolled back."""
 
@@ -190,8 +194,7 @@ class ClaimedTask:
         """Record the result, inside the last step's transaction; answers with the endpoints that are to be told. Raises `LeaseLost`."""
         if not await session.fetch(END, self.id, self.number, status.value, dump_json(dict(data))):
             raise LeaseLost(self.id)
-        told = {"taskId": self.id, "task": self.type.value, "status": status.value, "data": data}
-        return await tell_task(session, self.org_id, told)
+        return await _tell(session, self.org_id, self.id, self.type.value, status, data)
 
     async def release(self) -> None:
         """Give the task back, to be taken up at once by whoever looks next."""
@@ -223,9 +226,7 @@ async def cancel_task(task_id: str, data: Mapping[str, Any]) -> list[str]:
         rows = await session.fetch(CANCEL, task_id, dump_json(dict(data)))
         told: list[str] = []
         for row in rows:
-            told += await tell_task(
-                session, row["org_id"], {"taskId": task_id, "task": row["type"], "status": TaskStatus.FAILED.value, "data": data}
-            )
+            told += await _tell(session, row["org_id"], task_id, row["type"], TaskStatus.FAILED, data)
         return told
 
 
@@ -239,6 +240,12 @@ async def take_back_tasks(but_of: str) -> None:
     """Let every lease of another process run out now: for a process that owns the database alone."""
     async with database.transaction() as session:
         await session.fetch(TAKE_BACK, but_of)
+
+
+async def _tell(session: Session, org_id: str, task_id: str, kind: str, status: TaskStatus, data: Mapping[str, Any]) -> list[str]:
+    # What a model wrote is of any size, and may hold what a payload held: whoever may read it asks for it.
+    shown = {} if kind in GENERATIONS else data
+    return await tell_task(session, org_id, {"taskId": task_id, "task": kind, "status": status.value, "data": shown})
 
 
 def _only(caller: Caller) -> dict[str, str]:

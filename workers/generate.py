@@ -15,8 +15,8 @@ from graphook.live import Bus
 from graphook.llm import Messages, Model, missing_settings
 from graphook.sandbox import Sandbox, TransformationError, Webhook
 from graphook.settings import Settings
-from models.generation import GENERATIONS, Brief, Draft, brief_of
-from models.task import ClaimedTask, LeaseLost, TaskStatus, TaskType
+from models.generation import Brief, Draft, brief_of
+from models.task import GENERATIONS, ClaimedTask, LeaseLost, TaskStatus, TaskType
 from workers.tasks import LOOK_EVERY, TaskRunner
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Generator(TaskRunner):
 
     async def _try(self, tenant: str, code: str | None, brief: Brief) -> dict[str, Any]:
         """What the code makes of the example."""
-        shown = {"eventType": brief.event_type, "payload": brief.payload}
+        shown = {"eventType": brief.event_type, "payload": None if brief.real else brief.payload}
         if code is None:
             return {**shown, "error": {"code": "NO_CODE", "message": "The answer holds no function handler."}}
         given = Webhook("POST", TRIAL_URL, strict_json.dumps(brief.payload), brief.event_type, {})

@@ -96,7 +96,9 @@ class GenerationTrialError:
 @strawberry.type(description="What the generated code made of the example when it was tried, without sending anything.")
 class GenerationTrial:
     event_type: str = field("The event type that it was tried with.")
-    payload: JSON = field("The payload that it was given: the example of the event type, or the message's; {} where there is none.")
+    payload: JSON | None = field(
+        "The payload that it was given: the example of the event type, {} where there is none; null when it was a message's, which is not kept here."
+    )
     simulation: TransformationSimulation | None = field("What would be sent; null when it failed.")
     error: GenerationTrialError | None = field("How it failed.")
 
@@ -190,7 +192,7 @@ def _trial(stored: Mapping[str, Any]) -> GenerationTrial:
     made, error = stored.get("made"), stored.get("error")
     return GenerationTrial(
         event_type=stored["eventType"],
-        payload=JSON(stored["payload"]),
+        payload=None if stored["payload"] is None else JSON(stored["payload"]),
         simulation=None if made is None else TransformationSimulation.of(_webhook(stored["eventType"], made)),
         error=None if error is None else GenerationTrialError(code=error["code"], message=error["message"]),
     )

@@ -153,7 +153,9 @@ async def test_who_comes_late_or_again_gets_what_there_is_and_then_the_rest(acme
     assert (void["text"], void["restarted"]) == ("é, first. Second.", True)
 
 
-async def test_a_real_payload_is_told_only_when_it_is_asked_for(acme: Tenant, llm: LLMServer, mark: str) -> None:
+async def test_a_real_payload_is_told_only_when_it_is_asked_for_and_not_kept(
+    acme: Tenant, generating: Deployment, llm: LLMServer, mark: str
+) -> None:
     app = await acme.application()
     message = await acme.message(app, eventType="card.charged", payload={"card": "of a real person", "number": "7"})
     of_message = {"prompt": mark, "appId": app["id"], "messageId": message["id"]}
@@ -164,11 +166,27 @@ async def test_a_real_payload_is_told_only_when_it_is_asked_for(acme: Tenant, ll
     told = [asked.text for asked in llm.of(mark)]
     assert ["of a real person" in text for text in told] == [False, True]
     assert all("card.charged" in text for text in told)
-    assert (without["trial"]["payload"], with_it["trial"]["payload"]) == ({}, {"card": "of a real person", "number": "7"})
+    assert (without["trial"]["payload"], with_it["trial"]["payload"]) == ({}, None)
+    assert "of a real person" not in await _kept(generating, with_it["id"])
     assert json.loads(with_it["trial"]["simulation"]["payload"]) == {"text": "Paid: 7"}
     await acme.do("MessageExpungeContent", appId=app["id"], messageId=message["id"])
     path = ["input", "messageId"]
     assert await acme.fault("TemplateGenerate", input={**of_message, "includePayload": True}) == ("MISSING_PAYLOAD", path)
+
+
+async def test_the_operational_webhook_tells_only_that_a_generation_has_ended(
+    acme: Tenant, llm: LLMServer, mark: str, receiver: Receiver
+) -> None:
+    await acme.do("OperationalEndpointCreate", input={"url": receiver.url(), "filterTypes": ["background_task.finished"]})
+    llm.answers(mark, Answer(ANSWER), Answer(["so far", Gate()]))
+
+    finished, _ = await ended(acme, await acme.do("TemplateGenerate", input={"prompt": mark}))
+    canceled = await acme.do("TemplateGenerate", input={"prompt": mark})
+    await acme.do("GenerationCancel", id=canceled["id"])
+
+    told = {body["data"]["taskId"]: body["data"] for body in [json.loads(one.body) for one in await receiver.wait_for(2)]}
+    for generation, status in ((finished, "finished"), (canceled, "failed")):
+        assert told[generation["id"]] == {"taskId": generation["id"], "task": "template.generate", "status": status, "data": {}}
 
 
 async def test_canceling_stops_the_model_within_a_second_and_keeps_what_it_said(acme: Tenant, llm: LLMServer, mark: str) -> None:
@@ -489,6 +507,16 @@ async def test_the_examples_of_the_guide_work(acme: Tenant) -> None:
     assert payload["errors"] == []
     payload = await acme.execute(cancel, {"id": payload["generation"]["id"]})
     assert (payload["errors"], payload["generation"]["status"]) == ([], "FAILED")
+
+
+async def _kept(deployment: Deployment, generation_id: str) -> str:
+    """All that the database holds of a generation."""
+    await database.connect(deployment.database_url)
+    try:
+        async with database.read() as session:
+            return repr([tuple(row) for row in await session.fetch_text("SELECT * FROM task") if row["id"] == generation_id])
+    finally:
+        await database.disconnect()
 
 
 async def _organisation(deployment: Deployment, app_id: str) -> str:
