@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from graphook import database, generation, strict_json
@@ -83,7 +83,7 @@ class Generator(TaskRunner):
         task = work.task
         try:
             await work.begin()
-            brief = await brief_of(task.org_id, task.type, task.arguments, self._settings.llm_prompt_limit)
+            brief = await work.through_outages(lambda: brief_of(task.org_id, task.type, task.arguments, self._settings.llm_prompt_limit))
             write = self._write_code if task.type is TaskType.TEMPLATE_GENERATE else self._write_schema
             return TaskStatus.FINISHED, await write(work, brief)
         except Unavailable:
@@ -179,19 +179,22 @@ class _Work:
 
     async def begin(self) -> None:
         """Count that the work is taken up, and begin an answer. Raises `GenerationFailed` when that was often enough."""
-        async with database.transaction() as session:
-            found = Draft.of(await self.task.position(session))
-            self._taken, self._answer = found.taken + 1, found.answer
-            if found.taken >= MAX_TAKEN:
-                self._parts = [found.text]
-                raise GenerationFailed(Failure.INTERRUPTED, "It was interrupted more than once while the model answered.")
+        found = await self.through_outages(self._found)
+        self._taken, self._answer = found.taken + 1, found.answer
+        if found.taken >= MAX_TAKEN:
+            self._parts = [found.text]
+            raise GenerationFailed(Failure.INTERRUPTED, "It was interrupted more than once while the model answered.")
         await self.next_answer()
+
+    async def _found(self) -> Draft:
+        async with database.transaction() as session:
+            return Draft.of(await self.task.position(session))
 
     async def next_answer(self) -> None:
         """Forget what has come, which the next answer takes the place of."""
         self._answer += 1
         self._parts, self._kept = [], 0
-        await self._write()
+        await self.through_outages(self._write)
 
     def hear(self, text: str) -> None:
         """A piece of the answer."""
@@ -232,6 +235,17 @@ class _Work:
                 # The model goes on; what it says is written when the database is back, if the lease is still ours then.
                 log.warning("a generation waits for the database: %s", error)
 
+    async def through_outages(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until the database answers: an outage costs no second request to the model. Raises `Unavailable` once the process stops."""
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                if self._stopping.is_set():
+                    raise
+                log.warning("a generation waits for the database: %s", error)
+                await asyncio.sleep(KEEP_EVERY)
+
     async def give_back(self) -> None:
         """Let another worker ask anew; that this one was stopped does not count."""
         self._taken -= 1
@@ -241,15 +255,13 @@ class _Work:
     async def end(self, status: TaskStatus, data: Mapping[str, Any]) -> list[str]:
         """Record the result, through an outage too; the text of a finished one is in it."""
         text = "" if status is TaskStatus.FINISHED else "".join(self._parts)
-        while True:
-            try:
-                async with database.transaction() as session:
-                    await self.task.advance(session, Draft(self._taken, self._answer, text).state, 0.0, self._lease_us)
-                    return await self.task.end(session, status, data)
-            except Unavailable:
-                if self._stopping.is_set():
-                    raise
-                await asyncio.sleep(KEEP_EVERY)
+
+        async def write() -> list[str]:
+            async with database.transaction() as session:
+                await self.task.advance(session, Draft(self._taken, self._answer, text).state, 0.0, self._lease_us)
+                return await self.task.end(session, status, data)
+
+        return await self.through_outages(write)
 
     async def _write(self) -> None:
         count = len(self._parts)

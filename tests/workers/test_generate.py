@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import dramatiq
 import pytest
 
 from graphook.broker import Waker, create_broker
+from graphook.errors import Unavailable
 from graphook.live import LocalBus
 from graphook.sandbox import Sandbox
 from graphook.settings import Settings
@@ -41,12 +42,26 @@ async def begin(**values: Any) -> Task:
     return row
 
 
+class Blips(LocalBus):
+    """A bus at which the database seems to go away: so often, the answer to a commit is lost."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def publish(self, app_ids: Iterable[str]) -> None:
+        if self.left:
+            self.left -= 1
+            raise Unavailable("The database went away.")
+        super().publish(app_ids)
+
+
 @asynccontextmanager
 async def generator(
-    llm: LLMServer | None, *, lease_seconds: float = 10.0, look_every: float = 1.0, told: list[str] | None = None
+    llm: LLMServer | None, *, lease_seconds: float = 10.0, look_every: float = 1.0, told: list[str] | None = None, blips: int = 0
 ) -> AsyncIterator[Generator]:
     settings = Settings.load() if llm is None else Settings.load(llm_base_url=llm.url, llm_model="small-1")
-    bus, sandbox = LocalBus(), Sandbox.of(settings)
+    bus, sandbox = Blips(blips), Sandbox.of(settings)
     await bus.open((told if told is not None else []).append)
     running = Generator("worker", settings, sandbox, lambda _: None, bus, lease_seconds=lease_seconds, look_every=look_every)
     work = asyncio.create_task(running.run())
@@ -111,6 +126,15 @@ async def test_a_generation_is_asked_anew_once_after_its_worker_died_and_then_fa
     assert (finished.status, finished.state["answer"]) == ("finished", 2)
     assert (failed.status, failed.data["code"], failed.state["text"]) == ("failed", "INTERRUPTED", "lost again")
     assert len(llm.asked) == 1
+
+
+async def test_blips_of_the_database_are_no_deaths_and_cost_no_second_request(llm: LLMServer) -> None:
+    begun = await begin()
+
+    async with generator(llm, blips=3):
+        done = await ended(begun)
+
+    assert (done.status, done.state["taken"], done.state["answer"], len(llm.asked)) == ("finished", 1, 1, 1)
 
 
 async def test_a_worker_that_stops_gives_its_generation_back_uncounted(llm: LLMServer) -> None:
