@@ -37,11 +37,11 @@ TAKE = Statement(
 )
 FIND = Statement(
     postgresql="""
-        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id
+        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at
         FROM unnest($1::text[], $2::text[], $3::text[]) AS k(org_id, operation, key)
         JOIN idempotency i ON i.org_id = k.org_id AND i.operation = k.operation AND i.key = k.key""",
     sqlite="""
-        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id FROM json_each(?1) k
+        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at FROM json_each(?1) k
         JOIN idempotency i ON i.org_id = k.value ->> 0 AND i.operation = k.value ->> 1 AND i.key = k.value ->> 2""",
 )
 RELEASE = Statement(
@@ -108,16 +108,22 @@ async def take(session: Session, wanted: Sequence[tuple[IdempotencyKey, str]]) -
         if entity_id in answers:
             continue
         request_hash, earlier = found[key.identity]
-        answers[entity_id] = (
-            earlier
-            if request_hash == key.request_hash
-            else Conflict(
-                f"The idempotency key {key.key!r} was used with other arguments.",
-                ("idempotencyKey",),
-                code="IDEMPOTENCY_KEY_REUSED",
-            )
-        )
+        answers[entity_id] = earlier if request_hash == key.request_hash else _reused(key)
     return answers
+
+
+async def earlier(key: IdempotencyKey | None) -> str | None:
+    """The entity that the key names already, for what is checked before `once`. Raises `Conflict` when it came with other arguments."""
+    if key is None:
+        return None
+    async with database.read() as session:
+        rows = await session.fetch_rows(FIND, [key.identity])
+    for row in rows:
+        if row["expires_at"] > to_us(now()):
+            if row["request_hash"] != key.request_hash:
+                raise _reused(key)
+            return str(row["entity_id"])
+    return None
 
 
 async def release(session: Session, keys: Sequence[IdempotencyKey]) -> None:
@@ -139,3 +145,7 @@ async def once(key: IdempotencyKey | None, create: Callable[[], Awaitable[str]])
         entity_id = await create()
         await session.fetch(NAME_ENTITY, entity_id, *key.identity)
         return entity_id
+
+
+def _reused(key: IdempotencyKey) -> Conflict:
+    return Conflict(f"The idempotency key {key.key!r} was used with other arguments.", ("idempotencyKey",), code="IDEMPOTENCY_KEY_REUSED")

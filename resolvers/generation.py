@@ -130,12 +130,16 @@ async def _start(
     info: Info, kind: TaskType, arguments: Mapping[str, Any], given: Mapping[str, Any], idempotency_key: str | None
 ) -> Generation:
     caller, settings = info.context.caller, info.context.services.settings
+    key = info.context.idempotency(info, idempotency_key, given)
+    # Before anything is checked: what it began stays begun, whatever has gone since.
+    begun = await idempotency.earlier(key)
+    if begun is not None:
+        return Generation.of(await Task.load(caller, begun))
     # What can be refused is refused now, and not by the task.
     await brief_of(caller.org_id, kind, arguments, settings.llm_prompt_limit)
     missing = missing_settings(settings)
     if missing:
         raise NotConfigured(f"No model is configured: the operator must set {' and '.join(missing)}.")
-    key = info.context.idempotency(info, idempotency_key, given)
 
     async def add() -> str:
         await allowance.draw(f"generate:{caller.org_id}", settings.generations_per_minute, "generations")

@@ -174,6 +174,19 @@ async def test_a_real_payload_is_told_only_when_it_is_asked_for_and_not_kept(
     assert await acme.fault("TemplateGenerate", input={**of_message, "includePayload": True}) == ("MISSING_PAYLOAD", path)
 
 
+async def test_a_repetition_gets_the_first_answer_also_when_the_payload_is_gone(acme: Tenant, llm: LLMServer, mark: str) -> None:
+    app = await acme.application()
+    message = await acme.message(app)
+    asked = {"prompt": mark, "appId": app["id"], "messageId": message["id"], "includePayload": True}
+    first, _ = await ended(acme, await acme.do("TemplateGenerate", input=asked, idempotencyKey="once"))
+    await acme.do("MessageExpungeContent", appId=app["id"], messageId=message["id"])
+
+    assert await acme.do("TemplateGenerate", input=asked, idempotencyKey="once") == first
+    other = {**asked, "prompt": f"{mark} otherwise"}
+    assert await acme.fault("TemplateGenerate", input=other, idempotencyKey="once") == ("IDEMPOTENCY_KEY_REUSED", ["idempotencyKey"])
+    assert len(llm.of(mark)) == 1
+
+
 async def test_the_operational_webhook_tells_only_that_a_generation_has_ended(
     acme: Tenant, llm: LLMServer, mark: str, receiver: Receiver
 ) -> None:
