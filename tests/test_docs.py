@@ -112,6 +112,12 @@ def commands(parser: argparse.ArgumentParser, prefix: str = "graphook") -> Itera
             yield from commands(command, f"{prefix} {name}")
 
 
+def test_the_schema_names_every_error_code_of_an_attempt() -> None:
+    attempt: Any = GRAPHQL_SCHEMA.type_map["MessageAttempt"]
+    said = attempt.fields["errorCode"].description
+    assert [code for code in (*get_args(AttemptErrorCode), "interrupted", "transformation_") if code not in said] == []
+
+
 def test_every_command_and_option_is_in_the_reference() -> None:
     sections = re.split(r"^## ", (REFERENCE / "cli.md").read_text("utf-8"), flags=re.MULTILINE)[1:]
     told = {section.partition("\n")[0].strip("`"): section for section in sections}

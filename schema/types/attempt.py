@@ -63,8 +63,8 @@ class MessageAttempt(Node):
     response_duration_ms: int = field("How long it took, in milliseconds.")
     trigger_type: TriggerType = field("What made it.")
     error_code: str | None = field(
-        "What went wrong: timeout, dns, connection, tls, blocked, protocol, response_header_limit, request, interrupted or internal; null when "
-        "a whole response came, whatever its status."
+        "What went wrong: timeout, dns, connection, tls, blocked, https_required, protocol, response_header_limit, request, interrupted, internal, or "
+        "transformation_ and what went wrong with the transformation, such as transformation_threw; null when a whole response came, whatever its status."
     )
     timestamp: datetime = field("When it began.")
     next_attempt: datetime | None = field("When the next one was planned for, as things stood.")
