@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
+from tests.documents import ROOT, blocks
 from tests.receiver import Receiver
 from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
@@ -256,3 +257,32 @@ async def test_a_configuration_with_a_fault_changes_nothing(acme: Tenant, change
 
     now = await acme.run("EnvironmentExport")
     assert (now["eventTypes"], now["settings"]) == ([], None)
+
+
+async def test_what_the_guide_exports_it_imports_again_with_nothing_lost(acme: Tenant, rival: Tenant) -> None:
+    examples = {
+        block.text.split("(")[0].split("{")[0].strip(): block.text
+        for block in blocks(ROOT / "docs" / "guide" / "organisation.md", "graphql")
+    }
+    saved = await acme.do("EnvironmentUpdateSettings", input={**LOOK, "customBaseFontSize": 16, "enforceHttps": False, "readOnly": True})
+    await acme.do("EventTypeCreate", input={"name": "invoice.paid", "description": "Paid.", "retrySchedule": [5.0], "groupName": "invoice"})
+
+    exported = await acme.execute(examples["query Export"])
+    imported = await rival.execute(examples["mutation Import"], {"input": exported})
+
+    assert imported["errors"] == []
+    assert exported["settings"] == saved
+    theirs = await rival.execute(examples["query Export"])
+    assert {**theirs, "createdAt": exported["createdAt"]} == exported
+
+
+async def test_the_guide_lets_customers_transform_and_http_endpoints_go_on(acme: Tenant, receiver: Receiver) -> None:
+    for page in ("organisation", "transformations"):
+        (example,) = (
+            block.text for block in blocks(ROOT / "docs" / "guide" / f"{page}.md", "graphql") if "environmentUpdateSettings" in block.text
+        )
+        answer = await acme.execute(example)
+        assert (answer["settings"]["enableTransformations"], answer["settings"]["enforceHttps"]) == (True, False)
+    app = await acme.application()
+    await acme.endpoint(app, receiver.url())
+    await acme.settled(app, await acme.message(app))
