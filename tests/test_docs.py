@@ -54,7 +54,7 @@ def test_every_setting_that_the_documentation_names_exists() -> None:
 def codes_in_the_code() -> set[str]:
     """Every error code that the API can answer: those that are named where an error is made, and the statuses of refusals."""
     found: set[str] = {code.name for code in ErrorCode}
-    for package in ("graphook", "models", "resolvers", "schema"):
+    for package in ("graphook", "models", "resolvers", "schema", "workers"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 found |= {code for code in _codes(node) if re.fullmatch(r"[A-Z][A-Z_]*[A-Z]", code)}
@@ -100,6 +100,12 @@ def test_every_error_code_is_in_the_reference_and_nothing_else_is() -> None:
     codes = codes_in_the_code() | statuses_in_the_code()
     assert {"CURSOR_EXPIRED", "GRAPHQL_PARSE_FAILED", "BAD_REQUEST", "TIMEOUT", "HTTP_413"} <= codes, "the search misses codes"
     assert rows(REFERENCE / "errors.md") == codes | attempts | generations
+
+
+def test_no_error_code_is_told_twice_in_one_table() -> None:
+    for section in re.split(r"^## ", (REFERENCE / "errors.md").read_text("utf-8"), flags=re.MULTILINE):
+        told = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+        assert len(told) == len(set(told)), section.partition("\n")[0]
 
 
 def commands(parser: argparse.ArgumentParser, prefix: str = "graphook") -> Iterator[tuple[str, argparse.ArgumentParser]]:
