@@ -15,7 +15,7 @@ def _text(kind: str, longest: int, **more: Any) -> dict[str, Any]:
 
 
 def _plain(longest: int) -> dict[str, Any]:
-    return _text("plain_text", longest, emoji={"type": "boolean"})
+    return _text("plain_text", longest, emoji={"const": False})
 
 
 def _markdown(longest: int) -> dict[str, Any]:
@@ -46,8 +46,8 @@ SLACK = {
             "items": {
                 "oneOf": [
                     _block("header", ["text"], text=_plain(150)),
-                    _block("section", ["text"], text=_markdown(3000)),
-                    _block("section", ["fields"], fields={"type": "array", "minItems": 1, "maxItems": 10, "items": _markdown(2000)}),
+                    _block("section", ["text"], text={"oneOf": [_markdown(3000), _plain(3000)]}),
+                    _block("section", ["fields"], fields={"type": "array", "minItems": 1, "maxItems": 10, "items": _plain(2000)}),
                     _block("context", ["elements"], elements={"type": "array", "minItems": 1, "maxItems": 10, "items": _plain(3000)}),
                 ]
             },

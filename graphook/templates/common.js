@@ -58,6 +58,7 @@ function valueAt(webhook, path) {
 const PLACEHOLDER = /\{\{([^{}]{1,256})\}\}/g;
 
 // The template with the values in place of its {{placeholders}}, each cut and escaped; at most `limit` units of it. What surrounds them stays.
+// Empty when there is nothing to see in it.
 function filled(template, webhook, limit, escape) {
   const known = new Map();
   let text = "";
@@ -69,7 +70,7 @@ function filled(template, webhook, limit, escape) {
     text += template.slice(end, found.index) + known.get(path);
     end = found.index + found[0].length;
   }
-  return cut(text + template.slice(end), limit);
+  return cut(text + template.slice(end), limit).trim();
 }
 
 // A variable of the endpoint's transformation; undefined when it is missing or empty.

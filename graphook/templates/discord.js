@@ -23,7 +23,7 @@ function embed(webhook) {
 
 function handler(webhook) {
   const template = variable(webhook, "text");
-  const content = template === undefined ? "" : filled(template, webhook, 2000, escaped).trim();
+  const content = template === undefined ? "" : filled(template, webhook, 2000, escaped);
   // Nobody is told, whoever a payload names.
   const message = { allowed_mentions: { parse: [] } };
   if (content !== "") message.content = content;

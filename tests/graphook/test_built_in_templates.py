@@ -46,12 +46,12 @@ async def test_slack_gets_a_header_and_fields(sandbox: Sandbox) -> None:
     header, section = message["blocks"]
     assert header["text"]["text"] == "invoice.paid"
     assert [field["text"] for field in section["fields"]] == [
-        "*id*\nin_1",
-        "*total*\n12.5",
-        "*paid*\ntrue",
-        "*customer.name*\nAda &lt;&amp; Co&gt;",
-        '*customer.tags*\n["a","b"]',
-        "*note*\nnull",
+        "id\nin_1",
+        "total\n12.5",
+        "paid\ntrue",
+        "customer.name\nAda &lt;&amp; Co&gt;",
+        'customer.tags\n["a","b"]',
+        "note\nnull",
     ]
 
 
@@ -91,6 +91,25 @@ async def test_the_variable_text_says_what_one_wants(sandbox: Sandbox, name: str
         "teams": "Invoice in_1 of Ada <& Co>: 12.5 b (invoice.paid)",
     }
     assert shown[name] in texts(message)
+
+
+@pytest.mark.parametrize("name", CHATS)
+@pytest.mark.parametrize("text", [" ", " \n\t\u00a0", "{{nothing}}", "{{nothing}} {{customer.nothing}}\n", "{{blank}}"])
+async def test_a_text_with_nothing_to_see_says_the_event_type(sandbox: Sandbox, name: str, text: str) -> None:
+    message = await made(sandbox, name, {**INVOICE, "blank": " \u0007 "}, text=text)
+
+    assert "invoice.paid" in texts(message)
+    assert all(text.strip() for text in texts(message))
+
+
+async def test_nothing_of_a_payload_is_markup_in_slack_unless_the_variable_text_says_it(sandbox: Sandbox) -> None:
+    markup = "*_x_* ~q~ `c` :smile:"
+
+    for block in (await made(sandbox, "slack", {markup: markup, "a": {markup: markup}}))["blocks"]:
+        for shown in [block["text"]] if "text" in block else block["fields"]:
+            assert (shown["type"], shown["emoji"]) == ("plain_text", False)
+    (block,) = (await made(sandbox, "slack", {"a": "x"}, text="*{{a}}*"))["blocks"]
+    assert block["text"] == {"type": "mrkdwn", "text": "*x*", "verbatim": True}
 
 
 HOSTILE: dict[str, Any] = {
