@@ -13,8 +13,8 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from graphook import llm, oauth
 from graphook.findings import Finding
-from graphook.llm import missing_settings
 from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
 from graphook.sandbox_checks import sandbox_finding
@@ -40,7 +40,7 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
     """Every finding, in the order of what to look at first."""
     yield _package_names()
     yield _secret_key(settings)
-    for finding in _model(settings):
+    for finding in (*_model(settings), *_oauth(settings)):
         yield finding
     for unknown in unknown_variables(os.environ):
         yield Finding("warn", unknown, "`graphook settings` lists them.")
@@ -95,11 +95,28 @@ def _secret_key(settings: Settings) -> Finding:
 def _model(settings: Settings) -> Iterator[Finding]:
     """What is half set up is a mistake; no model at all is a choice."""
     if settings.llm_base_url or settings.llm_model or settings.llm_api_key:
-        missing = missing_settings(settings)
+        missing = llm.missing_settings(settings)
         if missing:
             yield Finding("warn", "generations are off: the model is half set up", f"Set {' and '.join(missing)}.")
         else:
             yield Finding("ok", f"generations ask {settings.llm_model}")
+
+
+def _oauth(settings: Settings) -> Iterator[Finding]:
+    """The same of the providers whose channels are connected by OAuth."""
+    given = {
+        "slack": settings.slack_client_id or settings.slack_client_secret,
+        "discord": settings.discord_client_id or settings.discord_client_secret,
+    }
+    for provider in (name for name, found in given.items() if found):
+        missing = oauth.missing_settings(settings, provider)
+        if missing:
+            yield Finding("warn", f"{provider.title()} cannot be connected: it is half set up", f"Set {' and '.join(missing)}.")
+        else:
+            yield Finding("ok", f"channels of {provider.title()} can be connected")
+    if settings.oauth_redirect_uris and not any(given.values()):
+        advice = "Set the client id and the client secret of Slack or Discord, or unset GRAPHOOK_OAUTH_REDIRECT_URIS."
+        yield Finding("warn", "there are redirect URIs, but nobody who would use them", advice)
 
 
 def _sqlite(settings: Settings) -> list[Finding]:

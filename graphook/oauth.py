@@ -15,6 +15,7 @@ import httpx
 
 from graphook.errors import InvalidInput
 from graphook.guarded_http import TIMEOUT, NoAnswer, post_form
+from graphook.settings import PREFIX, Settings
 from graphook.ssrf import Policy, check_url
 
 _logger = logging.getLogger(__name__)
@@ -45,6 +46,12 @@ class Exchange:
     url: str | None = field(default=None, repr=False)
     channel: str | None = None
     error: str | None = None
+
+
+def missing_settings(settings: Settings, provider: str) -> list[str]:
+    """The settings that must be set before channels of the provider, `slack` or `discord`, can be connected."""
+    names = (f"{provider}_client_id", f"{provider}_client_secret", "oauth_redirect_uris")
+    return [f"{PREFIX}{name.upper()}" for name in names if not getattr(settings, name)]
 
 
 def new_verifier() -> str:

@@ -8,7 +8,6 @@ from graphook import guarded_http, oauth
 from graphook.auth import Scope
 from graphook.errors import Conflict, InvalidInput, NotConfigured
 from graphook.oauth import Exchange, Provider
-from graphook.settings import PREFIX
 from models import allowance, built_in_template
 from models.application import Application
 from models.endpoint import Endpoint
@@ -133,10 +132,9 @@ async def _provider(info: Info, name: OauthProvider, redirect_uri: str) -> Provi
         client_id, secret = given.discord_client_id, given.discord_client_secret
         authorize_url, token_url = given.discord_authorize_url, given.discord_token_url
         scope, webhook, channel, pkce = "webhook.incoming", "webhook", "channel_id", True
-    if client_id is None or secret is None or not given.oauth_redirect_uris:
-        prefix = f"{PREFIX}{name.name}_CLIENT"
-        needed = f"{prefix}_ID, {prefix}_SECRET and {PREFIX}OAUTH_REDIRECT_URIS"
-        raise NotConfigured(f"{name.title()} is not set up in this service; its operator sets {needed}.")
+    missing = oauth.missing_settings(given, name.value)
+    if client_id is None or secret is None or missing:
+        raise NotConfigured(f"{name.title()} is not set up in this service: the operator must set {' and '.join(missing)}.")
     if redirect_uri not in given.oauth_redirect_uris:
         raise InvalidInput("This is none of the redirect URIs that the operator allows.", ("input", "redirectUri"))
     await allowance.draw(f"oauth:{info.context.caller.org_id}", STEPS_PER_MINUTE, "steps of OAuth")

@@ -221,6 +221,27 @@ async def test_a_model_that_is_half_set_up_is_found(db: str, settings: dict[str,
     assert (found.state, found.advice) == (said, advice)
 
 
+@pytest.mark.parametrize(
+    ("settings", "what", "advice"),
+    [
+        ({"slack_client_id": "1"}, "Slack", "Set GRAPHOOK_SLACK_CLIENT_SECRET and GRAPHOOK_OAUTH_REDIRECT_URIS."),
+        ({"discord_client_secret": "s", "oauth_redirect_uris": "https://a.example.com/"}, "Discord", "Set GRAPHOOK_DISCORD_CLIENT_ID."),
+        ({"discord_client_id": "1", "discord_client_secret": "s", "oauth_redirect_uris": "https://a.example.com/"}, "of Discord", ""),
+        (
+            {"oauth_redirect_uris": "https://a.example.com/"},
+            "redirect URIs",
+            "Set the client id and the client secret of Slack or Discord, or unset GRAPHOOK_OAUTH_REDIRECT_URIS.",
+        ),
+    ],
+)
+async def test_a_provider_of_channels_that_is_half_set_up_is_found(db: str, settings: dict[str, str], what: str, advice: str) -> None:
+    said = ("Slack", "Discord", "redirect URIs")
+    (found,) = [finding for finding in (await diagnose(database_url=db, **settings)).values() if any(name in finding.what for name in said)]
+
+    assert what in found.what
+    assert (found.state, found.advice) == ("warn" if advice else "ok", advice)
+
+
 async def test_a_sandbox_that_cannot_start_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     found = await sandbox_finding(Settings.load())

@@ -217,6 +217,16 @@ async def test_without_a_registration_it_is_said_what_to_set(acme: Tenant, name:
             assert setting in error["message"]
 
 
+async def test_what_is_set_already_is_not_asked_for(backend: Backend) -> None:
+    half = {"GRAPHOOK_SLACK_CLIENT_ID": CLIENT_ID, "GRAPHOOK_OAUTH_REDIRECT_URIS": REDIRECT}
+    with deployed(await backend.fresh_database(), backend.fresh_redis(), **half) as running:
+        async with Tenant(running.graphql, await mint(running)) as tenant:
+            (error,) = (await tenant.run("TemplateOauthStart", input={"provider": "SLACK", "redirectUri": REDIRECT}))["errors"]
+
+    assert error["code"] == "NOT_CONFIGURED"
+    assert error["message"] == "Slack is not set up in this service: the operator must set GRAPHOOK_SLACK_CLIENT_SECRET."
+
+
 def wanted(name: str, code: str, state: str | None, **more: Any) -> dict[str, Any]:
     """An endpoint of what came back."""
     return {"provider": name, **given(code, state), **more}
