@@ -78,7 +78,7 @@ class Caller:
         self.require_session()
         needed = capability or _CAPABILITY_OF[scope]
         if self.capabilities is not None and needed not in self.capabilities:
-            raise Forbidden(f"This token lacks the capability {needed.value!r}.")
+            raise Forbidden(f"This token lacks the capability {needed.name}.")
         if scope not in self.scopes:
             raise Forbidden(f"This token lacks the scope {scope.value!r}.")
 

@@ -130,10 +130,10 @@ class Range:
 
     def check(self, value: float, path: Path) -> Iterator[InvalidInput]:
         if not self.minimum <= value <= self.maximum:
-            yield InvalidInput(f"{_named(path)} is {value}; {self.minimum} to {self.maximum} is allowed.", path)
+            yield InvalidInput(f"{_named(path)} is {value}; {self.describe()} is allowed.", path)
 
     def describe(self) -> str:
-        return f"{self.minimum} to {self.maximum}"
+        return f"{self.minimum} to {self.maximum}" if self.minimum < self.maximum else f"only {self.minimum}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def id_of(name: str) -> str:
 
 IDS = {id_of(name): name for name in ("discord", "reshape", "slack", "teams")}
 _SINCE = datetime(2026, 11, 26, tzinfo=UTC)
-_TEXT = "The variable `text`, such as `Invoice {{data.number}} was paid`, says something else than all fields of the payload; `{{eventType}}` stands for the event type."
+_TEXT = "The variable `text`, such as `Invoice {{number}} was paid`, says something else than all fields of the payload; `{{eventType}}` stands for the event type."
 
 _ABOUT: dict[str, dict[str, Any]] = {
     "slack": {
@@ -46,7 +46,7 @@ _ABOUT: dict[str, dict[str, Any]] = {
         "name": "Other JSON",
         "kind": "Custom",
         "description": "JSON of a shape that you give.",
-        "instructions": 'The variable `shape` is a JSON object with placeholders, such as `{"id": "{{data.number}}", "text": "{{data.number}} was paid"}`: '
+        "instructions": 'The variable `shape` is a JSON object with placeholders, such as `{"id": "{{number}}", "text": "{{number}} was paid"}`: '
         "a text that is nothing but a placeholder becomes the value itself, null where there is none; `{{payload}}` is all of it and `{{eventType}}` "
         "the event type. The variable `method` may be PUT.",
         "instructions_link": None,

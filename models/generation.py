@@ -64,9 +64,13 @@ class Brief:
 
 async def load(caller: Caller, generation_id: str) -> Task:
     """The caller's generation of that id. Raises `NotFound`, also for a task of another kind."""
-    row = await Task.load(caller, generation_id)
+    unknown = NotFound(f"There is no generation {short(generation_id)}.", ("id",))
+    try:
+        row = await Task.load(caller, generation_id)
+    except NotFound:
+        raise unknown from None
     if row.type not in GENERATIONS:
-        raise NotFound(f"There is no generation {short(generation_id)}.", ("id",))
+        raise unknown
     return row
 
 

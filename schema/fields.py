@@ -128,7 +128,7 @@ def faults(data: Any, path: Path = ("input",)) -> Iterator[InvalidInput]:
             continue
         if found is None:
             if not nullable:
-                yield InvalidInput(f"{shown} cannot be null; leave it out to keep it as it is.", (*path, shown))
+                yield InvalidInput(f"{shown} cannot be null; leave it out instead.", (*path, shown))
         elif rule is not None:
             yield from rule.check(found, (*path, shown))
         elif dataclasses.is_dataclass(found):

@@ -44,6 +44,7 @@ def test_a_fault_in_a_list_names_its_place() -> None:
     ((_, message),) = messages(rules.TAGS, ["ok", "not ok"])
     assert message.startswith("The value 'not ok' of list item 2 of field must match")
     assert messages(rules.RETRY_SCHEDULE, [-1])[0][1] == "list item 1 of field is -1; 0 to 604800 is allowed."
+    assert messages(rules.Range(1, 1), 2)[0][1] == "field is 2; only 1 is allowed."
 
 
 def test_a_secret_is_never_repeated_and_a_long_value_is_shortened() -> None:

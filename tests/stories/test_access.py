@@ -206,9 +206,20 @@ async def test_a_secret_is_changed_by_patch_only_with_the_capability_for_it(acme
     access = await grant(acme, app, capabilities=["MANAGE_ENDPOINT", "VIEW_ENDPOINT_SECRET"])
     async with bearer(acme, access["token"]) as portal:
         change = {"description": "mine", "secret": f"whsec_{'A' * 32}"}
-        assert await portal.fault("EndpointPatch", appId=app["id"], id=endpoint["id"], input=change) == ("FORBIDDEN", None)
+        (error,) = (await portal.run("EndpointPatch", appId=app["id"], id=endpoint["id"], input=change))["errors"]
+        assert error["code"] == "FORBIDDEN"
+        assert error["message"] == "This token lacks the capability MANAGE_ENDPOINT_SECRET.", "as the API spells it"
     assert await acme.run("EndpointSecret", appId=app["id"], endpointId=endpoint["id"]) == before
     assert (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["description"] == ""
+
+
+async def test_a_null_that_is_refused_is_to_be_left_out(acme: Tenant) -> None:
+    app = await acme.application()
+    payload = await acme.run("AppPortalAccessCreate", appId=app["id"], input={"capabilities": None, "featureFlags": None})
+
+    assert [(error["path"], error["message"]) for error in payload["errors"]] == [
+        (["input", name], f"{name} cannot be null; leave it out instead.") for name in ("capabilities", "featureFlags")
+    ]
 
 
 async def test_nobody_gives_away_more_than_they_have(acme: Tenant, deployment: Deployment) -> None:

@@ -439,7 +439,10 @@ async def test_another_task_is_no_generation(acme: Tenant) -> None:
     task = await acme.do("UsageAggregateEventTypes")
 
     assert await acme.run("Generation", id=task["id"]) is None
-    assert await acme.fault("GenerationCancel", id=task["id"]) == ("NOT_FOUND", ["id"])
+    for id in (task["id"], "qtask_unknown", "no id at all"):
+        (error,) = (await acme.run("GenerationCancel", id=id))["errors"]
+        assert (error["code"], error["path"]) == ("NOT_FOUND", ["id"])
+        assert error["message"].startswith("There is no generation ")
 
 
 async def test_without_a_model_one_is_told_what_the_operator_must_set(deployment: Deployment) -> None:

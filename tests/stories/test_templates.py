@@ -113,6 +113,7 @@ async def test_what_comes_with_the_service_is_there_for_everybody_and_nobodys_to
     assert (template["id"], template["builtIn"], template["orgId"]) == (built_in(name), True, (await acme.run("Whoami"))["organisationId"])
     assert "function handler(webhook)" in template["transformation"]
     assert 10 <= len(template["transformation"]) <= 51_200
+    assert "{{number}}" in template["instructions"], "a place in the payload, as the guide has it"
 
     for operation, given in {
         "TemplatePatch": {"input": {"name": "x"}},
