@@ -44,6 +44,8 @@ async def template(info: Info, input: GenerateIn, idempotency_key: str | None = 
     check(input)
     app_id = message_id = None
     if input.message_id is not None:
+        if input.event_type is not None:
+            raise InvalidInput("Give eventType or messageId: a message has its event type.", ("input", "eventType"))
         if input.app_id is None:
             raise InvalidInput("messageId needs the appId of its application.", ("input", "appId"))
         app = await Application.load(info.context.caller, str(input.app_id), ("input", "appId"))
@@ -51,6 +53,8 @@ async def template(info: Info, input: GenerateIn, idempotency_key: str | None = 
         app_id, message_id = app.id, message.id
     elif input.include_payload:
         raise InvalidInput("includePayload needs a messageId.", ("input", "includePayload"))
+    elif input.app_id is not None:
+        raise InvalidInput("appId is that of a message; it needs the messageId.", ("input", "appId"))
     arguments = {
         "prompt": input.prompt,
         "event_type": input.event_type,

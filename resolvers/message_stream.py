@@ -11,6 +11,7 @@ from strawberry import UNSET
 
 from graphook import database, rules
 from graphook.auth import Scope
+from graphook.errors import InvalidInput
 from graphook.feed import Position
 from models import message_consumer
 from models.application import Application
@@ -34,7 +35,10 @@ from schema.types.message_stream import (
 )
 
 Place = Annotated[str | None, strawberry.argument(description="The iterator of the last answer, to go on behind it.")]
-Start = Annotated[StreamStart, strawberry.argument(description="Where to begin without an iterator.")]
+Start = Annotated[
+    StreamStart | None,
+    strawberry.argument(description="Where to begin, instead of an iterator or a time; without any of them with the oldest message."),
+]
 Since = Annotated[
     datetime | None,
     strawberry.argument(
@@ -51,7 +55,7 @@ async def page(
     app_id: strawberry.ID,
     limit: Limit = UNSET,
     iterator: Place = None,
-    start: Start = StreamStart.OLDEST,
+    start: Start = None,
     since: Since = None,
     event_types: EventTypes = None,
     channels: Channels = None,
@@ -68,7 +72,7 @@ async def organisation_page(
     info: Info,
     limit: Limit = UNSET,
     iterator: Place = None,
-    start: Start = StreamStart.OLDEST,
+    start: Start = None,
     since: Since = None,
     event_types: EventTypes = None,
     channels: Channels = None,
@@ -122,7 +126,12 @@ async def poll(
     consumer_id: ConsumerId,
     limit: Limit = UNSET,
     lease_seconds: Annotated[int, strawberry.argument(description="How long the batch is yours, 1 to 3600 seconds.")] = 30,
-    start: Annotated[StreamStart, strawberry.argument(description="Where a consumer begins that never polled.")] = StreamStart.OLDEST,
+    start: Annotated[
+        StreamStart | None,
+        strawberry.argument(
+            description="Where a consumer begins that never polled, instead of a time; without either with the oldest message."
+        ),
+    ] = None,
     since: Annotated[
         datetime | None,
         strawberry.argument(
@@ -175,7 +184,7 @@ async def seek(
     """Move a consumer to another place (give exactly one). A batch that is out is not its any more."""
     one_of(("iterator",), iterator=iterator, start=start, since=since)
     app, name = await _consumer(info, app_id, consumer_id)
-    place = await _place(info, iterator, start or StreamStart.OLDEST, since)
+    place = await _place(info, iterator, start, since)
     return MessageStreamSeekPayload(iterator=await message_consumer.seek(info.context.services.cursors, app.id, name, place))
 
 
@@ -187,7 +196,10 @@ def _wanted(event_types: list[str] | None, channels: list[str] | None, since: da
     return Wanted(event_types, channels, since)
 
 
-async def _place(info: Info, iterator: str | None, start: StreamStart, since: datetime | None) -> Position:
+async def _place(info: Info, iterator: str | None, start: StreamStart | None, since: datetime | None) -> Position:
+    if start is not None and (iterator is not None or since is not None):
+        other = "since" if iterator is None else "iterator"
+        raise InvalidInput(f"start and {other} both say where to begin; give one of them.", ("start",))
     if iterator is not None:
         return info.context.services.cursors.read(iterator, MESSAGE, ("iterator",))
     if start is StreamStart.NEWEST:

@@ -53,9 +53,11 @@ enumeration(
 class GenerateIn:
     prompt: str = required("What the transformation should do, in words.", PROMPT)
     event_type: str | None = value(
-        "The event type that it is for: the model is told its description, newest schema and example.", rules.EVENT_TYPE, default=None
+        "The event type that it is for, unless there is a message: the model is told its description, newest schema and example.",
+        rules.EVENT_TYPE,
+        default=None,
     )
-    app_id: strawberry.ID | None = value("The application (id or uid) of the message.", default=None)
+    app_id: strawberry.ID | None = value("The application (id or uid) of the message, if there is one.", default=None)
     message_id: strawberry.ID | None = value(
         "A message (id or event id) to take the event type from and, with includePayload, the example.", default=None
     )

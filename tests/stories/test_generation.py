@@ -369,6 +369,8 @@ async def test_two_answers_that_cannot_be_used_are_a_failure(acme: Tenant, llm: 
         ("TemplateGenerate", {"prompt": "x", "messageId": "m", "appId": "unknown"}, "NOT_FOUND", ["appId"]),
         ("TemplateGenerate", {"prompt": "x", "messageId": "m", "appId": "app"}, "NOT_FOUND", ["messageId"]),
         ("TemplateGenerate", {"prompt": "x", "includePayload": True}, "BAD_USER_INPUT", ["includePayload"]),
+        ("TemplateGenerate", {"prompt": "x", "appId": "app"}, "BAD_USER_INPUT", ["appId"]),
+        ("TemplateGenerate", {"prompt": "x", "appId": "app", "messageId": "m", "eventType": "large"}, "BAD_USER_INPUT", ["eventType"]),
         ("TemplateGenerate", {"prompt": "x", "eventType": "large"}, "LIMIT_EXCEEDED", []),
         ("EventTypeGenerateSchema", {}, "BAD_USER_INPUT", ["prompt"]),
         ("EventTypeGenerateSchema", {"examples": []}, "BAD_USER_INPUT", ["prompt"]),
