@@ -22,7 +22,7 @@ import orjson
 from graphook import metrics, strict_json
 from graphook.errors import InvalidInput, Overloaded
 from graphook.headers import check_headers
-from graphook.sandbox_process import Child, ChildFailed
+from graphook.sandbox_process import START_SECONDS, Child, ChildFailed
 from graphook.settings import Settings
 from graphook.ssrf import Policy, check_url
 from graphook.turns import Turns
@@ -33,7 +33,7 @@ METHODS = ("POST", "PUT")
 MIN_CODE, MAX_CODE = 10, 51_200
 # Of a payload, before and after; below what the memory of a process holds as objects.
 MAX_PAYLOAD = 1024 * 1024
-# Seconds that a call waits for a process: a delivery's lease counts on it.
+# Seconds that a call waits for a process.
 PATIENCE = 5.0
 # Calls that wait: of one organisation, whose own limit keeps others' calls from being refused, and of all.
 WAITING_PER_TENANT = 200
@@ -141,8 +141,15 @@ class Sandbox:
 
     async def lacking(self) -> str:
         """What of the processes' confinement the system refuses, empty for nothing. Raises `TransformationError` when none can be started."""
-        async with self._child("", "") as child:
-            return child.lacking
+        async with self._turn("", ""):
+            child = await self._ready()
+            async with self._kept(child):
+                return child.lacking
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a call may take at most: its turn, a process that fails, one that is started and one that runs to the end."""
+        return PATIENCE + START_SECONDS + 2 * CLOCK * self._seconds
 
     async def close(self) -> None:
         """End every process. What is still running fails as UNAVAILABLE."""
@@ -154,7 +161,20 @@ class Sandbox:
             await asyncio.wait(self._ending)
 
     async def _run(self, tenant: str, line: str, parts: Sequence[bytes]) -> tuple[str, str, str]:
-        async with self._child(tenant, line) as child:
+        async with self._turn(tenant, line):
+            child = await self._ready()
+            if child.calls:
+                try:
+                    return await self._ask(child, parts)
+                except TransformationError as error:
+                    # What was kept may have come to its end by what it had done before.
+                    if error.code != "CRASHED":
+                        raise
+                child = await self._start()
+            return await self._ask(child, parts)
+
+    async def _ask(self, child: Child, parts: Sequence[bytes]) -> tuple[str, str, str]:
+        async with self._kept(child):
             try:
                 async with asyncio.timeout(CLOCK * self._seconds):
                     answer = await child.ask(parts)
@@ -169,28 +189,37 @@ class Sandbox:
             return answer
 
     @asynccontextmanager
-    async def _child(self, tenant: str, line: str) -> AsyncIterator[Child]:
-        """A process for one call; it is killed unless that ends well."""
+    async def _turn(self, tenant: str, line: str) -> AsyncIterator[None]:
         try:
             async with self._turns.turn(tenant, line, PATIENCE):
-                child = await self._ready()
-                well = False
-                try:
-                    yield child
-                    well = not child.worn and not self._closed
-                finally:
-                    if well:
-                        self._idle.append(child)
-                    else:
-                        self._end(child)
+                yield
         except Overloaded as error:
             raise TransformationError("UNAVAILABLE", f"The code could not be run now: {error.message}") from error
 
+    @asynccontextmanager
+    async def _kept(self, child: Child) -> AsyncIterator[None]:
+        """Keep a process for the next call; it is killed unless this one ends well."""
+        well = False
+        try:
+            yield
+            well = not child.worn and not self._closed
+        finally:
+            if well:
+                self._idle.append(child)
+            else:
+                self._end(child)
+
     async def _ready(self) -> Child:
+        while self._idle:
+            child = self._idle.pop()
+            if not child.ended:
+                return child
+            self._end(child)
+        return await self._start()
+
+    async def _start(self) -> Child:
         if self._closed:
             raise _failure("UNAVAILABLE")
-        if self._idle:
-            return self._idle.pop()
         try:
             child = await Child.start(self._memory, self._seconds)
         except ChildFailed as error:

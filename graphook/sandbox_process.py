@@ -7,14 +7,17 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # As `graphook.sandbox_child` has it, which is not imported: the engine stays out of this process.
 REQUEST = REPLY = struct.Struct("!III")
 START_SECONDS = 5.0
-# A process that has run so many handlers makes way for another one.
+# A process that has run so many handlers, or for so many seconds, makes way for another one: well before the kernel ends it for its time on the
+# processor, which is never more than that on the clock.
 CALLS = 1000
+SECONDS = 300.0
 # Of an answer: bytes that are read before the process is taken for broken.
 MAX_REPLY = 4 * 1024 * 1024
 
@@ -31,6 +34,7 @@ class Child:
         self._reader = reader
         self._writer = writer
         self.calls = 0
+        self.seconds = 0.0
         # What of its confinement the system refused.
         self.lacking = ""
 
@@ -44,7 +48,13 @@ class Child:
         except OSError as error:
             ours.close()
             raise ChildFailed(f"it cannot be started: {error}") from error
-        child = cls(process, *await asyncio.open_unix_connection(sock=ours))
+        try:
+            child = cls(process, *await asyncio.open_unix_connection(sock=ours))
+        except BaseException:
+            ours.close()
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            raise
         try:
             async with asyncio.timeout(START_SECONDS):
                 state, child.lacking, _ = await child._answer()
@@ -65,17 +75,25 @@ class Child:
     @property
     def worn(self) -> bool:
         """Whether it has run enough."""
-        return self.calls >= CALLS
+        return self.calls >= CALLS or self.seconds >= SECONDS
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
 
     async def ask(self, parts: Sequence[bytes]) -> tuple[str, str, str]:
         """The three parts of the answer to three. Raises `ChildFailed`."""
         self.calls += 1
+        began = time.monotonic()
         try:
             self._writer.write(b"".join((REQUEST.pack(*map(len, parts)), *parts)))
             await self._writer.drain()
+            return await self._answer()
         except ConnectionError as error:
             raise ChildFailed("it has ended") from error
-        return await self._answer()
+        finally:
+            self.seconds += time.monotonic() - began
 
     async def kill(self) -> None:
         """End it now and for certain; repeating it does nothing."""

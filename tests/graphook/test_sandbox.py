@@ -297,14 +297,60 @@ async def test_what_the_system_refuses_a_process_is_told(sandbox: Sandbox) -> No
     assert "limit" not in await sandbox.lacking()
 
 
-async def test_a_process_that_dies_fails_its_call_only(sandbox: Sandbox) -> None:
+async def test_a_process_that_dies_fails_its_call_only(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = sandbox_process.Child.start
+
+    async def dying(memory: int, seconds: float) -> sandbox_process.Child:
+        child = await start(memory, seconds)
+        os.kill(child.pid, signal.SIGKILL)
+        return child
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_process.Child, "start", dying)
+        assert (await refused(sandbox, "function handler(w){return w}")).code == "CRASHED"
+    assert await run(sandbox, "function handler(w){return w}") == {"name": "Ada", "n": 1}
+
+
+async def test_processes_that_died_while_nobody_used_them_fail_no_call(sandbox: Sandbox) -> None:
+    await asyncio.gather(*(run(sandbox, "function handler(w){return w}", tenant=tenant) for tenant in "ab"))
+    pids = child_ids()
+    assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+    for _ in range(2):
+        assert await run(sandbox, "function handler(w){return w}") == {"name": "Ada", "n": 1}
+    assert not set(pids) & set(child_ids())
+
+
+async def test_a_process_that_was_kept_and_ends_at_the_next_call_is_replaced_within_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await run(sandbox, "function handler(w){return w}")
     (pid,) = child_ids()
     os.kill(pid, signal.SIGKILL)
+    monkeypatch.setattr(sandbox._idle[0], "__class__", Unnoticed)
 
-    assert (await refused(sandbox, "function handler(w){return w}")).code == "CRASHED"
     assert await run(sandbox, "function handler(w){return w}") == {"name": "Ada", "n": 1}
     assert pid not in child_ids()
+
+
+class Unnoticed(sandbox_process.Child):
+    """A process that dies in the moment after somebody looked."""
+
+    @property
+    def ended(self) -> bool:
+        return False
+
+
+async def test_a_process_whose_start_is_given_up_at_once_does_not_stay() -> None:
+    starting = asyncio.create_task(sandbox_process.Child.start(32 * 1024 * 1024, 0.5))
+    await asyncio.sleep(0)
+    assert len(child_ids()) == 1
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert child_ids() == []
 
 
 async def test_a_process_that_stands_still_is_killed_at_its_deadline(sandbox: Sandbox) -> None:
@@ -325,6 +371,12 @@ async def test_a_process_makes_way_after_so_many_calls(sandbox: Sandbox, monkeyp
         await run(sandbox, "function handler(w){return w}")
         pids += [pid for pid in child_ids() if pid not in pids]
     assert len(pids) >= 2
+
+
+async def test_a_process_makes_way_after_so_much_time(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_process, "SECONDS", 0.001)
+    await run(sandbox, "function handler(w){let i=0;while(i<1e5)i++;return w}")
+    assert sandbox._idle == []
 
 
 async def test_a_call_that_is_given_up_does_not_answer_the_next_one(sandbox: Sandbox) -> None:
