@@ -150,10 +150,10 @@ async def lanes(after: str, limit: int) -> list[str]:
         return [row["endpoint_id"] for row in await session.fetch(sql.LANES, after, limit)]
 
 
-async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, breaker: bool = False) -> Claimed:
+async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, transform_us: int = 0, breaker: bool = False) -> Claimed:
     """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within what restricts it.
 
-    `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
+    A lease is `transform_us` longer where there is a transformation. `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
     """
     async with database.transaction() as session:
         rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
@@ -170,7 +170,11 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, bre
         picked += await restriction.pick_queued(session, rooms)
         await restriction.write(session, rooms, picked)
         counted = {lane for lane, room in rooms.items() if room.counted}
-        leases = [(row["message_id"], row["endpoint_id"], row["run"], leased_by, lease_us, row["endpoint_id"] in counted) for row in picked]
+        lasting = {lane: lease_us + (0 if endpoint.code is None else transform_us) for lane, endpoint in endpoints.items()}
+        leases = [
+            (row["message_id"], row["endpoint_id"], row["run"], leased_by, lasting[row["endpoint_id"]], row["endpoint_id"] in counted)
+            for row in picked
+        ]
         await session.write_rows(sql.LEASE, sorted(leases))
         bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
     taken = Counter(row["endpoint_id"] for row in picked)

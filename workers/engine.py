@@ -125,6 +125,11 @@ class Engine:
         await self._settle.drain()
         log.info("delivery engine %s has stopped", self.name, extra={"engine": self.name})
 
+    @property
+    def _lease(self) -> float:
+        """Seconds that a lease lasts; a transformation's time comes on top."""
+        return self._settings.request_timeout + LEASE_MARGIN
+
     # Claiming
 
     def _add_lanes(self, endpoint_ids: Iterable[str]) -> None:
@@ -155,9 +160,9 @@ class Engine:
         if not wanted or self._stopping:
             return False
         since = time.monotonic()
-        lease = self._settings.request_timeout + LEASE_MARGIN
+        lease, transform = round(self._lease * 1e6), round(self._sandbox.longest * 1e6)
         try:
-            claimed = await delivery.claim(wanted, self.name, round(lease * 1_000_000), breaker=self._settings.breaker)
+            claimed = await delivery.claim(wanted, self.name, lease, transform_us=transform, breaker=self._settings.breaker)
         except BaseException:
             self._add_lanes(wanted)
             raise
@@ -222,7 +227,7 @@ class Engine:
 
     async def _record(self, held: _Held, result: Result) -> None:
         """Settle a result, again and again while the database is away, until the lease is over."""
-        lease = self._settings.request_timeout + LEASE_MARGIN
+        lease = self._lease + (0 if held.claim.endpoint.code is None else self._sandbox.longest)
         while True:
             try:
                 return await self._settle.submit(result)

@@ -48,7 +48,8 @@ class TrialSender:
         await asyncio.shield(task)
 
     async def _send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None) -> None:
-        claim = await trial.lease(message, endpoint, body, self._name, round((self._timeout + LEASE_MARGIN) * 1_000_000), params)
+        lease = self._sandbox.longest + self._timeout + LEASE_MARGIN
+        claim = await trial.lease(message, endpoint, body, self._name, round(lease * 1_000_000), params)
         await delivery.settle([await attempt(claim, body, self._sender, self._settings, self._sandbox)])
         self._bus.publish([claim.app_id])
 

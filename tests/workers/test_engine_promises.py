@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,18 +12,21 @@ import pytest
 from graphook import database
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
-from graphook.sandbox import Sandbox
+from graphook.sandbox import CLOCK, PATIENCE, Sandbox, Webhook
+from graphook.sandbox_process import START_SECONDS
 from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery
 from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
+from models.transformation import Transformation
 from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
 from workers import engine as engine_module
 from workers.engine import LEASE_MARGIN, Engine, _Held
+from workers.trial import TrialSender
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -32,18 +36,43 @@ def idle(sender: FakeSender | None = None, **settings: Any) -> Engine:
     return Engine(Settings.load(**settings), cast(Sender, sender or FakeSender()), LocalBus(), Sandbox())
 
 
-async def test_a_lease_lasts_longer_than_an_attempt_may_take() -> None:
+@pytest.mark.parametrize("transforms", [False, True])
+async def test_a_lease_lasts_longer_than_an_attempt_may_take(transforms: bool) -> None:
+    """With all that its transformation may take before."""
     app = await make.application()
-    await make.endpoint(app)
+    endpoint = await make.endpoint(app)
+    await Transformation.change(endpoint, {"code": "function handler(w) { return w }", "enabled": transforms})
     await make.message(app)
-    sender = FakeSender()
+    sender, sandbox = FakeSender(), Sandbox(seconds=1.5)
     sender.gate.clear()
+    longest = PATIENCE + START_SECONDS + 2 * CLOCK * 1.5 if transforms else 0
 
-    async with running(sender, request_timeout=7.0):
+    async with running(sender, sandbox, request_timeout=7.0):
         await until(lambda: sender.out == 1, "the request to be out")
         (left,) = await rows("lease_until - graphook_now()", "delivery")
+    await sandbox.close()
 
-    assert 7 + LEASE_MARGIN - 5 < left / 1_000_000 <= 7 + LEASE_MARGIN
+    assert 7 + LEASE_MARGIN - 5 < left / 1_000_000 - longest <= 7 + LEASE_MARGIN
+
+
+async def test_the_lease_of_a_test_attempt_lasts_for_its_transformation_too() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app, fan_out=False)
+    left: list[float] = []
+
+    class Looking(Sandbox):
+        async def transform(self, code: str, webhook: Webhook, **given: Any) -> Webhook:
+            left.extend(await rows("lease_until - graphook_now()", "delivery"))
+            return replace(webhook, cancel=True)
+
+    await Transformation.change(endpoint, {"code": "function handler(w) { return w }", "enabled": True})
+    sandbox = Looking()
+    sender = TrialSender(Settings.load(request_timeout=7.0), LocalBus(), sandbox)
+
+    await sender.send(await Message.load(app, message_id), endpoint, b"{}")
+
+    assert 7 + LEASE_MARGIN - 5 < left[0] / 1_000_000 - sandbox.longest <= 7 + LEASE_MARGIN
 
 
 async def test_a_result_is_given_up_once_its_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
