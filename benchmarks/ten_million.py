@@ -14,7 +14,8 @@ from benchmarks.load import Make, at_rate, percentile
 from graphook import database
 from graphook.clock import now_us
 from models import delivery
-from models.delivery import Claim, Result, State
+from models.claim import Claim
+from models.delivery import Result, State
 from models.message import Message, NewMessage
 
 APPLICATIONS = 20

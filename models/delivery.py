@@ -20,7 +20,7 @@ from models import delivery_sql as sql
 from models import endpoint_health, restriction
 from models.attempt import INSERT, MessageStatus, TriggerType
 from models.breaker import BreakerRule, Tried, record
-from models.delivery_policy import DeliveryPolicy
+from models.claim import Claim, ClaimedEndpoint, claim_of, claimed_endpoint
 from models.endpoint import Endpoint
 from models.message import Message
 from models.operational import SettledAttempt, tell_attempts
@@ -45,54 +45,6 @@ class State(IntEnum):
     FAILED = 4
     CANCELED = 5
     QUARANTINED = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedEndpoint:
-    """What sending to an endpoint needs; headers and secrets are still sealed."""
-
-    id: str
-    url: str
-    headers: str
-    secret: str
-    old_secrets: str
-    policy: DeliveryPolicy = DeliveryPolicy()
-    breaker: bool = False
-    enforce_https: bool = False
-    # Of its transformation, where that is enabled: the code, and the variables, still sealed.
-    code: str | None = None
-    variables: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A delivery leased to this process. `number` fences the result: only the current claim may record a failure.
-
-    `probe` is the opening of the endpoint's breaker that it was claimed in, 0 when the breaker was closed.
-    """
-
-    message_id: str
-    endpoint: ClaimedEndpoint
-    run: int
-    number: int
-    org_id: str
-    app_id: str
-    tries: int
-    event_type: str
-    body: bytes | None
-    traceparent: str | None = None
-    probe: int = 0
-    interrupts: int = 0
-    # The event type's, in seconds.
-    retry_schedule: Sequence[float] | None = None
-    # What a transformation is told of the message.
-    channels: Sequence[str] | None = None
-    params: str | None = None
-
-    @property
-    def given_back(self) -> int:
-        """How many claims before this one were given back, with nothing tried."""
-        return self.number - 1 - self.tries - self.interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +132,7 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
     taken = Counter(row["endpoint_id"] for row in picked)
     openings = {lane: room.opening for lane, room in rooms.items()}
     claims = [
-        _claim(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"]), openings.get(row["endpoint_id"], 0)) for row in picked
+        claim_of(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"]), openings.get(row["endpoint_id"], 0)) for row in picked
     ]
     full = [lane for lane, room in rooms.items() if room.is_full]
     later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
@@ -284,43 +236,6 @@ async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
         if n > 0:
             picked += await session.fetch(sql.PICK, lanes_of_n, n)
     return picked
-
-
-def claimed_endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
-    """An endpoint from a row of `ENDPOINTS`."""
-    policy = DeliveryPolicy.read(row["delivery_policy"])
-    return ClaimedEndpoint(
-        row["id"],
-        row["url"],
-        row["headers"],
-        row["secret"],
-        row["old_secrets"],
-        policy,
-        breaker if policy.breaker is None else policy.breaker,
-        bool(row["enforce_https"]),
-        row["code"],
-        row["variables"] or "",
-    )
-
-
-def _claim(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int) -> Claim:
-    return Claim(
-        message_id=row["message_id"],
-        endpoint=endpoint,
-        run=row["run"],
-        number=row["claim"] + 1,
-        org_id=row["org_id"],
-        app_id=row["app_id"],
-        tries=row["tries"],
-        event_type=content["event_type"] if content is not None else "",
-        body=bytes(content["body"]) if content is not None else None,
-        traceparent=content["traceparent"] if content is not None else None,
-        probe=probe,
-        interrupts=row["interrupts"],
-        retry_schedule=orjson.loads(content["retry_schedule"]) if content is not None and content["retry_schedule"] is not None else None,
-        channels=orjson.loads(content["channels"]) if content is not None and content["channels"] is not None else None,
-        params=content["params"] if content is not None else None,
-    )
 
 
 async def _record(session: Session, results: Sequence[Result]) -> None:

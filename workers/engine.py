@@ -29,7 +29,8 @@ from graphook.sender import Sender
 from graphook.settings import Settings
 from models import delivery, endpoint_health, statistic
 from models.breaker import BreakerRule
-from models.delivery import Claim, Result, State
+from models.claim import Claim
+from models.delivery import Result, State
 from workers.fanout import FanOuts
 from workers.prune import prune
 from workers.send import GONE, attempt, failure

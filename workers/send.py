@@ -13,7 +13,8 @@ from graphook.retry import is_refusal, is_success, next_delay
 from graphook.sandbox import Sandbox, TransformationError, Webhook
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
-from models.delivery import Claim, ClaimedEndpoint, Result, State
+from models.claim import Claim, ClaimedEndpoint
+from models.delivery import Result, State
 from models.request import request_headers
 from workers.transform import transformed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphook.sandbox import Sandbox, Webhook
-from models.delivery import Claim
+from models.claim import Claim
 from models.transformation import open_variables
 
 

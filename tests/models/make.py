@@ -10,7 +10,8 @@ from graphook.auth import ALL_SCOPES, Caller
 from graphook.database import Statement
 from models import delivery
 from models.application import Application
-from models.delivery import Claim, Result, State
+from models.claim import Claim
+from models.delivery import Result, State
 from models.endpoint import Endpoint
 from models.message import Accepted, Message, NewMessage
 from models.organisation import Organisation

@@ -12,7 +12,8 @@ from graphook.clock import now_us
 from graphook.database import Statement
 from models import delivery
 from models.breaker import PROBES_TO_CLOSE, BreakerRule, opened
-from models.delivery import Claim, State
+from models.claim import Claim
+from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
 from tests.models import make

@@ -15,6 +15,7 @@ from graphook.errors import Conflict
 from models import delivery, endpoint_health
 from models.attempt import Attempt
 from models.cancel import cancel_pending
+from models.claim import Claim
 from models.delivery import State
 from models.message import INLINE_ENDPOINTS, Message
 from models.page import PageRequest
@@ -149,7 +150,7 @@ async def test_waiting_deliveries_become_ready_when_they_are_due() -> None:
     assert (again.number, again.tries) == (2, 1)
 
 
-async def _wait_again(claim: delivery.Claim) -> list[delivery.Claim]:
+async def _wait_again(claim: Claim) -> list[Claim]:
     async with database.transaction() as session:
         await session.fetch(Statement.same("UPDATE delivery SET due_at = 0 WHERE message_id = $1"), claim.message_id)
     lanes, count = await delivery.promote(10)

@@ -15,7 +15,8 @@ from graphook.auth import ALL_SCOPES, Caller
 from graphook.database import Statement
 from models import delivery, operational
 from models.application import Application
-from models.delivery import MAX_INTERRUPTS, Claim, State
+from models.claim import Claim
+from models.delivery import MAX_INTERRUPTS, State
 from models.endpoint import Endpoint
 from models.message import INLINE_ENDPOINTS
 from tests.deployment import ROOT, SECRET_KEY

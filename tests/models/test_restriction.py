@@ -10,7 +10,8 @@ import pytest
 from graphook import database
 from graphook.database import Statement
 from models import delivery
-from models.delivery import Claim, State
+from models.claim import Claim
+from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
 from tests.models import make

@@ -17,6 +17,7 @@ from graphook.errors import Conflict
 from graphook.ids import new_id
 from models import delivery, partitions, retention
 from models.application import Application
+from models.claim import Claim
 from models.delivery import State
 from models.message import Message, NewMessage
 from models.partitions import AHEAD, Partition, week_of
@@ -47,7 +48,7 @@ async def old_message(app: Application, age: timedelta = OLD, **values: Any) -> 
     return await make.message(app, created_at=now() - age, **values)
 
 
-async def deliver(app: Application, endpoint: Any) -> Sequence[delivery.Claim]:
+async def deliver(app: Application, endpoint: Any) -> Sequence[Claim]:
     """Everything ready for the endpoint, sent and settled; its content may have expired."""
     claims = await make.claims(endpoint, each=100)
     await delivery.settle([make.result(claim) for claim in claims])

@@ -17,7 +17,8 @@ from graphook.errors import Conflict
 from graphook.secrets import KeyRing
 from models import delivery
 from models.application import Application
-from models.delivery import MAX_INTERRUPTS, Claim, Result, State
+from models.claim import Claim
+from models.delivery import MAX_INTERRUPTS, Result, State
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage

@@ -9,7 +9,8 @@ import pytest
 
 from graphook.sender import Outcome
 from graphook.settings import Settings
-from models.delivery import Claim, ClaimedEndpoint, Result, State
+from models.claim import Claim, ClaimedEndpoint
+from models.delivery import Result, State
 from workers.send import judge
 
 SETTINGS = Settings.load(retry_schedule=(10.0, 1000.0), retry_penalty=60.0)
