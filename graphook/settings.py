@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     llm_silence: float = Field(30.0, gt=0, le=600, description="Seconds that the model may be silent, before its answer and within.")
     llm_slots: int = Field(2, ge=1, le=64, description="Generations that a process works on at the same time.")
     generations_per_minute: int = Field(10, ge=1, le=6000, description="Generations that an organisation may begin in a minute.")
+    generations_outstanding: int = Field(
+        20, ge=1, le=1000, description="Generations of an organisation that may wait or be worked on at the same time."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ from models.page import Page, PageRequest, page_of
 
 # A task that was taken up this often without getting through a step is taken out of circulation.
 MAX_STARTS = 4
+# How long ago a turn may be that still counts against an organisation.
+TURNS_KEPT = timedelta(hours=1)
 
 
 class TaskStatus(StrEnum):
@@ -73,6 +75,27 @@ CLAIM = Statement(
                       AND type IN (SELECT value FROM json_each(?3))
                     ORDER BY id LIMIT 1) RETURNING id, org_id, app_id, type, arguments, claim, starts""",
 )
+# As CLAIM, and the first id of the last hour: the oldest of an organisation of which none is worked on, and of those organisations that whose turn is
+# the longest ago.
+_CLAIM_IN_TURN = """
+        SELECT t.id FROM task t
+        WHERE t.status = 'running' AND (t.lease_until IS NULL OR t.lease_until <= graphook_now()) AND t.type {kinds}
+          AND NOT EXISTS (SELECT 1 FROM task b WHERE b.status = 'running' AND b.org_id = t.org_id AND b.type {kinds}
+                          AND b.lease_until > graphook_now())
+        ORDER BY COALESCE((SELECT max(p.updated_at) FROM task p WHERE p.org_id = t.org_id AND p.id >= {since} AND p.type {kinds} AND p.claim > 0), 0), t.id
+        LIMIT 1"""
+_TAKE = "UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {0}1, lease_until = graphook_now() + {0}2{1}"
+_TAKEN = "RETURNING id, org_id, app_id, type, arguments, claim, starts"
+CLAIM_IN_TURN = Statement(
+    postgresql=f"""
+        WITH next AS ({_CLAIM_IN_TURN.format(kinds="= ANY($3::text[])", since="$4")} FOR UPDATE SKIP LOCKED)
+        {_TAKE.format("$", "::bigint")} WHERE id = (SELECT id FROM next) {_TAKEN}""",
+    sqlite=f"""
+        {_TAKE.format("?", "")}
+        WHERE id = ({_CLAIM_IN_TURN.format(kinds="IN (SELECT value FROM json_each(?3))", since="?4")}) {_TAKEN}""",
+)
+# Those who claim in turn look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
+LOCK_TURNS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_turns'))"
 # id, claim → how far the task has come, held until the step's transaction ends.
 POSITION = Statement(
     postgresql="SELECT state FROM task WHERE id = $1 AND claim = $2 AND status = 'running' FOR UPDATE",
@@ -148,6 +171,11 @@ class Task(Model):
         )
 
     @classmethod
+    async def outstanding(cls, org_id: str, kinds: Iterable[TaskType]) -> int:
+        """How many tasks of those kinds an organisation has begun that have not ended."""
+        return await cls.filter(org_id=org_id, status=TaskStatus.RUNNING.value, type__in=[kind.value for kind in kinds]).count()
+
+    @classmethod
     async def load(cls, caller: Caller, task_id: str, path: tuple[str, ...] = ("id",)) -> Self:
         """The caller's task of that id. Raises `NotFound`, also for somebody else's."""
         found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first() if could_be_reference(task_id) else None
@@ -202,10 +230,19 @@ class ClaimedTask:
             await session.fetch(RELEASE, self.id, self.number)
 
 
-async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = TaskType) -> ClaimedTask | None:
-    """Lease the oldest task of those kinds that nobody works on; what a newer version has begun is left to its workers."""
+async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = TaskType, *, in_turn: bool = False) -> ClaimedTask | None:
+    """Lease the oldest task of those kinds that nobody works on; what a newer version has begun is left to its workers.
+
+    `in_turn` leases one of an organisation at a time, and organisations take turns.
+    """
+    names = [kind.value for kind in kinds]
     async with database.transaction() as session:
-        rows = await session.fetch(CLAIM, worker, lease_us, [kind.value for kind in kinds])
+        if in_turn:
+            if session.dialect == "postgresql":
+                await session.fetch_text(LOCK_TURNS)
+            rows = await session.fetch(CLAIM_IN_TURN, worker, lease_us, names, start_id("qtask_", now() - TURNS_KEPT))
+        else:
+            rows = await session.fetch(CLAIM, worker, lease_us, names)
     if not rows:
         return None
     row = rows[0]

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import strawberry
 
-from graphook import rules, strict_json
+from graphook import database, rules, strict_json
 from graphook.auth import Scope
-from graphook.errors import InvalidInput, NotConfigured, NotFound
+from graphook.errors import InvalidInput, LimitExceeded, NotConfigured, NotFound
 from graphook.llm import missing_settings
 from models import allowance, generation, idempotency
 from models.application import Application
 from models.generation import Draft, brief_of
 from models.message import Message
-from models.task import Task, TaskStatus, TaskType
+from models.task import GENERATIONS, Task, TaskStatus, TaskType
 from resolvers.expected import mutation
 from schema.context import Info
 from schema.fields import check, given
@@ -146,8 +146,14 @@ async def _start(
         raise NotConfigured(f"No model is configured: the operator must set {' and '.join(missing)}.")
 
     async def add() -> str:
-        await allowance.draw(f"generate:{caller.org_id}", settings.generations_per_minute, "generations")
-        return (await Task.start(caller.org_id, kind, arguments)).id
+        async with database.transaction():
+            # The row of the allowance is held until the end: others of this organisation count after us.
+            await allowance.draw(f"generate:{caller.org_id}", settings.generations_per_minute, "generations")
+            if await Task.outstanding(caller.org_id, GENERATIONS) >= settings.generations_outstanding:
+                raise LimitExceeded(
+                    f"{settings.generations_outstanding} generations of this organisation wait or are worked on; wait for one to end."
+                )
+            return (await Task.start(caller.org_id, kind, arguments)).id
 
     generation_id = await idempotency.once(key, add)
     info.context.services.wake("generate", [generation_id])

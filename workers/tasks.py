@@ -86,9 +86,12 @@ class TaskRunner:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._awake.set)
 
+    async def _claim(self) -> ClaimedTask | None:
+        return await claim_task(self._worker, self._lease_us, self._kinds)
+
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            task = await self._through_outages(lambda: claim_task(self._worker, self._lease_us, self._kinds))
+            task = await self._through_outages(self._claim)
             if task is not None:
                 await self._through_outages(lambda task=task: self._do(task))  # type: ignore[misc]
                 continue

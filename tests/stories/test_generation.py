@@ -39,6 +39,7 @@ def settings_of(llm: LLMServer) -> dict[str, str]:
         "GRAPHOOK_LLM_API_KEY": KEY,
         "GRAPHOOK_LLM_PROMPT_LIMIT": "16384",
         "GRAPHOOK_LLM_SILENCE": "10",
+        "GRAPHOOK_GENERATIONS_OUTSTANDING": "3",
     }
 
 
@@ -398,10 +399,26 @@ async def test_a_cursor_that_is_none_is_refused(acme: Tenant, llm: LLMServer, ma
     assert (refused.value.code, refused.value.path) == ("BAD_USER_INPUT", ["after"])
 
 
+async def test_only_so_many_generations_wait_and_one_organisation_waits_for_no_other(
+    acme: Tenant, rival: Tenant, llm: LLMServer, mark: str
+) -> None:
+    llm.answers(f"{mark} held", Answer([Gate()]))
+    held = [await acme.do("TemplateGenerate", input={"prompt": f"{mark} held"}) for _ in range(3)]
+
+    assert await acme.fault("TemplateGenerate", input={"prompt": mark}) == ("LIMIT_EXCEEDED", None)
+    done, _ = await ended(rival, await rival.do("TemplateGenerate", input={"prompt": mark}))
+    assert done["status"] == "FINISHED"
+    assert len(llm.of(f"{mark} held")) == 1, "the others wait for it"
+    for generation in held:
+        await acme.do("GenerationCancel", id=generation["id"])
+    assert await ended(acme, await acme.do("TemplateGenerate", input={"prompt": mark}))
+
+
 async def test_a_key_begins_one_generation_and_there_are_only_so_many_a_minute(acme: Tenant, llm: LLMServer, mark: str) -> None:
     first, again = [await acme.do("TemplateGenerate", input={"prompt": mark}, idempotencyKey="once") for _ in range(2)]
+    await ended(acme, first)
     for _ in range(9):
-        await acme.do("TemplateGenerate", input={"prompt": mark})
+        await ended(acme, await acme.do("TemplateGenerate", input={"prompt": mark}))
 
     assert first["id"] == again["id"]
     assert await acme.fault("TemplateGenerate", input={"prompt": mark}) == ("LIMIT_EXCEEDED", None)
