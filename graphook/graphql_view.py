@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
-from functools import cache
 from typing import Any
 
 from cross_web import HTTPException
@@ -22,19 +21,20 @@ from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
-from strawberry.http import GraphQLRequestData, process_result
+from strawberry.http import GraphQLRequestData
 from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
-from graphook.errors import TRY_AGAIN, Unauthenticated, Unavailable
+from graphook.errors import Unauthenticated, Unavailable
 from graphook.execution import Execution
 from graphook.graphql_extensions import fault_of_ours
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
-from graphook.negotiation import JSON, RESPONSE_JSON, is_json, single_answer, wants_a_stream, wants_event_stream
+from graphook.http_answers import CORS, PREFLIGHT, answer_of, refusal, response_of
+from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphook.outage import is_outage
 from graphook.shared_timeout import SharedTimeout
 from graphql import GraphQLError
@@ -44,9 +44,6 @@ log = logging.getLogger(__name__)
 MAX_BODY = 8 * 1024 * 1024
 RECHECK_SECONDS = 30.0
 BODY_SECONDS = 30.0
-
-# What a request error is answered with when the client speaks the new media type.
-REQUEST_ERROR_STATUS = 400
 
 _MEMBERS: dict[str, tuple[type, str]] = {
     "query": (str, "a string"),
@@ -60,16 +57,6 @@ _NOT_EXECUTED = (MissingQueryError, CannotGetOperationTypeError, InvalidOperatio
 Authenticate = Callable[[str | None], Awaitable[Any]]
 MakeContext = Callable[[Any, Mapping[str, str]], Any]
 Admit = Callable[[Any], AbstractContextManager[None]]
-
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
-}
-_PREFLIGHT = _CORS | {
-    "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Accept",
-    "Access-Control-Max-Age": "600",
-}
 
 
 class EventStream(SSETransport):
@@ -100,24 +87,6 @@ class _SubResponse(Response):
         self.status_code = None  # type: ignore[assignment]
         self.raw_headers = []
         self.background = None
-
-
-class _Answer(Response):
-    """An answer in one piece, its headers made ahead."""
-
-    def __init__(self, body: bytes, status: int, media_type: str, more: Mapping[str, str]) -> None:
-        self.body = body
-        self.status_code = status
-        self.background = None
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), *_usual_headers(media_type)]
-        for name, value in more.items():
-            self.raw_headers.append((name.lower().encode(), value.encode()))
-
-
-@cache
-def _usual_headers(media_type: str) -> list[tuple[bytes, bytes]]:
-    usual = {"Content-Type": f"{media_type}; charset=utf-8", **_CORS}
-    return [(name.lower().encode(), value.encode()) for name, value in usual.items()]
 
 
 class GraphQLView(GraphQL[Any, None]):
@@ -182,7 +151,7 @@ class GraphQLView(GraphQL[Any, None]):
             await super().__call__(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
-            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return
         response = await self._answer(scope, receive)
         await response(scope, receive, send)
@@ -202,7 +171,7 @@ class GraphQLView(GraphQL[Any, None]):
             if method == "POST" and is_json(headers.get("content-type", "")) and not wants_a_stream(accept):
                 return await self._answer_json(await self._body(receive), context, media_type)
             response: Response = await self.run(Request(scope, _capped(receive, self.body_seconds)), context=context)
-            response.headers.update(_CORS)
+            response.headers.update(CORS)
             return response
         except HTTPException as error:
             status = error.status_code
@@ -211,17 +180,17 @@ class GraphQLView(GraphQL[Any, None]):
                 more["Connection"] = "close"  # else the rest of the body would be read, however much there is
             unresolved = isinstance(error.__cause__, CannotGetOperationTypeError)
             code = "OPERATION_RESOLUTION_FAILURE" if unresolved else "BAD_REQUEST" if status == 400 else f"HTTP_{status}"
-            return _refusal(status, error.reason, code, media_type, more)
+            return refusal(status, error.reason, code, media_type, more)
         except Unauthenticated as error:
-            return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
+            return refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
         except ClientDisconnect:
-            return _refusal(400, "The request ended before its body did.", "BAD_REQUEST", media_type, {})
+            return refusal(400, "The request ended before its body did.", "BAD_REQUEST", media_type, {})
         except Exception as error:
             if isinstance(error, Unavailable) or is_outage(error):
                 seconds = error.retry_after if isinstance(error, Unavailable) else 1
                 message = "The database is not available; try again."
-                return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
-            return _refusal(500, "Internal server error", fault_of_ours(error, scope["path"]), media_type, {})
+                return refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
+            return refusal(500, "Internal server error", fault_of_ours(error, scope["path"]), media_type, {})
 
     async def _body(self, receive: Receive) -> bytes:
         """The request's body, refused when it is too large or does not arrive in time."""
@@ -249,7 +218,7 @@ class GraphQLView(GraphQL[Any, None]):
             )
         except _NOT_EXECUTED as error:
             raise _refused(error, "POST") from error
-        return _response(_answer_of(result), media_type)
+        return response_of(answer_of(result), media_type)
 
     def should_render_graphql_ide(self, request: Any) -> bool:
         return False  # a GET without a query is a bad request, not a page that is missing
@@ -337,10 +306,10 @@ class GraphQLView(GraphQL[Any, None]):
         return _SubResponse(single_answer(request.headers.get("accept")) or JSON)
 
     async def process_result(self, request: Any, result: Any) -> Any:
-        return _answer_of(result)
+        return answer_of(result)
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        return _response(response_data, sub_response.media_type or JSON)
+        return response_of(response_data, sub_response.media_type or JSON)
 
     # WebSocket
 
@@ -371,29 +340,6 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
     if len(data.get("query") or "") > MAX_CHARACTERS:
         raise HTTPException(413, TOO_LONG)
     return data
-
-
-def _answer_of(result: Any) -> Any:
-    """What a result looks like on the wire."""
-    answer: Any = process_result(result)
-    errors = answer.get("errors")
-    if errors and answer["data"] is None and all("path" not in error for error in errors):
-        del answer["data"]  # a request error has no data entry at all
-    return answer
-
-
-def _response(answer: Any, media_type: str) -> Response:
-    """The HTTP form of an answer."""
-    status, more = 200, {}
-    if "data" not in answer and media_type == RESPONSE_JSON:
-        status = REQUEST_ERROR_STATUS
-    errors = answer.get("errors")
-    if errors:
-        codes = {error.get("extensions", {}).get("code") for error in errors}
-        for code, (refused, seconds) in TRY_AGAIN.items():
-            if code in codes:
-                status, more = refused, {"Retry-After": str(seconds)}
-    return _Answer(strict_json.dumps(answer), status, media_type, more)
 
 
 def _refused(error: Exception, method: str) -> HTTPException:
@@ -432,8 +378,3 @@ def _capped(receive: Receive, seconds: float) -> Receive:
         return message
 
     return capped
-
-
-def _refusal(status: int, message: str, code: str | dict[str, Any], media_type: str | None, headers: Mapping[str, str]) -> Response:
-    body = {"errors": [{"message": message, "extensions": {"code": code} if isinstance(code, str) else code}]}
-    return _Answer(strict_json.dumps(body), status, media_type or JSON, headers)

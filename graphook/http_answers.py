@@ -1,0 +1,74 @@
+"""The HTTP form of what GraphQL answers: one piece of JSON, its status and headers, for a client of any origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from starlette.responses import Response
+from strawberry.http import process_result
+
+from graphook import strict_json
+from graphook.errors import TRY_AGAIN
+from graphook.negotiation import JSON, RESPONSE_JSON
+
+# What a request error is answered with when the client speaks the new media type.
+REQUEST_ERROR_STATUS = 400
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
+}
+PREFLIGHT = CORS | {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Accept",
+    "Access-Control-Max-Age": "600",
+}
+
+
+class _Answer(Response):
+    """An answer in one piece, its headers made ahead."""
+
+    def __init__(self, body: bytes, status: int, media_type: str, more: Mapping[str, str]) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *_usual_headers(media_type)]
+        for name, value in more.items():
+            self.raw_headers.append((name.lower().encode(), value.encode()))
+
+
+@cache
+def _usual_headers(media_type: str) -> list[tuple[bytes, bytes]]:
+    usual = {"Content-Type": f"{media_type}; charset=utf-8", **CORS}
+    return [(name.lower().encode(), value.encode()) for name, value in usual.items()]
+
+
+def answer_of(result: Any) -> Any:
+    """What a result looks like on the wire."""
+    answer: Any = process_result(result)
+    errors = answer.get("errors")
+    if errors and answer["data"] is None and all("path" not in error for error in errors):
+        del answer["data"]  # a request error has no data entry at all
+    return answer
+
+
+def response_of(answer: Any, media_type: str) -> Response:
+    """The HTTP form of an answer."""
+    status, more = 200, {}
+    if "data" not in answer and media_type == RESPONSE_JSON:
+        status = REQUEST_ERROR_STATUS
+    errors = answer.get("errors")
+    if errors:
+        codes = {error.get("extensions", {}).get("code") for error in errors}
+        for code, (refused, seconds) in TRY_AGAIN.items():
+            if code in codes:
+                status, more = refused, {"Retry-After": str(seconds)}
+    return _Answer(strict_json.dumps(answer), status, media_type, more)
+
+
+def refusal(status: int, message: str, code: str | dict[str, Any], media_type: str | None, headers: Mapping[str, str]) -> Response:
+    """The HTTP form of why a request came to no answer; `code` is the error's code, or all of its extensions."""
+    body = {"errors": [{"message": message, "extensions": {"code": code} if isinstance(code, str) else code}]}
+    return _Answer(strict_json.dumps(body), status, media_type or JSON, headers)
