@@ -54,6 +54,15 @@ _ABOUT: dict[str, dict[str, Any]] = {
 }
 
 
+# What the code of each looks for in webhook.env.
+_VARIABLES: dict[str, Sequence[str]] = {"discord": ("text",), "reshape": ("shape", "method"), "slack": ("text",), "teams": ("text",)}
+
+
+def variables_of(template_id: str) -> Sequence[str] | None:
+    """The names of the variables that a built-in template knows; None for a template that is none."""
+    return _VARIABLES[IDS[template_id]] if template_id in IDS else None
+
+
 @cache
 def listed() -> Sequence[dict[str, Any]]:
     """The columns of each but the organisation, by id."""

@@ -16,6 +16,7 @@ from models.oauth_state import Dance, OauthProvider, OauthState
 from models.template import Template
 from resolvers.endpoint import create_in, told, url_policy
 from resolvers.expected import mutation
+from resolvers.template import check_variables
 from schema.context import Info
 from schema.fields import check
 from schema.scalars import URL
@@ -81,7 +82,7 @@ async def instantiate(info: Info, app_id: strawberry.ID, input: TemplateOauthIns
     caller = info.context.caller
     app = await Application.load(caller, str(app_id))
     template = await _template(info, input)
-    await _require_possible(app, input, template)
+    await _require_possible(info, app, input, template)
     found = await exchanged(
         info, input.provider, OauthPayloadIn(code=input.code, redirect_uri=input.redirect_uri, state=input.state), app.id
     )
@@ -100,9 +101,10 @@ async def _template(info: Info, input: TemplateOauthInstantiateIn) -> Template:
     return await Template.load(info.context.caller, built_in_template.id_of(input.provider.value))
 
 
-async def _require_possible(app: Application, input: TemplateOauthInstantiateIn, template: Template) -> None:
+async def _require_possible(info: Info, app: Application, input: TemplateOauthInstantiateIn, template: Template) -> None:
     """Raise what creating the endpoint would, before the code is used up."""
     await EventType.require_known(app.org_id, input.filter_types or template.filter_types or (), ("input", "filterTypes"))
+    await check_variables(info, template, input.variables or {}, ("input", "variables"), tenant=app.id)
     if input.uid is not None and await Endpoint.filter(app_id=app.id, uid=input.uid, deleted_at=None).exists():
         raise Conflict(f"An endpoint with the uid {input.uid!r} exists already in this application.", ("input", "uid"))
 

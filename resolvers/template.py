@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import strawberry
 
 from graphook.auth import Capability, Scope
-from graphook.errors import NotFound
-from models import idempotency
+from graphook.errors import InvalidInput, InvalidInputs, NotFound
+from graphook.rules import short
+from graphook.sandbox import TransformationError, Webhook
+from models import built_in_template, idempotency
 from models.application import Application
 from models.event_type import EventType
 from models.template import PREFIX
 from models.template import Template as Row
 from resolvers.endpoint import create_in, told
 from resolvers.expected import mutation
-from resolvers.transformation import check_code, require_offered, simulated
+from resolvers.transformation import check_code, failed, require_offered, simulated
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, check_value, given
@@ -118,6 +121,7 @@ async def instantiate(
     app = await Application.load(info.context.caller, str(app_id))
     row = await Row.load(info.context.caller, str(template_id), ("templateId",))
     check_value(VARIABLES, variables or {}, ("variables",))
+    await check_variables(info, row, variables or {}, ("variables",), tenant=app.id)
     endpoint, created = await create_in(info, app, input, idempotency_key, row, variables)
     return await told(info, TemplateInstantiatePayload(endpoint=endpoint, created=created))
 
@@ -130,6 +134,24 @@ async def simulate(info: Info, input: TransformationSimulateIn, idempotency_key:
     await require_offered(info)
     caller = info.context.caller
     return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, caller.app_id or ""))
+
+
+async def check_variables(info: Info, template: Row, variables: Mapping[str, str], path: tuple[str, ...], tenant: str) -> None:
+    """Raise what is wrong with the variables of a built-in template, by trying it with them. What others look for, nobody knows."""
+    known = built_in_template.variables_of(template.id)
+    if known is None or not variables:
+        return
+    unknown = [name for name in variables if name not in known]
+    if unknown:
+        listed = " and ".join(known)
+        raise InvalidInputs(
+            [InvalidInput(f"{template.name} knows no variable {short(name)}; it knows {listed}.", (*path, name[:40])) for name in unknown[:9]]
+        )
+    sample = Webhook("POST", SAMPLE_URL, b"{}", "example", {})
+    try:
+        await info.context.services.sandbox.transform(template.transformation, sample, tenant=tenant, variables=variables)
+    except TransformationError as error:
+        raise failed(error, path) from error
 
 
 async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Template:

@@ -310,6 +310,10 @@ async def test_an_instantiation_that_is_repeated_with_its_key_makes_one_endpoint
         ({"input": {"url": "http://169.254.169.254/"}}, "BAD_USER_INPUT", ["input", "url"]),
         ({"input": {"url": "https://example.com/", "filterTypes": ["unknown"]}}, "BAD_USER_INPUT", ["input", "filterTypes", "0"]),
         ({"variables": {"a": "x" * 20_000}}, "BAD_USER_INPUT", ["variables"]),
+        ({"variables": {"text": "x", "Text": "x"}}, "BAD_USER_INPUT", ["variables", "Text"]),
+        ({"templateId": built_in("reshape"), "variables": {"text": "x"}}, "BAD_USER_INPUT", ["variables", "text"]),
+        ({"templateId": built_in("reshape"), "variables": {"shape": "{"}}, "TRANSFORMATION_FAILED", ["variables"]),
+        ({"templateId": built_in("reshape"), "variables": {"method": "GET"}}, "TRANSFORMATION_FAILED", ["variables"]),
         ({"input": {"url": "https://example.com/", "uid": "taken"}}, "CONFLICT", ["input", "uid"]),
     ],
 )
