@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
 from typing import Any, NewType
 
 import strawberry
@@ -23,12 +25,26 @@ def _bad(message: str) -> GraphQLError:
     return GraphQLError(message, extensions={"code": "BAD_USER_INPUT"})
 
 
+def _located(parse: Callable[[ValueNode, dict[str, Any] | None], Any]) -> Callable[..., Any]:
+    """The parser of a literal whose errors say where in the document it stands."""
+
+    @wraps(parse)
+    def run(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return parse(node, variables)
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node, extensions=error.extensions) from error
+
+    return run
+
+
 def _string_map(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise _bad("A StringMap is an object whose values are all strings.")
     return value
 
 
+@_located
 def _string_map_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> dict[str, str]:
     value = value_from_ast_untyped(node, variables)
     if variables is None and isinstance(value, dict):  # validation, which does not know the variables yet
@@ -40,6 +56,7 @@ def _json(value: Any) -> Any:
     return value
 
 
+@_located
 def _json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
     value = value_from_ast_untyped(node, variables)
     _refuse_what_is_no_json(value, complete=variables is not None)
@@ -68,10 +85,20 @@ def _url(value: Any) -> str:
     return value
 
 
+@_located
+def _url_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> str:
+    return _url(node.value if isinstance(node, StringValueNode) else None)
+
+
 def _color(value: Any) -> str:
     if not isinstance(value, str):
         raise _bad("A Color is a string.")
     return value
+
+
+@_located
+def _color_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> str:
+    return _color(node.value if isinstance(node, StringValueNode) else None)
 
 
 def _int64(value: Any) -> int:
@@ -80,6 +107,7 @@ def _int64(value: Any) -> int:
     return value
 
 
+@_located
 def _int64_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> int:
     if not isinstance(node, IntValueNode):
         raise _bad("An Int64 is a whole number.")
@@ -95,6 +123,7 @@ def _date_time(value: Any) -> datetime:
         raise _bad(f"{error}.") from error
 
 
+@_located
 def _date_time_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> datetime:
     return _date_time(node.value if isinstance(node, StringValueNode) else None)
 
@@ -120,12 +149,14 @@ SCALARS: dict[object, Any] = {
         specified_by_url="https://url.spec.whatwg.org/",
         serialize=str,
         parse_value=_url,
+        parse_literal=_url_literal,
     ),
     Color: strawberry.scalar(
         name="Color",
         description="A colour as `#rgb`, `#rgba`, `#rrggbb` or `#rrggbbaa` (component Color).",
         serialize=str,
         parse_value=_color,
+        parse_literal=_color_literal,
     ),
     Int64: strawberry.scalar(
         name="Int64",
