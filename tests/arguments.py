@@ -247,7 +247,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
         "AppTokensExpireAll": {**in_app, "input": {"expiry": 60, "sessionIds": ["s"]}, "idempotencyKey": None},
         "OneTimeTokenExchange": {"input": {"oneTimeToken": f"oncesk_{'0' * 43}"}},
         "TemplateGenerate": {
-            "input": {"prompt": "p", "eventType": "a.b", **in_app, "messageId": message["id"], "includePayload": False},
+            "input": {"prompt": "p", "eventType": None, **in_app, "messageId": message["id"], "includePayload": False},
             "idempotencyKey": None,
         },
         "EventTypeGenerateSchema": {"input": {"prompt": "p", "examples": [{"k": ["v"]}]}, "idempotencyKey": None},
