@@ -145,7 +145,10 @@ async def check_variables(info: Info, template: Row, variables: Mapping[str, str
     if unknown:
         listed = " and ".join(known)
         raise InvalidInputs(
-            [InvalidInput(f"{template.name} knows no variable {short(name)}; it knows {listed}.", (*path, name[:40])) for name in unknown[:9]]
+            [
+                InvalidInput(f"{template.name} knows no variable {short(name)}; it knows {listed}.", (*path, name[:40]))
+                for name in unknown[:9]
+            ]
         )
     sample = Webhook("POST", SAMPLE_URL, b"{}", "example", {})
     try:
