@@ -44,7 +44,7 @@ CLOCK = 2.0
 Code = Literal["SYNTAX", "NO_HANDLER", "THREW", "TIMEOUT", "MEMORY", "BAD_OUTPUT", "TOO_LARGE", "CRASHED", "UNAVAILABLE"]
 _SENTENCES = {
     "TIMEOUT": "The code ran for too long.",
-    "MEMORY": "The code used too much memory.",
+    "MEMORY": "The code used too much memory, or threw null, which looks the same.",
     "CRASHED": "The process that ran the code ended unexpectedly.",
     "UNAVAILABLE": "The code could not be run now.",
 }
