@@ -74,8 +74,8 @@ class Waker:
                 batch, self._pending = self._pending, {}
                 began = loop.time()
                 await loop.run_in_executor(self._thread, self._enqueue, batch)
-                # On a busy process, where this takes long, wake-ups for more endpoints go together: at most a fifth of the time is spent on them.
-                await asyncio.sleep(min(4 * (loop.time() - began), LONGEST_PAUSE))
+                # On a busy process, where this takes long, wake-ups for more endpoints go together: at most half of the time is spent on them.
+                await asyncio.sleep(min(loop.time() - began, LONGEST_PAUSE))
         finally:
             self._task = None
 

@@ -91,13 +91,13 @@ class Settings(BaseSettings):
         1_000_000, ge=1, description="Deliveries that an organisation may have ready and unsent; its messages are refused with 429 beyond."
     )
     live_connections: int = Field(
-        100,
+        1000,
         ge=1,
         le=100_000,
         description="WebSocket connections that an organisation may have open to a process; more are closed with 4429.",
     )
     live_subscriptions: int = Field(
-        1000, ge=1, le=100_000, description="Subscriptions that an organisation may have open in a process, over whatever transport."
+        5000, ge=1, le=100_000, description="Subscriptions that an organisation may have open in a process, over whatever transport."
     )
     public_url: str | None = Field(
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."

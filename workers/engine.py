@@ -46,7 +46,8 @@ PER_LANE = 10
 RESERVE = 0.25
 SCAN = 1000
 FOLD = 2000
-# While something is in flight, a claim is followed by a pause this many times as long as it took, within a limit in seconds.
+# While many are in flight, a claim of few is followed by a pause this many times as long as it took, within a limit in seconds.
+FEW = 32
 CLAIM_PAUSE, LONGEST_CLAIM_PAUSE = 2.0, 0.02
 TICK = 1.0
 PRUNE_EVERY = 60.0
@@ -105,9 +106,10 @@ class Engine:
         try:
             while not self._stopping:
                 began = time.monotonic()
-                if not await self._through_outages(self._claim_once):
+                claimed = await self._through_outages(self._claim_once)
+                if claimed is None:
                     await self._wait()
-                elif self._sends:
+                elif claimed < FEW <= len(self._sends):
                     # Slots come free one by one: what is claimed together costs less.
                     await asyncio.sleep(min(CLAIM_PAUSE * (time.monotonic() - began), LONGEST_CLAIM_PAUSE))
         finally:
@@ -151,15 +153,15 @@ class Engine:
                 pass
         self._awake.clear()
 
-    async def _claim_once(self) -> bool:
-        """Claim one batch and begin to send it; False when there is nothing to claim or no slot is free."""
+    async def _claim_once(self) -> int | None:
+        """Claim one batch and begin to send it; how many deliveries it has, None when there is nothing to claim or no slot is free."""
         while self._later and self._later[0][0] <= time.monotonic():
             lane = heapq.heappop(self._later)[1]
             self._deferred.discard(lane)
             self._lanes.setdefault(lane)
         wanted = self._choose_lanes()
         if not wanted or self._stopping:
-            return False
+            return None
         since = time.monotonic()
         lease, transform = round(self._lease * 1e6), round(self._sandbox.longest * 1e6)
         try:
@@ -182,7 +184,7 @@ class Engine:
         # Where only other processes have something in flight, they go on, or the tick finds what they leave.
         self._blocked.update(lane for lane in claimed.full if self._in_flight[lane])
         self._bus.publish(claimed.canceled_apps)
-        return True
+        return len(claimed.claims)
 
     def _choose_lanes(self) -> dict[str, int]:
         """The next lanes in turn with how many of each to claim, within the free slots and each endpoint's own."""
