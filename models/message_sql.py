@@ -3,13 +3,17 @@
 from graphook.database import Statement, probing
 
 # (org_id, reference) → the live application of that id or uid, and whether it has more endpoints than one transaction should fan out to.
+# PostgreSQL looks in one index for ids and in another for uids: it would answer an OR by reading all applications of the organisation.
 RESOLVE_APPLICATIONS = Statement(
     postgresql="""
         SELECT r.org_id, r.reference, a.id,
                (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT $3) x) AS endpoints
         FROM unnest($1::text[], $2::text[]) AS r(org_id, reference)
-        JOIN application a ON a.org_id = r.org_id AND a.deleted_at IS NULL AND NOT a.operational
-         AND (a.id = r.reference OR a.uid = r.reference)""",
+        CROSS JOIN LATERAL (
+            SELECT id FROM application WHERE id = r.reference AND org_id = r.org_id AND deleted_at IS NULL AND NOT operational
+            UNION ALL
+            SELECT id FROM application WHERE uid = r.reference AND org_id = r.org_id AND deleted_at IS NULL AND NOT operational
+        ) a""",
     sqlite="""
         SELECT r.value ->> 0 AS org_id, r.value ->> 1 AS reference, a.id,
                (SELECT count(*) FROM (SELECT 1 FROM endpoint e WHERE e.app_id = a.id AND e.deleted_at IS NULL LIMIT ?2)) AS endpoints
