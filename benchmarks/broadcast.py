@@ -38,7 +38,7 @@ async def measure(bench: Bench) -> list[Figure]:
 
         values, limits = await alternate(bench.rounds, broadcast, copied, warm_up=False)
         took = await _killed_half_way(graphook, count)
-    return [at_least(f"broadcast to {count:,} applications", values, "messages/s", limits, 0.05, 0.2, killed_and_finished_s=took)]
+    return [at_least(f"broadcast to {count:,} applications", values, "messages/s", limits, 0.3, 0.6, killed_and_finished_s=took)]
 
 
 async def _killed_half_way(graphook: Graphook, count: int) -> float:
