@@ -343,14 +343,24 @@ class Unnoticed(sandbox_process.Child):
         return False
 
 
-async def test_a_process_whose_start_is_given_up_at_once_does_not_stay() -> None:
+async def test_a_process_whose_start_is_given_up_at_once_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process itself is looked at: until the kernel has set up its arguments, nobody can tell from /proc whose it is."""
+    started: list[subprocess.Popen[bytes]] = []
+    start = sandbox_process._started
+
+    def watched(*args: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args))
+        return started[-1]
+
+    monkeypatch.setattr(sandbox_process, "_started", watched)
     starting = asyncio.create_task(sandbox_process.Child.start(32 * 1024 * 1024, 0.5))
     await asyncio.sleep(0)
-    assert len(child_ids()) == 1
+    (process,) = started
+    assert process.returncode is None
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert child_ids() == []
+    assert process.returncode == -signal.SIGKILL
 
 
 async def test_a_process_that_stands_still_is_killed_at_its_deadline(sandbox: Sandbox) -> None:
