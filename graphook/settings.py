@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     )
     transformation_memory: int = Field(32, ge=8, le=256, description="MiB that a transformation may use.")
     user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
-    worker_slots: int = Field(256, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
+    worker_slots: int = Field(512, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
     endpoint_slots: int = Field(32, ge=1, le=1000, description="Deliveries that a process sends to one endpoint at the same time.")
     accept_queue: int = Field(5000, ge=1, description="Messages that may wait to be written in a process; more are refused with 503.")
     backlog_limit: int = Field(

@@ -52,7 +52,12 @@ class Working:
 
 async def start_workers(settings: Settings, bus: Bus, stack: AsyncExitStack, *, owns_database: bool, sandbox: Sandbox) -> Working:
     """The engine at work, with the runners beside it; `stack` stops all and the sender after them. The sandbox outlives them."""
-    sender = Sender(settings.ssrf_policy(), timeout_seconds=settings.request_timeout, response_limit=settings.response_limit)
+    sender = Sender(
+        settings.ssrf_policy(),
+        timeout_seconds=settings.request_timeout,
+        response_limit=settings.response_limit,
+        connections=settings.worker_slots,
+    )
     await sender.open()
     stack.push_async_callback(sender.close)
     engine = Engine(settings, sender, bus, sandbox, owns_database=owns_database)
