@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import resource
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -33,13 +34,22 @@ def owned(settings: Settings) -> Iterator[None]:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[None]:
-    """Install the key ring and connect the database."""
+    """Install the key ring and connect the database, with as many files as the system allows."""
+    lift_file_limit()
     try:
         install(KeyRing(_secret_keys(settings)))
         await database.connect(settings.database_url, settings.database_pool_size)
         yield
     finally:
         await database.disconnect()
+
+
+def lift_file_limit() -> None:
+    """Let the process open as many files as the system lets it: of the usual 1,024, sends and sockets would soon have no connection more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # What has no bound at all is not everywhere taken for a number.
+    if soft != hard and hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def settle_in() -> None:
