@@ -55,11 +55,12 @@ def lift_file_limit() -> None:
 def settle_in() -> None:
     """Take what is loaded by now out of the garbage collector's sight, and let it look less often.
 
-    The schema alone is some hundred thousand objects that never go, and each request makes hundreds that go by themselves.
+    The schema alone is some hundred thousand objects that never go, and each request makes hundreds that go by themselves: those of a few
+    hundred requests under way must not be enough to make it look.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(100_000, 20, 50)
 
 
 def make_data_folder(folder: Path) -> None:
