@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,7 +53,8 @@ async def machine(bench: Bench) -> dict[str, str]:
         redis = (await client.info("server"))["redis_version"]
     cpuinfo = dict(line.split("\t: ", 1) for line in Path("/proc/cpuinfo").read_text().replace("\t\t", "\t").splitlines() if "\t: " in line)
     memory = int(Path("/proc/meminfo").read_text().split()[1])
-    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    # Distributions optimise theirs outside of what is configured.
+    optimised = sys.base_prefix == "/usr" or "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
     return {
         "cpu": cpuinfo.get("model name", platform.processor()),
         "cores": str(len(os.sched_getaffinity(0))),
