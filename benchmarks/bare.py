@@ -1,7 +1,7 @@
 """The limits: what each figure is compared with, written as plainly as the same libraries allow and doing nothing else.
 
 As an application (`uvicorn benchmarks.bare:app`) a plain route, the same list and the same broadcast; as a program (`python -m benchmarks.bare
-copy|post|exchange …`) COPY of the rows of messages, and loops that post: of aiohttp, and of raw protocols as the sender has them.
+copy|send|post|exchange …`) COPY of the rows of messages, and loops that post: of our sender, of aiohttp, and of raw protocols.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ from benchmarks.load import saturate
 from benchmarks.queries import EVENT_TYPE, payload
 from graphook.clock import now, to_us
 from graphook.ids import new_id
+from graphook.sender import Sender
+from graphook.ssrf import Policy
 
 _LIST = """
     SELECT m.id, m.event_id, m.event_type, m.channels, m.tags, m.created_at, m.expires_at, m.app_id, m.org_id, convert_from(c.body, 'UTF8') AS body
@@ -165,6 +168,21 @@ def _attempt(message_id: str, endpoint_id: str, org_id: str, app_id: str, at: in
     return (new_id("atmpt_"), message_id, endpoint_id, 0, 1, org_id, app_id, 0, 0, url, 200, b"ok", _HEADERS, _HEADERS, "[]", at, 1)
 
 
+async def send(url: str, count: int, connections: int) -> None:
+    """POST `count` payloads with the sender that workers use, on kept connections."""
+    numbers = itertools.count()
+    sender = Sender(Policy(allow_subnets=(ip_network("127.0.0.0/8"),)), connections=connections)
+    await sender.open()
+
+    async def run() -> None:
+        while (number := next(numbers)) < count:
+            outcome = await sender.send(url, [("Content-Type", "application/json")], payload(number, 0))
+            assert outcome.error_code is None, outcome.error
+
+    await asyncio.gather(*(run() for _ in range(connections)))
+    await sender.close()
+
+
 async def post(url: str, count: int, connections: int) -> None:
     """POST `count` payloads with aiohttp, on kept connections."""
     numbers = itertools.count()
@@ -203,13 +221,13 @@ def main() -> None:
     copy.add_argument("batches", type=int)
     copy.add_argument("connections", type=int)
     copy.add_argument("--delivered", action="store_true")
-    for name in ("post", "exchange"):
+    for name in ("send", "post", "exchange"):
         posts = commands.add_parser(name)
         posts.add_argument("url")
         posts.add_argument("count", type=int)
         posts.add_argument("connections", type=int)
     arguments = vars(parser.parse_args())
-    programs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"copy": copy_rows, "post": post, "exchange": exchange}
+    programs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"copy": copy_rows, "send": send, "post": post, "exchange": exchange}
     work = programs[arguments.pop("command")]
     began, cpu = time.monotonic(), time.process_time()
     uvloop.run(work(**arguments))

@@ -7,11 +7,11 @@ from benchmarks.harness import Bench, Figure, alternate, at_least, bare_program
 from benchmarks.load import saturate
 
 SIZE = 100
-CONNECTIONS = 4
+CONNECTIONS = 8
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Messages a second with four batches under way, each message with one delivery; COPY has as many connections and transactions as large."""
+    """Messages a second with eight batches under way, each message with one delivery; COPY has as many connections and transactions as large."""
     batches = bench.scaled(200, 8)
     async with bench.graphook(worker=False) as graphook:
         apps = await graphook.applications(16, bench.hook)
