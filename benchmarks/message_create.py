@@ -9,7 +9,7 @@ from benchmarks.harness import Bench, Figure, alternate, at_least
 from benchmarks.load import saturate
 
 # So many that requests are read and written while others wait for their commit, as on the limit, which has nothing to wait for.
-CONNECTIONS = 256
+CONNECTIONS = 512
 
 
 async def measure(bench: Bench) -> list[Figure]:

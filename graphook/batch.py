@@ -12,6 +12,8 @@ from graphook.errors import Overloaded, Unavailable
 
 # A flush that takes longer may be waiting for a lock; others need not wait with it.
 SLOW_SECONDS = 0.05
+# So many are worth a flush of their own beside one that is running: what it costs by itself is little for each of them.
+ENOUGH = 128
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,7 +32,8 @@ class _Waiting(Generic[Item, Result]):
 class Batcher(Generic[Item, Result]):
     """Collects items and hands them to `flush`, at most `concurrency` flushes at a time. There is no timer.
 
-    Beside a flush that is running another begins only when that one is slow or a full batch waits: fewer flushes of more items cost less.
+    Beside a flush that is running another begins only when that one is slow or `ENOUGH` items wait (or a full batch): fewer flushes of more
+    items cost less.
 
     While `max_waiting` items (0: any number) or `max_waiting_weight` wait, more are refused with `Overloaded`, several together or not at all.
 
@@ -105,7 +108,7 @@ class Batcher(Generic[Item, Result]):
         if not self._running:
             return True
         slow = asyncio.get_running_loop().time() - self._began > self._slow_seconds
-        return len(self._running) < self._concurrency and (slow or len(self._queue) >= self._max_items)
+        return len(self._running) < self._concurrency and (slow or len(self._queue) >= min(ENOUGH, self._max_items))
 
     def _start(self) -> None:
         self._began = asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from graphook import batch
 from graphook.batch import Batcher
 from graphook.errors import Conflict, Overloaded, Unavailable
 
@@ -33,7 +34,7 @@ async def test_what_arrives_during_a_flush_goes_with_the_next_one() -> None:
     assert batches == [[0, 1, 2], [3, 4, 5, 6, 7]]
 
 
-async def test_a_second_flush_begins_beside_a_slow_one_or_for_a_full_batch_only() -> None:
+async def test_a_second_flush_begins_beside_a_slow_one_or_for_many_items_only(monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[list[int]] = []
     gate = asyncio.Event()
 
@@ -55,6 +56,14 @@ async def test_a_second_flush_begins_beside_a_slow_one_or_for_a_full_batch_only(
     assert batches == [[1], [2, 3, 4]]
     waiting.append(await submit(full, 6, 7, 8))
     assert batches == [[1], [2, 3, 4]]
+
+    batches.clear()
+    monkeypatch.setattr(batch, "ENOUGH", 2)
+    many: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2)
+    waiting += [await submit(many, 1), await submit(many, 2)]
+    assert batches == [[1]]
+    waiting.append(await submit(many, 3))
+    assert batches == [[1], [2, 3]]
 
     batches.clear()
     slow: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2, slow_seconds=0.0)
