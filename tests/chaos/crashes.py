@@ -6,12 +6,15 @@ import asyncio
 import random
 import time
 from collections.abc import Sized
+from contextlib import ExitStack
 
+from tests.chaos.balancer import balanced
 from tests.chaos.compare import Comparison
 from tests.chaos.field import Field, Trial
 from tests.chaos.receiver import Answer
 from tests.chaos.rows import row
 from tests.chaos.system import Member
+from tests.servers import Missing
 from tests.waiting import until
 
 # Sending takes a moment, so that there is always something in flight.
@@ -19,6 +22,7 @@ UNHURRIED = Answer(after=0.02)
 # Sending takes so long that somebody is always in the middle of it, however slowly the messages come in.
 LONG = Answer(after=0.25)
 SHORT = {"CHAOS_MARGIN": "1"}
+NGINX = "behind nginx"
 
 
 async def grown(seen: Sized, count: int) -> None:
@@ -233,19 +237,37 @@ async def killed_embedded(field: Field) -> str:
 )
 async def rolling_restart(field: Field) -> str:
     rounds, messages = field.count(10, 2), field.count(20_000, 600)
+    behind = NGINX
     async with field.trial(apis=2, workers=2, plan=lambda *_: UNHURRIED, GRAPHOOK_REQUEST_TIMEOUT="10") as trial:
-        publishing = asyncio.create_task(trial.publisher.publish(messages, batch=5))
-        for number in range(rounds):
-            for member in (trial.system.workers[number % 2], trial.system.apis[number % 2]):
-                await until(lambda: sum(trial.receiver.open.values()) > 0 or publishing.done(), "requests in flight")
-                await member.stop()
-                await member.start()
-        await publishing
+        with ExitStack() as stack:
+            try:
+                trial.publisher.urls = [stack.enter_context(balanced(trial.publisher.urls, may_install=field.scale > 0))]
+            except Missing:
+                behind = "without a load balancer, for want of nginx"
+            await replace_in_turn(trial, rounds, messages)
         found = await trial.settled()
     assert not found.faults, found
     assert found.duplicates == found.interrupted == 0, found
     assert set(trial.publisher.statuses) == {200}, trial.publisher.statuses
-    return f"{2 * rounds} processes replaced, no answer but 200; {found}"
+    if behind == NGINX:
+        assert trial.publisher.broken == 0, f"{trial.publisher.broken} requests were cut off"
+    return f"{2 * rounds} processes replaced {behind}, no answer but 200; {found}"
+
+
+async def replace_in_turn(trial: Trial, rounds: int, messages: int) -> None:
+    """Tell one worker and one API process after the other to stop and start them again, while messages come in all the time."""
+
+    async def replace() -> None:
+        for number in range(rounds):
+            for member in (trial.system.workers[number % 2], trial.system.apis[number % 2]):
+                await grown(trial.publisher.acknowledged, len(trial.publisher.acknowledged))
+                await member.stop()
+                await member.start()
+
+    replacing = asyncio.create_task(replace())
+    while not replacing.done() or len(trial.publisher.acknowledged) < messages:
+        await trial.publisher.publish(100, batch=5, rate=20)
+    await replacing
 
 
 @row("R16", "A message that kills whoever sends it is set aside after three deaths, and the others are delivered.")
