@@ -9,12 +9,12 @@ from benchmarks.harness import Bench, Figure, alternate, at_least
 from benchmarks.load import saturate
 
 # So many that requests are read and written while others wait for their commit, as on the limit, which has nothing to wait for.
-CONNECTIONS = 512
+CONNECTIONS, FEW = 512, 32
 
 
 async def measure(bench: Bench) -> list[Figure]:
     """Requests a second that one API process answers on kept connections, each writing a message with one delivery."""
-    seconds = bench.scaled(8, 1)
+    seconds, connections = bench.scaled(8, 1), bench.scaled(CONNECTIONS, FEW)
     async with bench.graphook(worker=False) as graphook:
         apps = await graphook.applications(16, bench.hook)
         make = queries.creates(graphook.token, [app["id"] for app in apps])
@@ -23,7 +23,7 @@ async def measure(bench: Bench) -> list[Figure]:
 
         async def create() -> float:
             meter = cpu.Meter(graphook.roots)
-            measured = (await saturate(graphook.port, make, CONNECTIONS, seconds=seconds)).checked()
+            measured = (await saturate(graphook.port, make, connections, seconds=seconds)).checked()
             costs.append({name: round(used / len(measured.latencies) * 1e6) for name, used in meter.read().items()})
             return measured.rate
 
@@ -31,7 +31,7 @@ async def measure(bench: Bench) -> list[Figure]:
 
             async def plain() -> float:
                 meter = cpu.Meter({"plain": pid})
-                measured = (await saturate(port, make, CONNECTIONS, seconds=seconds)).checked()
+                measured = (await saturate(port, make, connections, seconds=seconds)).checked()
                 plain_costs.append(meter.read()["plain"] / len(measured.latencies) * 1e6)
                 return measured.rate
 
