@@ -23,7 +23,7 @@ from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
 from graphook.compiled_inputs import Unusual, coercion, default_of
-from graphook.compiled_selections import CompiledExecutor, Plan
+from graphook.compiled_selections import Plan, plans_of
 from graphql import (
     BooleanValueNode,
     EnumValueNode,
@@ -73,6 +73,7 @@ class DirectOperation:
         self._operation = operation
         self._fragments = fragments
         self._node = _only_field(operation)
+        self._plans = plans_of(self._node)
         root = self._core.get_root_type(operation.operation)
         field = root.fields.get(self._node.name.value) if root else None
         if root is None or field is None:
@@ -96,7 +97,7 @@ class DirectOperation:
 
     def plan(self) -> Plan | None:
         """How an answer is completed; None until graphql-core's executor has compiled it, once, for an answer of its own."""
-        return CompiledExecutor.plan_of(self._node, self._object_type)
+        return self._plans.get(self._object_type.name)
 
     async def run(self, plan: Plan, variables: Mapping[str, Any] | None, context: Any) -> dict[str, Any] | Outcome:
         """The data of the answer, or what the resolver did for graphql-core to tell. Raises `Unusual` before anything is done."""
@@ -159,7 +160,7 @@ def _arguments(
         raise Unusual
     lines.append("    return found")
     exec(compile("\n".join(lines), "<compiled arguments>", "exec"), names)  # noqa: S102 - of python names of our own arguments
-    arguments: Arguments = names["arguments"]
+    arguments: Arguments = names.pop("arguments")  # they are its globals: a cycle otherwise
     return arguments
 
 

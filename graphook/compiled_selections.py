@@ -8,9 +8,7 @@ then come out word for word as graphql-core gives them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from inspect import isawaitable, iscoroutine
 from typing import Any
 
@@ -36,23 +34,14 @@ from graphql import (
 Plan = Callable[[list[Any], Any], list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    plan: Plan | None
-    node: FieldNode  # held, so that its id is not used again
+def plans_of(node: FieldNode) -> dict[str, Plan | None]:
+    """How what a field answers is completed, by the type it is of, as far as that was compiled; None for what cannot be. It goes with the node."""
+    plans: dict[str, Plan | None] = node.__dict__.setdefault("_plans", {})
+    return plans
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
-    """An executor that compiles what it can. Plans are kept by field and type, the least recently used dropped first."""
-
-    most_plans = 1000
-    _plans: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
-
-    @classmethod
-    def plan_of(cls, node: FieldNode, object_type: GraphQLObjectType) -> Plan | None:
-        """How what a field answers is completed, if that was compiled."""
-        kept = cls._plans.get((id(node), object_type.name))
-        return kept.plan if kept else None
+    """An executor that compiles what it can, once for each document that is kept."""
 
     def complete_list_value(
         self,
@@ -99,16 +88,10 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         named = item_type.of_type if isinstance(item_type, GraphQLNonNull) else item_type
         if not isinstance(named, GraphQLObjectType) or len(details) != 1:
             return None
-        node = details[0].node
-        key = (id(node), named.name)
-        kept = self._plans.get(key)
-        if kept is None:
-            kept = self._plans[key] = _Kept(self._compile(item_type, details), node)
-            if len(self._plans) > self.most_plans:
-                self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
-        return kept.plan
+        plans = plans_of(details[0].node)
+        if named.name not in plans:
+            plans[named.name] = self._compile(item_type, details)
+        return plans[named.name]
 
     def _compile(self, item_type: Any, details: Any) -> Plan | None:
         # What @include and @skip leave depends on the variables of each request.
@@ -122,7 +105,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         infos = "".join(f"    {name} = {make}(_raw_info=info, _field={field})\n" for name, make, field in writer.infos)
         source = f"def plan(items, info):\n{infos}    return [{expression} for o in items]"
         exec(compile(source, "<compiled selection>", "exec"), writer.names)  # noqa: S102 - of names we made and python names of our own fields
-        plan: Plan = writer.names["plan"]
+        plan: Plan = writer.names.pop("plan")  # they are its globals: a cycle otherwise
         return plan
 
     def _has_directives(self, selections: SelectionSetNode | None, seen: set[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Any
 
 from strawberry import Schema
@@ -24,9 +25,8 @@ from graphql import (
 )
 
 MAX_ERRORS = 9
-# A parsed document takes some hundred times the room of its text: what is kept is bounded in both.
-_DOCUMENTS, _CHARACTERS = 1000, 500_000
-_LARGEST_KEPT = 64 * 1024
+# Bytes of what is kept, as far as `_size` can tell.
+_MOST_KEPT = 48 * 1024 * 1024
 _SIZES_KEPT = 32
 
 Rules = tuple[type[ASTValidationRule], ...]
@@ -98,11 +98,12 @@ class Document:
 
 
 class Documents:
-    """Documents by schema and text, the least recently used dropped first."""
+    """Documents by schema and text, the least recently used dropped first: at once, since nothing in them is a cycle."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST_KEPT) -> None:
         self._kept: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
-        self._characters = 0
+        self._most = most
+        self._bytes = 0
 
     def get(self, schema: GraphQLSchema, text: str) -> Document:
         """The document of a text. Raises `GraphQLError` when it cannot be parsed."""
@@ -110,20 +111,28 @@ class Documents:
         found = self._kept.get(key)
         if found is None:
             node = parse(text, no_location=False, max_tokens=MAX_TOKENS)
-            found = Document(node, size_variables(node))
-            self._keep(key, found)
+            _unlink_tokens(node)
+            found = self._kept[key] = Document(node, size_variables(node))
+            self._bytes += _size(text, node)
+            while self._bytes > self._most:
+                (_, dropped), document = self._kept.popitem(last=False)
+                self._bytes -= _size(dropped, document.node)
         else:
             self._kept.move_to_end(key)
         return found
 
-    def _keep(self, key: tuple[GraphQLSchema, str], document: Document) -> None:
-        if len(key[1]) > _LARGEST_KEPT:
-            return
-        self._kept[key] = document
-        self._characters += len(key[1])
-        while len(self._kept) > _DOCUMENTS or self._characters > _CHARACTERS:
-            (_, dropped), _ = self._kept.popitem(last=False)
-            self._characters -= len(dropped)
+
+def _size(text: str, node: DocumentNode) -> int:
+    """The bytes of a document, roughly: some 400 for the nodes of a token, as many for what is compiled of it, and its text twice."""
+    return 10_000 + 800 * node.token_count + 2 * getsizeof(text)
+
+
+def _unlink_tokens(node: DocumentNode) -> None:
+    """Undo the chain of all tokens, comments too, which keeps them alive and needs the garbage collector to go; nodes hold those they need."""
+    token = node.loc.start_token if node.loc else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
 
 
 def _coded(error: GraphQLError) -> GraphQLError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections import OrderedDict
-from typing import Any
+import gc
+import weakref
+from typing import Any, ClassVar
 
 import pytest
 import strawberry
 
-from graphook.compiled_selections import CompiledExecutor
-from graphql import execute, parse
+from graphook.compiled_selections import CompiledExecutor, plans_of
+from graphql import FieldNode, OperationDefinitionNode, execute, parse
 
 
 @strawberry.enum
@@ -116,8 +117,19 @@ class Query:
         return [thing(1, parts=(THINGS[1].part,)), thing(2, part=Part(weight=1.0, labels="ab"))]  # type: ignore[arg-type]
 
 
+class Recorder(CompiledExecutor):
+    """Records of each plan whether it could be compiled."""
+
+    compiled: ClassVar[list[bool]] = []
+
+    def _compile(self, item_type: Any, details: Any) -> Any:
+        plan = super()._compile(item_type, details)
+        self.compiled.append(plan is not None)
+        return plan
+
+
 plain = strawberry.Schema(Query)
-compiled = strawberry.Schema(Query, execution_context_class=CompiledExecutor)
+compiled = strawberry.Schema(Query, execution_context_class=Recorder)
 
 
 async def outcome(schema: strawberry.Schema, query: str, *, late: bool = False, **variables: Any) -> tuple[Any, list[Any]]:
@@ -125,11 +137,11 @@ async def outcome(schema: strawberry.Schema, query: str, *, late: bool = False, 
     return result.data, [error.formatted for error in result.errors or ()]
 
 
-async def plans_of(query: str, **options: Any) -> list[bool]:
+async def compiled_of(query: str, **options: Any) -> list[bool]:
     """Whether each list of objects that the query met was compiled."""
-    CompiledExecutor._plans.clear()
+    Recorder.compiled.clear()
     assert await outcome(compiled, query, **options) == await outcome(plain, query, **options)
-    return [kept.plan is not None for kept in CompiledExecutor._plans.values()]
+    return list(Recorder.compiled)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +158,7 @@ async def plans_of(query: str, **options: Any) -> list[bool]:
     ],
 )
 async def test_plain_fields_are_compiled_and_read_the_same(query: str) -> None:
-    assert await plans_of(query) == [True]
+    assert await compiled_of(query) == [True]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +175,7 @@ async def test_plain_fields_are_compiled_and_read_the_same(query: str) -> None:
 )
 async def test_what_is_out_of_the_ordinary_has_the_errors_of_graphql_core(query: str) -> None:
     # It was compiled, met something unusual, and was completed by graphql-core; what is within it may then be compiled too.
-    assert (await plans_of(query))[0] is True
+    assert (await compiled_of(query))[0] is True
 
 
 @pytest.mark.parametrize(
@@ -177,27 +189,32 @@ async def test_what_is_out_of_the_ordinary_has_the_errors_of_graphql_core(query:
     ],
 )
 async def test_what_cannot_be_known_from_the_selection_alone_is_left_to_graphql_core(query: str) -> None:
-    assert True not in await plans_of(query)
+    assert True not in await compiled_of(query)
 
 
 async def test_a_value_that_is_not_there_yet_is_awaited() -> None:
     query = "{ things { name loaded } }"
 
-    assert await plans_of(query, late=True) == [True]
+    assert await compiled_of(query, late=True) == [True]
     data, errors = await outcome(compiled, query, late=True)
     assert (data["things"][1]["loaded"], errors) == ("thing 1 later", [])
 
 
-async def test_a_plan_is_used_again_for_the_same_document_and_forgotten_after_many_others() -> None:
-    class Forgetful(CompiledExecutor):
-        most_plans = 2
-        _plans = OrderedDict()
-
-    def run(document: Any) -> int:
-        answer: Any = execute(compiled._schema, document, executor_class=Forgetful, context_value={}, operation_extensions=None)
-        assert answer.errors is None
-        return len(Forgetful._plans)
-
+def test_a_plan_is_used_again_for_the_same_document_and_goes_with_it() -> None:
     document = parse("{ things { id } }")
-    assert [run(document) for _ in range(3)] == [1, 1, 1]
-    assert [run(parse("{ things { name } }")) for _ in range(3)] == [2, 2, 2]
+    Recorder.compiled.clear()
+    for _ in range(3):
+        answer: Any = execute(compiled._schema, document, executor_class=Recorder, context_value={}, operation_extensions=None)
+        assert answer.errors is None
+    assert Recorder.compiled == [True]
+    (operation,) = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    (field,) = operation.selection_set.selections
+    assert isinstance(field, FieldNode)
+    (plan,) = map(weakref.ref, plans_of(field).values())
+    assert plan() is not None
+
+    del document, operation, field, answer
+    gc.collect()
+
+    assert plan() is None
