@@ -80,7 +80,6 @@ async def _add_endpoints(graphook: Graphook, app_id: str, url: str, count: int) 
             for column, text in (("headers", "{}"), ("secret", generate_secret()), ("old_secrets", "[]"))
         }
         rows.append((endpoint_id, graphook.org_id, app_id, url, "", "{}", *sealed.values(), to_us(at), to_us(at), 1, False))
-    columns = "id org_id app_id url description metadata headers secret old_secrets created_at updated_at".split()
     columns = "id org_id app_id url description metadata headers secret old_secrets created_at updated_at version disabled".split()
     connection = await asyncpg.connect(graphook.database_url)
     try:
