@@ -61,7 +61,12 @@ class Settings(BaseSettings):
         description="Seconds to wait after each failed try; as many retries as there are numbers, empty for none. Values: at most 32 numbers, 0 to 604800 each.",
     )
     retry_penalty: float = Field(60.0, ge=0, le=86_400, description="Seconds that a timeout or a 429 waits at least.")
-    request_timeout: float = Field(15.0, gt=0, le=30, description="Seconds from connecting to the last byte read, for one attempt.")
+    request_timeout: float = Field(
+        15.0,
+        gt=0,
+        le=30,
+        description="Seconds of one attempt, from looking up the name to the last byte read; a wait for a connection counts.",
+    )
     response_limit: int = Field(20_000, ge=0, le=1_048_576, description="Bytes of a response that are read and kept.")
     disable_after_hours: float = Field(120.0, ge=0, description="Hours of nothing but failures until an endpoint is disabled; 0 for never.")
     disable_on_gone: bool = Field(True, description="Disable an endpoint that answers 410 Gone.")
