@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Any
 
 from cross_web import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
@@ -28,14 +28,13 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
-from graphook.errors import Unauthenticated, Unavailable
+from graphook.errors import Unauthenticated
 from graphook.execution import Execution
-from graphook.graphql_extensions import fault_of_ours
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
-from graphook.http_answers import CORS, PREFLIGHT, answer_of, refusal, response_of
+from graphook.http_answers import CORS, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
 from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
-from graphook.outage import is_outage
+from graphook.request_body import given, read_body
 from graphook.shared_timeout import SharedTimeout
 from graphql import GraphQLError
 
@@ -130,8 +129,7 @@ class GraphQLView(GraphQL[Any, None]):
         self.make_context = make_context
         self.admit = admit
         self.recheck_seconds = recheck_seconds
-        self.body_seconds = body_seconds
-        self._body_limit = SharedTimeout(body_seconds)
+        self._body_time = SharedTimeout(body_seconds)
 
     async def revoked(self, context: Any) -> None:
         """Return once the context's token is no longer valid. Until then it is looked at, and the caller renewed, every `recheck_seconds`."""
@@ -168,46 +166,16 @@ class GraphQLView(GraphQL[Any, None]):
             authorization = headers.get("authorization")
             context = self.make_context(await self.authenticate(authorization), headers)
             context.authorization = authorization
-            if method == "POST" and is_json(headers.get("content-type", "")) and not wants_a_stream(accept):
-                return await self._answer_json(await self._body(receive), context, media_type)
-            response: Response = await self.run(Request(scope, _capped(receive, self.body_seconds)), context=context)
+            body = b""
+            if method == "POST" and is_json(headers.get("content-type", "")):
+                body = await read_body(receive, MAX_BODY, self._body_time)
+                if not wants_a_stream(accept):
+                    return await self._answer_json(body, context, media_type)
+            response: Response = await self.run(Request(scope, given(body)), context=context)
             response.headers.update(CORS)
             return response
-        except HTTPException as error:
-            status = error.status_code
-            more = {"Allow": "POST" if method == "GET" else "GET, POST"} if status == 405 else {}
-            if status in (408, 413):
-                more["Connection"] = "close"  # else the rest of the body would be read, however much there is
-            unresolved = isinstance(error.__cause__, CannotGetOperationTypeError)
-            code = "OPERATION_RESOLUTION_FAILURE" if unresolved else "BAD_REQUEST" if status == 400 else f"HTTP_{status}"
-            return refusal(status, error.reason, code, media_type, more)
-        except Unauthenticated as error:
-            return refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
-        except ClientDisconnect:
-            return refusal(400, "The request ended before its body did.", "BAD_REQUEST", media_type, {})
         except Exception as error:
-            if isinstance(error, Unavailable) or is_outage(error):
-                seconds = error.retry_after if isinstance(error, Unavailable) else 1
-                message = "The database is not available; try again."
-                return refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})
-            return refusal(500, "Internal server error", fault_of_ours(error, scope["path"]), media_type, {})
-
-    async def _body(self, receive: Receive) -> bytes:
-        """The request's body, refused when it is too large or does not arrive in time."""
-        body = bytearray()
-        try:
-            async with self._body_limit():
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise ClientDisconnect
-                    body += message.get("body", b"")
-                    if len(body) > MAX_BODY:
-                        raise HTTPException(413, f"The request body has more than {MAX_BODY} bytes.")
-                    if not message.get("more_body"):
-                        return bytes(body)
-        except TimeoutError:
-            raise HTTPException(408, f"The request body did not arrive within {self.body_seconds:g} seconds.") from None
+            return refusal_of(error, method, scope["path"], media_type)
 
     async def _answer_json(self, body: bytes, context: Any, media_type: str) -> Response:
         """The answer to a JSON body, in one piece: what `run` comes to by way of adapters for every framework and transport."""
@@ -217,7 +185,7 @@ class GraphQLView(GraphQL[Any, None]):
                 data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED["POST"], data.get("extensions")
             )
         except _NOT_EXECUTED as error:
-            raise _refused(error, "POST") from error
+            raise not_executed(error, "POST") from error
         return response_of(answer_of(result), media_type)
 
     def should_render_graphql_ide(self, request: Any) -> bool:
@@ -271,7 +239,7 @@ class GraphQLView(GraphQL[Any, None]):
                 request_data.extensions,
             )
         except _NOT_EXECUTED as error:
-            raise _refused(error, request_adapter.method) from error
+            raise not_executed(error, request_adapter.method) from error
 
     async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:
         result = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
@@ -342,39 +310,6 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _refused(error: Exception, method: str) -> HTTPException:
-    """The HTTP form of why nothing was executed."""
-    match error:
-        case CannotGetOperationTypeError():
-            return HTTPException(400, "The document has no operation." if error.operation_name is None else error.as_http_error_reason())
-        case InvalidOperationTypeError() if error.operation_type is OperationType.SUBSCRIPTION:
-            return HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.")
-        case InvalidOperationTypeError():
-            return HTTPException(405, error.as_http_error_reason(method))
-    return HTTPException(400, "No GraphQL query found in the request")
-
-
 def _headers(scope: Scope) -> dict[str, str]:
     """The request's headers by their names in lower case; of one that is repeated, the first."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-
-
-def _capped(receive: Receive, seconds: float) -> Receive:
-    """`receive`, refusing a body that is too large or does not arrive in time."""
-    size = 0
-    deadline = asyncio.get_running_loop().time() + seconds
-
-    async def capped() -> Message:
-        nonlocal size
-        try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise HTTPException(408, f"The request body did not arrive within {seconds:g} seconds.") from None
-        if message["type"] == "http.request":
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise HTTPException(413, f"The request body has more than {MAX_BODY} bytes.")
-        return message
-
-    return capped

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 
-from starlette.requests import ClientDisconnect, Request
+from cross_web import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from graphook import rules
@@ -15,6 +15,8 @@ from graphook.errors import TRY_AGAIN, Conflict, GraphookError, InvalidInput, In
 from graphook.graphql_extensions import fault_of_ours
 from graphook.inbound import event_of, verify
 from graphook.outage import is_outage
+from graphook.request_body import read_body
+from graphook.shared_timeout import SharedTimeout
 from models.application import Application
 from models.idempotency import IdempotencyKey
 from models.inbound import Destination, Inbound
@@ -23,7 +25,7 @@ from resolvers.message import MAX_PAYLOAD
 from schema.context import Services
 from schema.fields import check_value
 
-BODY_SECONDS = 30.0
+_BODY_TIME = SharedTimeout(30.0)
 _STATUS: Mapping[type[GraphookError], int] = {
     InvalidInput: 400,
     InvalidInputs: 400,
@@ -33,22 +35,14 @@ _STATUS: Mapping[type[GraphookError], int] = {
 }
 
 
-class _Refused(Exception):
-    """The body cannot be read; the status says why."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-
 async def receive(request: Request) -> Response:
     """POST a webhook: 202 with the id of the message, which is durable; else `{code, detail}`, and nothing was written."""
     services: Services = request.app.state.services
     try:
         return JSONResponse({"id": await _accept(services, request)}, 202)
-    except _Refused as refusal:
+    except HTTPException as refusal:
         # Else the rest of the body would be read, however much there is.
-        return _problem(refusal.status, f"HTTP_{refusal.status}", refusal.detail, {"Connection": "close"})
+        return _problem(refusal.status_code, f"HTTP_{refusal.status_code}", refusal.reason, {"Connection": "close"})
     except GraphookError as failure:
         return _failed(failure)
     except Exception as error:
@@ -61,7 +55,7 @@ async def receive(request: Request) -> Response:
 
 async def _accept(services: Services, request: Request) -> str:
     to = await Inbound.find(request.path_params["app_id"], request.path_params["inbound_token"])
-    body = await _body(request)
+    body = await read_body(request.receive, MAX_PAYLOAD, _BODY_TIME)
     verify(to.scheme, to.secret, request.headers, body, now())
     services.backlog.check(to.org_id)
     if not body:
@@ -86,24 +80,6 @@ def _key(to: Destination, request: Request, event_type: str, body: bytes) -> Ide
         return None
     check_value(rules.IDEMPOTENCY_KEY, given, ("idempotency-key",))
     return IdempotencyKey.of(to.org_id, f"inbound:{to.app_id}", given, [event_type, hashlib.sha256(body).hexdigest()])
-
-
-async def _body(request: Request) -> bytes:
-    """The body, byte for byte. Raises `_Refused` when it is too large or does not arrive in time."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > MAX_PAYLOAD:
-                    raise _Refused(413, f"The body has more than {MAX_PAYLOAD} bytes.")
-                parts.append(part)
-    except TimeoutError:
-        raise _Refused(408, f"The body did not arrive within {BODY_SECONDS:g} seconds.") from None
-    except ClientDisconnect:
-        raise _Refused(400, "The request ended before its body did.") from None
-    return b"".join(parts)
 
 
 def _failed(failure: GraphookError) -> Response:

@@ -83,7 +83,7 @@ def _codes(node: ast.AST) -> Iterator[str]:
 
 def statuses_in_the_code() -> set[str]:
     """The statuses of requests that are refused before they are GraphQL, as codes."""
-    text = (ROOT / "graphook" / "graphql_view.py").read_text("utf-8")
+    text = "\n".join(module.read_text("utf-8") for module in sorted((ROOT / "graphook").glob("*.py")))
     statuses = set(re.findall(r"HTTPException\((\d+)", text)) - {"400"}
     # 415 is what Strawberry's refusal of a content type is turned into.
     return {f"HTTP_{status}" for status in {*statuses, "415"}}
