@@ -109,7 +109,7 @@ def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: s
 async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None) -> MessageCreatePayload:
     """Send a message to every endpoint of the application that listens. When it is answered without errors, it is durable."""
     body = checked(input, ("input",))
-    key = info.context.idempotency(info, idempotency_key, {"appId": str(app_id), "input": arguments_of(input)})
+    key = info.context.idempotency(info, idempotency_key, lambda: {"appId": str(app_id), "input": arguments_of(input)})
     new = new_message(info, str(app_id), input, body)
     new.key = key
     info.context.services.backlog.check(info.context.caller.org_id)

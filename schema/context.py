@@ -101,14 +101,19 @@ class Context:
         """What is open, by endpoint id."""
         return DataLoader(_load_breakers)
 
-    def idempotency(self, info: Info, key: str | None, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
-        """The key of a mutation: its argument, else the `Idempotency-Key` header where the document has only this one mutation."""
+    def idempotency(
+        self, info: Info, key: str | None, arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+    ) -> IdempotencyKey | None:
+        """The key of a mutation: its argument, else the `Idempotency-Key` header where the document has only this one mutation.
+
+        `arguments` is what it is held to, or what makes that, called only where there is a key.
+        """
         if key is None and info.path.prev is None and len(info._raw_info.operation.selection_set.selections) == 1:
             key = self.headers.get("idempotency-key")
         if key is None:
             return None
         check_value(IDEMPOTENCY_KEY, key, ("idempotencyKey",))
-        return IdempotencyKey.of(self.caller.org_id, info.field_name, key, arguments)
+        return IdempotencyKey.of(self.caller.org_id, info.field_name, key, arguments() if callable(arguments) else arguments)
 
 
 Info = strawberry.Info[Context, None]
