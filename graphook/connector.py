@@ -7,14 +7,15 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import TypeVar
 
+from graphook.errors import Overloaded
+from graphook.lookups import LookupThreads
 from graphook.ssrf import Policy, Target, address_allowed, port_allowed
 
-DNS_THREADS = 64
 DNS_KEPT = 5.0
+DNS_GOOD = 3600.0
 _DNS_ENTRIES = 10_000
 # What one address of several has to answer, before the next is tried; the last one has all the time that is left.
 _DIAL_SECONDS = 2.0
@@ -22,6 +23,8 @@ _DIAL_SECONDS = 2.0
 # The addresses of a host name. Raises OSError or UnicodeError when there are none.
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 P = TypeVar("P", bound=asyncio.Protocol)
+# Host name → until when by the monotonic clock, and its addresses.
+_Answers = dict[str, tuple[float, tuple[str, ...]]]
 
 
 class NotAllowed(Exception):
@@ -33,18 +36,21 @@ class NoAddress(Exception):
 
 
 class GuardedResolver:
-    """Looks each name up once, in threads of its own, and answers with allowed addresses only: what is dialled is what was checked.
+    """Looks each name up once and answers with allowed addresses only: what is dialled is what was checked.
 
-    Answers, also empty ones, are kept for `kept` seconds; everybody who asks for a name meanwhile shares one lookup.
+    Answers, also empty ones, are kept for `kept` seconds; everybody who asks for a name meanwhile shares one lookup, which may take longer
+    than they wait. Where a lookup brings no answer in time, the last good one of a name is good for `good` seconds.
     """
 
-    def __init__(self, policy: Policy, lookup: Lookup | None = None, *, kept: float = DNS_KEPT) -> None:
+    def __init__(self, policy: Policy, lookup: Lookup | None = None, *, kept: float = DNS_KEPT, good: float = DNS_GOOD) -> None:
         self._policy = policy
         self._kept = kept
-        # The loop's own pool has a handful of threads: a few dead names would hold up every delivery.
-        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="graphook-dns")
-        self._lookup = lookup or self._getaddrinfo
-        self._answers: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._good = good
+        self._threads = LookupThreads(policy.dns_timeout)
+        self._lookup = lookup or self._threads
+        self._answers: _Answers = {}
+        # Apart, so that names which are never answered do not push them out.
+        self._good_answers: _Answers = {}
         self._running: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
     async def resolve(self, host: str) -> list[str]:
@@ -52,11 +58,10 @@ class GuardedResolver:
         addresses = await self._addresses(host)
         if not addresses:
             raise NoAddress
-        allowed = [address for address in addresses if address_allowed(address, self._policy)]
+        allowed = self._allowed(addresses)
         if not allowed:
             raise NotAllowed
-        allowed.sort(key=lambda address: ":" in address)
-        return allowed[: self._policy.max_addresses]
+        return allowed
 
     async def close(self) -> None:
         """Give up lookups in progress."""
@@ -64,35 +69,62 @@ class GuardedResolver:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
-        known = self._answers.get(host)
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
+        known = _unexpired(self._answers, host)
+        if known is not None:
+            return known
         task = self._running.get(host)
         if task is None:
             task = self._running[host] = asyncio.create_task(self._ask(host))
             task.add_done_callback(lambda _: self._running.pop(host, None))
-        # One request that gives up does not end the lookup for the others.
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(self._policy.dns_timeout):
+                # One request that gives up does not end the lookup for the others.
+                return await asyncio.shield(task)
+        except TimeoutError:
+            return self._without_answer(host)
 
     async def _ask(self, host: str) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(self._policy.dns_timeout):
-                found = tuple(dict.fromkeys(await self._lookup(host)))
-        except (OSError, UnicodeError):  # a timeout is an OSError
+            found = tuple(dict.fromkeys(await self._lookup(host)))
+        except (OSError, UnicodeError, Overloaded) as error:
+            if isinstance(error, Overloaded) or (isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN):
+                return self._without_answer(host)
             found = ()
-        if len(self._answers) >= _DNS_ENTRIES:
-            self._answers.clear()
-        self._answers[host] = (time.monotonic() + self._kept, found)
+        # Of a thousand addresses those that may be dialled are kept, or one that says why there is none.
+        found = tuple(self._allowed(found)) or found[:1]
+        _keep(self._answers, host, found, self._kept)
+        if found:
+            _keep(self._good_answers, host, found, self._good)
+        else:
+            self._good_answers.pop(host, None)
         return found
 
-    async def _getaddrinfo(self, host: str) -> Sequence[str]:
-        def look_up() -> list[str]:
-            return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    def _without_answer(self, host: str) -> tuple[str, ...]:
+        """What is taken for the answer for a while where none came: the last good one, or that there is no address."""
+        found = _unexpired(self._good_answers, host) or ()
+        _keep(self._answers, host, found, self._kept)
+        return found
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+    def _allowed(self, addresses: Sequence[str]) -> list[str]:
+        allowed = [address for address in addresses if address_allowed(address, self._policy)]
+        allowed.sort(key=lambda address: ":" in address)
+        return allowed[: self._policy.max_addresses]
+
+
+def _unexpired(answers: _Answers, host: str) -> tuple[str, ...] | None:
+    known = answers.get(host)
+    return known[1] if known is not None and time.monotonic() < known[0] else None
+
+
+def _keep(answers: _Answers, host: str, found: tuple[str, ...], seconds: float) -> None:
+    """Keep an answer, at the expense of the one that was kept first where there are too many."""
+    answers.pop(host, None)
+    if len(answers) >= _DNS_ENTRIES:
+        del answers[next(iter(answers))]
+    answers[host] = (time.monotonic() + seconds, found)
 
 
 async def dial(target: Target, resolver: GuardedResolver, policy: Policy, tls: ssl.SSLContext, protocol: Callable[[], P]) -> P:

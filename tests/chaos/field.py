@@ -131,6 +131,7 @@ class Field:
         *,
         endpoints: int | Mapping[str, Mapping[str, Any]] = 2,
         plan: Plan = lambda name, message, earlier: Answer(),
+        host: str = "127.0.0.1",
         embedded: bool = False,
         with_redis: bool = True,
         redis_port: int | None = None,
@@ -141,7 +142,8 @@ class Field:
         each: dict[str, str] | None = None,
         **settings: str,
     ) -> AsyncIterator[Trial]:
-        """A deployment and its customers. Ports lead it through a proxy; `each` is more environment for every worker.
+        """A deployment and its customers. Ports lead it through a proxy; `each` is more environment for every worker, `host` is in the
+        endpoints' URLs.
 
         `endpoints` are named e0, e1 …, or given by name with what their creation has beside the usual.
         """
@@ -162,7 +164,7 @@ class Field:
             received, published = Ledger(folder / "received"), Ledger(folder / "published")
             stack.callback(received.close)
             stack.callback(published.close)
-            receiver = await stack.enter_async_context(LedgerReceiver(received, plan))
+            receiver = await stack.enter_async_context(LedgerReceiver(received, plan, host=host))
             system = await stack.enter_async_context(running(through, redis_url, apis=apis, workers=workers, each=more, **settings))
             token = await mint(url)
             tenant = await stack.enter_async_context(Tenant(system.apis[0].url, token))

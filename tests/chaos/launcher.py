@@ -5,7 +5,7 @@
     CHAOS_MARGIN   seconds                      the lease margin, shorter than an operator gets it
     CHAOS_CLOCK    seconds                      the process's wall clock is wrong by so much
     CHAOS_NO_TICK  1                            the engine looks for work only when it is told to: known to lose
-    CHAOS_DNS      a domain                     names below it are never answered by the resolver
+    CHAOS_DNS      silent=here, two domains     names below the one are never answered by the resolver, those below the other are this machine
 
 `python -m tests.chaos.launcher serve --port 0` is the API. A worker is `dramatiq tests.chaos.launcher`.
 """
@@ -100,13 +100,13 @@ def _wrong_clock(seconds: float) -> None:
     time.time_ns = lambda: real_ns() + round(seconds * 1e9)
 
 
-def _silent_dns(domain: str) -> None:
+def _dns(silent: str, here: str) -> None:
     real = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if str(host).endswith(domain):
+        if str(host).endswith(f".{silent}"):
             time.sleep(3600)
-        return real(host, *args, **kwargs)
+        return real("127.0.0.1" if str(host).endswith(f".{here}") else host, *args, **kwargs)
 
     socket.getaddrinfo = getaddrinfo
 
@@ -125,8 +125,8 @@ def prepare() -> None:
     found = os.environ.get
     if clock := found("CHAOS_CLOCK"):
         _wrong_clock(float(clock))
-    if domain := found("CHAOS_DNS"):
-        _silent_dns(domain)
+    if domains := found("CHAOS_DNS"):
+        _dns(*domains.split("="))
     if margin := found("CHAOS_MARGIN"):
         from workers import engine
 

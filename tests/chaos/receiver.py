@@ -51,13 +51,15 @@ class LedgerReceiver:
     forgetful: bool = False
     # Whether a connection may be used again. Where one breaks that was, a sender may repeat the request without a further attempt.
     reusable: bool = True
+    # The name or address in its endpoints' URLs.
+    host: str = "127.0.0.1"
     port: int = 0
     _earlier: dict[tuple[str, str], int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"http://{self.host}:{self.port}/{name}"
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
