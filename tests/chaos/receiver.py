@@ -88,7 +88,7 @@ class LedgerReceiver:
                 first, *lines = head.split("\r\n")[:-2]
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                if not await self._answer(first.split(" ")[1].lstrip("/"), headers, body, writer):
+                if not await self._answer(first.split(" ")[1].lstrip("/"), headers, body, reader, writer):
                     return
         except (asyncio.IncompleteReadError, OSError):
             pass  # the sender closed its connection
@@ -96,7 +96,9 @@ class LedgerReceiver:
             self._writers.discard(writer)
             writer.close()
 
-    async def _answer(self, name: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, name: str, headers: dict[str, str], body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """Write down and answer one request; whether the connection can be used again."""
         message = headers.get("webhook-id", "")
         now = time.monotonic()
@@ -116,7 +118,7 @@ class LedgerReceiver:
                 await self.ledger.append(message=message, endpoint=name, status=status, verified=verified, sha256=sha256)
             if answer.after:
                 await asyncio.sleep(answer.after)
-            return await _misbehave(answer, writer, self.reusable)
+            return await _misbehave(answer, reader, writer, self.reusable)
         finally:
             self.open[name] -= 1
 
@@ -131,7 +133,7 @@ class LedgerReceiver:
         return made in headers.get("webhook-signature", "").split(" ")
 
 
-async def _misbehave(answer: Answer, writer: asyncio.StreamWriter, reusable: bool) -> bool:
+async def _misbehave(answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reusable: bool) -> bool:
     match answer.kind:
         case "plain":
             connection = b"" if reusable else b"Connection: close\r\n"
@@ -139,7 +141,7 @@ async def _misbehave(answer: Answer, writer: asyncio.StreamWriter, reusable: boo
             await writer.drain()
             return reusable
         case "hang":
-            await asyncio.sleep(3600)
+            await reader.read()  # until the sender hangs up
         case "reset":
             writer.transport.abort()
         case "cut":
