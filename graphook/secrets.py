@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MIN_KEY_LENGTH = 32
 _NONCE = 12
+# How many sealed texts are remembered with what they hold, and of what length at most: tenants choose it.
+_REMEMBERED = 4096
+_REMEMBERED_LENGTH = 2048
 
 
 class SecretUnreadable(Exception):
@@ -34,7 +37,7 @@ class KeyRing:
             derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"graphook secrets at rest").derive(key.encode())
             self._ciphers[hashlib.sha256(derived).hexdigest()[:8]] = AESGCM(derived)
         self._primary = next(iter(self._ciphers))
-        self._decrypt = lru_cache(maxsize=4096)(self._decrypt_uncached)
+        self._decrypt = lru_cache(maxsize=_REMEMBERED)(self._decrypt_uncached)
 
     def encrypt(self, plain: str, context: str) -> str:
         """The sealed form `k<key id>:<base64>`, readable again only with the same context (row and column)."""
@@ -44,7 +47,7 @@ class KeyRing:
 
     def decrypt(self, sealed: str, context: str) -> str:
         """The plain text. Raises `SecretUnreadable`."""
-        return self._decrypt(sealed, context)
+        return self._decrypt(sealed, context) if len(sealed) <= _REMEMBERED_LENGTH else self._decrypt_uncached(sealed, context)
 
     def needs_rotation(self, sealed: str) -> bool:
         """Whether a value is sealed with another key than the first."""

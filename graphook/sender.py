@@ -40,7 +40,9 @@ _SENTENCES: dict[str, str] = {
 }
 
 _RETRY_AFTER_LENGTH = 64
+# How many checked URLs are remembered, and of what length at most: tenants choose them, and a transformation can make a new one each time.
 _CHECKED_URLS = 4096
+_CHECKED_LENGTH = 2048
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # They say where a request ends, whom it is for, or that the connection changes: the sender's own.
 _FRAMING = frozenset(
@@ -127,7 +129,7 @@ class Sender:
         error_code: ErrorCode | None = None
         try:
             async with self._limit_time():
-                target = self._checked(url)
+                target = self._checked(url) if len(url) <= _CHECKED_LENGTH else check_url(url, self._policy)
                 await self._pool.exchange(target, _request(method, target, headers, body), answer)
         except Exception as error:
             error_code = _classify(error, answer)
@@ -149,7 +151,12 @@ class _BadRequest(Exception):
 def _request(method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
     """A whole request. Raises `_BadRequest` when a method, a name or a value would make another one of it."""
     # `identity`: what is kept is what was sent.
-    lines = [f"{method} {target.request_target} HTTP/1.1", _host(target), "Accept-Encoding: identity", f"Content-Length: {len(body)}"]
+    lines = [
+        f"{method} {target.request_target} HTTP/1.1",
+        _host(target.scheme, target.host, target.port),
+        "Accept-Encoding: identity",
+        f"Content-Length: {len(body)}",
+    ]
     accepts = False
     for name, value in headers:
         lowered = _field_name(name)
@@ -174,10 +181,10 @@ def _field_name(name: str) -> str:
 
 
 @lru_cache(4096)
-def _host(target: Target) -> str:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    is_default = target.port == (443 if target.scheme == "https" else 80)
-    return f"Host: {host}" if is_default else f"Host: {host}:{target.port}"
+def _host(scheme: str, host: str, port: int) -> str:
+    written = f"[{host}]" if ":" in host else host
+    is_default = port == (443 if scheme == "https" else 80)
+    return f"Host: {written}" if is_default else f"Host: {written}:{port}"
 
 
 def _classify(error: Exception, answer: Answer) -> ErrorCode:

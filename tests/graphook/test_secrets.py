@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphook.secrets import KeyRing, SecretUnreadable
+from tests.growth import growth
 
 OLD, NEW = "o" * 32, "n" * 32
 
@@ -48,3 +49,14 @@ def test_old_values_open_while_their_key_is_in_the_ring() -> None:
 def test_a_short_key_is_no_key() -> None:
     with pytest.raises(ValueError, match="32 characters"):
         KeyRing(["short"])
+
+
+def test_long_values_are_not_remembered() -> None:
+    ring = KeyRing([OLD])
+    sealed = [ring.encrypt(str(n).ljust(32_000, "x"), "endpoint.headers:ep_1") for n in range(50)]
+
+    with growth() as grown:
+        for n, text in enumerate(sealed):
+            assert ring.decrypt(text, "endpoint.headers:ep_1").strip("x") == str(n)
+
+    assert grown() < 20 * 32_000

@@ -20,6 +20,7 @@ import trustme
 from graphook.sender import Outcome, Sender
 from graphook.ssrf import Policy, parse_network
 from tests.graphook.hostile import OK, Script, answering, hostile, read_request
+from tests.growth import growth
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
 LIMIT = 0.5
@@ -390,6 +391,19 @@ async def test_a_lookup_that_fails_is_a_failure_of_dns(error: Exception) -> None
 
     async with sender(lookup=lookup) as sending:
         assert (await post(sending, "http://hook.example.com/")).error_code == "dns"
+
+
+async def test_long_urls_are_not_remembered() -> None:
+    async def lookup(_host: str) -> Sequence[str]:
+        return []
+
+    async with sender(lookup=lookup) as sending:
+        with growth() as grown:
+            for n in range(50):
+                outcome = await sending.send(f"https://hook.example.com/{n}/".ljust(60_000, "x"), [], b"{}")
+                assert outcome.error_code == "dns"
+
+    assert grown() < 20 * 60_000
 
 
 async def test_a_name_that_turns_inwards_after_it_was_good_is_blocked() -> None:
