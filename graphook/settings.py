@@ -49,6 +49,10 @@ class Settings(BaseSettings):
         (),
         description="Networks (CIDR) that endpoints may be in although they are not public, such as 10.20.0.0/16. This machine itself is allowed in development.",
     )
+    deny_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="Networks (CIDR) that endpoints may not be in although they are public or allowed, such as 2001:db8:12::/48: what is inside yours and has global addresses.",
+    )
     allow_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Host names that endpoints may use although they are not public; their addresses must be allowed as well."
     )
@@ -174,7 +178,7 @@ class Settings(BaseSettings):
             raise ValueError("holds no key; unset it, or `openssl rand -base64 32` makes one")
         return value
 
-    @field_validator("allow_subnets", mode="before")
+    @field_validator("allow_subnets", "deny_subnets", mode="before")
     @classmethod
     def _parse_networks(cls, value: Any) -> Any:
         return tuple(parse_network(part) if isinstance(part, str) else part for part in _parts(value))
@@ -294,6 +298,7 @@ class Settings(BaseSettings):
         return Policy(
             https_only=self.https_only,
             allow_subnets=(*self.allow_subnets, *own_subnets),
+            deny_subnets=self.deny_subnets,
             allow_hosts=frozenset(host.lower() for host in self.allow_hosts) | own_hosts,
             allow_ports=self.allow_ports,
         )

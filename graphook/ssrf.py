@@ -175,5 +175,8 @@ def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, A
 
 
 def parse_network(text: str) -> Network:
-    """A network in CIDR notation, or a single address. Raises ValueError."""
-    return ip_network(text.strip())
+    """A network in CIDR notation, or a single address. Raises ValueError, also for one that no address is ever held against."""
+    network = ip_network(text.strip())
+    if isinstance(network, IPv6Network) and network.subnet_of(_V4_MAPPED):
+        raise ValueError(f"{text.strip()!r} is a network of IPv4: write it with four decimal numbers")
+    return network

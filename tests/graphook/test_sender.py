@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from graphook.sender import Outcome, Sender
+from graphook.settings import Settings
 from graphook.ssrf import Policy, parse_network
 from tests.graphook.hostile import OK, Script, answering, hostile, read_request
 from tests.growth import growth
@@ -418,6 +419,15 @@ async def test_a_name_that_turns_inwards_after_it_was_good_is_blocked() -> None:
         second = await post(sending, receiver.url("hook.example.com"))
 
         assert (first.status_code, second.error_code, receiver.connections) == (200, "blocked", 1)
+
+
+async def test_a_name_that_leads_into_a_denied_network_is_blocked() -> None:
+    settings = Settings.load(allow_subnets="127.0.0.0/8", deny_subnets="127.0.0.1")
+    async with hostile() as receiver, sender(settings.ssrf_policy(), lookup=to_loopback) as sending:
+        for host in ("hook.example.com", "127.0.0.1"):
+            assert (await post(sending, receiver.url(host))).error_code == "blocked"
+
+        assert receiver.connections == 0
 
 
 async def _idle_connections_end(sending: Sender) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from graphook.settings import BadSettings, Settings, describe, unknown_variables
+from graphook.ssrf import BlockedURL, address_allowed, check_url
 from tests.deployment import ROOT, SECRET_KEY, Process
 
 
@@ -20,6 +21,12 @@ from tests.deployment import ROOT, SECRET_KEY, Process
         ("database_url", "mysql://localhost", "GRAPHOOK_DATABASE_URL: begins with sqlite:// or postgresql://"),
         ("allow_ports", "0", "GRAPHOOK_ALLOW_PORTS: Input should be greater than or equal to 1 (it is '0')"),
         ("allow_ports", "8090,65536", "GRAPHOOK_ALLOW_PORTS: Input should be less than or equal to 65535 (it is '65536')"),
+        ("deny_subnets", "10.0.0.1/8", "GRAPHOOK_DENY_SUBNETS: 10.0.0.1/8 has host bits set (it is '10.0.0.1/8')"),
+        (
+            "deny_subnets",
+            "1.2.3.0/24, ::ffff:1.2.3.0/120",
+            "GRAPHOOK_DENY_SUBNETS: '::ffff:1.2.3.0/120' is a network of IPv4: write it with four decimal numbers (it is '1.2.3.0/24, ::ffff:1.2.3.0/120')",
+        ),
         ("secret_key", " , ", "GRAPHOOK_SECRET_KEY: holds no key; unset it, or `openssl rand -base64 32` makes one"),
         (
             "llm_base_url",
@@ -39,6 +46,26 @@ def test_a_setting_that_breaks_a_rule_is_named_by_its_variable(name: str, text: 
 def test_the_edges_of_ports_and_an_empty_key_are_taken() -> None:
     settings = Settings.load(allow_ports="1,65535", secret_key="")
     assert (settings.allow_ports, settings.secret_key) == (frozenset({1, 65_535}), ())
+
+
+def test_denied_networks_are_closed_whatever_else_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHOOK_ALLOW_SUBNETS", "10.0.0.0/8")
+    monkeypatch.setenv("GRAPHOOK_DENY_SUBNETS", "10.9.0.0/16, 2600:1f00:12::/48,93.184.216.34")
+    policy = Settings.load().ssrf_policy()
+
+    assert all(address_allowed(address, policy) for address in ("10.8.0.1", "2600:1f00:13::1", "93.184.216.35"))
+    for address in ("10.9.0.1", "2600:1f00:12::1", "93.184.216.34", "::ffff:93.184.216.34"):
+        assert not address_allowed(address, policy)
+    with pytest.raises(BlockedURL):
+        check_url("https://[2600:1f00:12::1]/", policy)
+    assert Settings.load(deny_subnets="").ssrf_policy().deny_subnets == ()
+
+
+def test_what_a_developer_denies_on_the_own_machine_is_closed() -> None:
+    settings = Settings.load(deny_subnets="127.0.0.9")
+    assert settings.development
+    assert address_allowed("127.0.0.1", settings.ssrf_policy())
+    assert not address_allowed("127.0.0.9", settings.ssrf_policy())
 
 
 def test_a_variable_that_is_no_setting_is_noticed_with_what_may_be_meant() -> None:
