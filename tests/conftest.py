@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from graphook import database, secrets
 from graphook.secrets import KeyRing
@@ -27,6 +28,10 @@ from tests import servers
 from tests.deployment import SECRET_KEY, Deployment, deployed
 from tests.receiver import Receiver
 from tests.tenant import Tenant
+
+# Every run tries the same examples; `--hypothesis-profile default` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_configure() -> None:

