@@ -74,11 +74,12 @@ class _Subscriber(Generic[T]):
 
 
 class Feed(Generic[T]):
-    """All readers of one process. A subscriber may be `queue` events behind the reader."""
+    """All readers of one process. A subscriber may be `queue` events behind the reader; `page` rows are read at a time."""
 
-    def __init__(self, source: Source[T], *, queue: int = QUEUE) -> None:
+    def __init__(self, source: Source[T], *, queue: int = QUEUE, page: int = PAGE) -> None:
         self._source = source
         self._queue = queue
+        self._page = page
         self._readers: dict[str, _Reader[T]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
 
@@ -92,7 +93,7 @@ class Feed(Generic[T]):
     async def follow(self, key: str, after: Position | None) -> AsyncGenerator[Event[T], None]:
         """Rows of the key after a place (from now on, when None), for ever. Raises `Overflow` when the caller does not keep up."""
         if key not in self._readers:
-            self._readers[key] = _Reader(key, self._source)
+            self._readers[key] = _Reader(key, self._source, self._page)
         reader = self._readers[key]
         subscriber: _Subscriber[T] = _Subscriber(asyncio.Queue(self._queue))
         reader.users += 1
@@ -100,12 +101,13 @@ class Feed(Generic[T]):
             position = await reader.join(subscriber)
             last = position if after is None else after
             while last < position:
-                chunk = await self._source.read(key, last, PAGE)
+                chunk = await self._source.read(key, last, self._page)
                 for event in chunk.events:
-                    if event.position <= position:
-                        last = event.position
-                        yield event
-                if len(chunk.events) < PAGE:
+                    if event.position > position:  # the reader's, as is all that follows
+                        break
+                    last = event.position
+                    yield event
+                if len(chunk.events) < self._page or chunk.events[-1].position > position:
                     break
             while True:
                 event_or_end = await subscriber.queue.get()
@@ -148,9 +150,10 @@ class Feed(Generic[T]):
 class _Reader(Generic[T]):
     """Follows one key while it has subscribers."""
 
-    def __init__(self, key: str, source: Source[T]) -> None:
+    def __init__(self, key: str, source: Source[T], page: int) -> None:
         self._key = key
         self._source = source
+        self._page = page
         self._position: Position | None = None
         self._joining = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -199,12 +202,12 @@ class _Reader(Generic[T]):
     async def _read_all(self) -> bool:
         assert self._position is not None
         while True:
-            chunk = await self._source.read(self._key, self._position, PAGE)
+            chunk = await self._source.read(self._key, self._position, self._page)
             for event in chunk.events:
                 self._position = event.position
                 for subscriber in list(self.subscribers):
                     self._hand_over(subscriber, event)
-            if len(chunk.events) < PAGE:
+            if len(chunk.events) < self._page:
                 return chunk.hidden
 
     def _hand_over(self, subscriber: _Subscriber[T], event: Event[T]) -> None:

@@ -16,7 +16,7 @@ from models.cursor import START, Cursors
 from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE
 from models.message_stream import Wanted, read_page
 from tests.models import make
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 async def reading(feed: Feed[Attempt], app_id: str) -> None:
@@ -145,6 +145,33 @@ async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> 
         rest = [await anext(resumed) for _ in claims[1:]]
         await resumed.aclose()
         assert len({event.item.id, *(e.item.id for e in rest)}) == 12
+    finally:
+        await stream.aclose()
+
+
+async def test_a_subscriber_catches_up_over_several_pages_while_more_comes_in(db: str) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(13):
+        await make.message(app)
+    claims = await make.claims(endpoint, each=20)
+
+    class Growing:
+        head = ATTEMPTS.head
+
+        async def read(self, key: str, after: Position, limit: int) -> Chunk[Attempt]:
+            if after == START:
+                await delivery.settle([make.result(claim) for claim in claims[5:]])
+            return await ATTEMPTS.read(key, after, limit)
+
+    await delivery.settle([make.result(claim) for claim in claims[:5]])
+    feed = Feed(Growing(), page=2)
+    stream = feed.follow(app.id, START)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            seen = [(await anext(stream)).item.message_id for _ in claims]
+        assert set(seen[:5]) == {claim.message_id for claim in claims[:5]}
+        assert sorted(seen) == sorted(claim.message_id for claim in claims)
     finally:
         await stream.aclose()
 
