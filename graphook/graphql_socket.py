@@ -56,6 +56,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             elif len(message["payload"]["query"]) > MAX_CHARACTERS:
                 error = GraphQLError(TOO_LONG, extensions={"code": "COST_LIMIT_EXCEEDED"})
         if error is None:
+            # Those that run meanwhile share the context: they read anew too, which is never older than what they had.
+            self.context.forget()
             await super().handle_subscribe(message)
         else:
             await self.send_message({"id": message["id"], "type": "error", "payload": [error.formatted]})

@@ -93,7 +93,8 @@ class GraphQLView(GraphQL[Any, None]):
 
     `authenticate` gets the Authorization value and answers with the caller or raises `Unauthenticated`; `make_context` gets the caller and
     the request's headers; what `admit` makes of a caller is entered while its WebSocket is open, and raises `LimitExceeded` where there are too many.
-    A context has the attributes `authorization`, `connection_params`, `caller` and `seat`, an `ExitStack`.
+    A context has the attributes `authorization`, `connection_params`, `caller` and `seat`, an `ExitStack`, and a method `forget`, called
+    when another operation begins on the same WebSocket.
     """
 
     graphql_transport_ws_handler_class = SocketHandler

@@ -81,7 +81,7 @@ async def prime_contents(info: Info, rows: Sequence[Row]) -> None:
     if selects(info, "payload", "rawPayload"):
         bodies = await Row.contents(rows)
         for row in rows:
-            info.context.contents.prime(row, bodies.get(row.id))
+            info.context.loaders.contents.prime(row, bodies.get(row.id))
 
 
 def choose(where: Where, filter: MessageFilter, app_id: str, key: str, prefix: str = "") -> None:

@@ -1,16 +1,15 @@
-"""What every resolver is given: who asks, the process's services, and loaders that batch reads within one request."""
+"""What every resolver is given: who asks, the process's services, and loaders that batch reads within one request or event."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import strawberry
-from strawberry.dataloader import DataLoader
 
 from graphook.auth import Caller
 from graphook.batch import Batcher
@@ -24,13 +23,13 @@ from graphook.ssrf import Policy
 from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
 from models.backlog import Backlog
-from models.breaker import Opened, opened
 from models.cursor import Cursors
 from models.endpoint import Endpoint
 from models.idempotency import IdempotencyKey
 from models.message import Accepted, Message, NewMessage
 from models.payload_check import PayloadChecks
 from schema.fields import check_value
+from schema.loaders import Loaders
 
 T = TypeVar("T")
 
@@ -68,38 +67,23 @@ class Services:
 
 @dataclass
 class Context:
-    """One request's, or one subscription's, surroundings."""
+    """The surroundings of one request, or of all operations of one WebSocket."""
 
     caller: Caller
     services: Services
     headers: Mapping[str, str]
     authorization: str | None = None
     connection_params: dict[str, Any] | None = None
+    loaders: Loaders = field(default_factory=Loaders)
 
     @cached_property
     def seat(self) -> ExitStack:
         """What is given back when its WebSocket has ended."""
         return ExitStack()
 
-    @cached_property
-    def contents(self) -> DataLoader[Message, bytes | None]:
-        """Payloads; None where one is no longer kept."""
-        return DataLoader(_load_contents, cache_key_fn=lambda message: message.id)
-
-    @cached_property
-    def messages(self) -> DataLoader[tuple[str, str], Message | None]:
-        """Messages by application id and id."""
-        return DataLoader(_load_messages)
-
-    @cached_property
-    def endpoints(self) -> DataLoader[str, Endpoint | None]:
-        """Endpoints by id."""
-        return DataLoader(_load_endpoints)
-
-    @cached_property
-    def breakers(self) -> DataLoader[str, Opened | None]:
-        """What is open, by endpoint id."""
-        return DataLoader(_load_breakers)
+    def forget(self) -> None:
+        """Read everything anew from here on: an operation begins, or an event of one is to be shown."""
+        self.loaders = Loaders()
 
     def idempotency(
         self, info: Info, key: str | None, arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
@@ -150,28 +134,3 @@ def one_of(path: tuple[str, ...], **choices: Any) -> None:
     given = [name for name, value in choices.items() if value not in (None, strawberry.UNSET)]
     if len(given) != 1:
         raise InvalidInput(f"Give exactly one of {' and '.join(choices)}.", path)
-
-
-async def _load_contents(messages: Sequence[Message]) -> list[bytes | None]:
-    found = await Message.contents(messages)
-    return [found.get(message.id) for message in messages]
-
-
-async def _load_messages(keys: Sequence[tuple[str, str]]) -> list[Message | None]:
-    by_app: dict[str, list[str]] = {}
-    for app_id, message_id in keys:
-        by_app.setdefault(app_id, []).append(message_id)
-    found: dict[str, Message] = {}
-    for app_id, ids in by_app.items():
-        found |= await Message.load_many(app_id, ids)
-    return [found.get(message_id) for _, message_id in keys]
-
-
-async def _load_endpoints(ids: Sequence[str]) -> list[Endpoint | None]:
-    found = {endpoint.id: endpoint for endpoint in await Endpoint.filter(id__in=list(ids))}
-    return [found.get(endpoint_id) for endpoint_id in ids]
-
-
-async def _load_breakers(endpoint_ids: Sequence[str]) -> list[Opened | None]:
-    found = await opened(list(endpoint_ids))
-    return [found.get(endpoint_id) for endpoint_id in endpoint_ids]

@@ -89,9 +89,9 @@ class Tenant:
         async with connect(self.url.replace("http", "ws", 1), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
-            payload = {"query": document, "variables": variables}
-            await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-            yield Subscription(socket)
+            subscription = Subscription(socket)
+            await subscription.begin(document, variables)
+            yield subscription
 
     # Builders
 
@@ -139,6 +139,10 @@ class Subscription:
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
+
+    async def begin(self, document: str, variables: dict[str, Any]) -> None:
+        """Have an operation carried out on this socket, when the one before has completed."""
+        await self._socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": document, "variables": variables}}))
 
     async def next(self, patience: float = 20.0) -> Any:
         """The next event's root field; None when the subscription completes. Raises `Refused` on an error."""

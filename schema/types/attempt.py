@@ -85,7 +85,7 @@ class MessageAttempt(Node):
     async def msg(self, info: Info) -> Annotated[Message, strawberry.lazy("schema.types.message")] | None:
         from schema.types.message import Message
 
-        row = await info.context.messages.load((self.row.app_id, self.row.message_id))
+        row = await info.context.loaders.messages.load((self.row.app_id, self.row.message_id))
         return None if row is None else Message.of(row)
 
     @classmethod

@@ -28,7 +28,7 @@ class MessageDestination:
 
     @computed("The endpoint; it may have been deleted since.")
     async def endpoint(self, info: Info) -> Endpoint | None:
-        row = await info.context.endpoints.load(str(self.endpoint_id))
+        row = await info.context.loaders.endpoints.load(str(self.endpoint_id))
         return None if row is None else Endpoint.of(row)
 
     @classmethod

@@ -70,7 +70,7 @@ class Endpoint(Node):
         row = self.row
         chosen = (row.delivery_policy or {}).get("breaker")
         breaker = info.context.services.settings.breaker if chosen is None else chosen
-        opened = await info.context.breakers.load(row.id) if breaker else None
+        opened = await info.context.loaders.breakers.load(row.id) if breaker else None
         if opened is not None:
             state = EndpointState.HALF_OPEN if opened.half_open else EndpointState.OPEN
         else:

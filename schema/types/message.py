@@ -34,13 +34,13 @@ class Message(Node):
 
     @computed('What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.')
     def payload(self, info: Info) -> JSON | None:
-        return when_loaded(info.context.contents.load(self.row), _payload_of)  # type: ignore[no-any-return]
+        return when_loaded(info.context.loaders.contents.load(self.row), _payload_of)  # type: ignore[no-any-return]
 
     @computed(
         "The exact text that is signed and sent; null once it has expired or was expunged, and where it came from a provider and is no UTF-8 (component MessageRawPayloadOut)."
     )
     def raw_payload(self, info: Info) -> str | None:
-        return when_loaded(info.context.contents.load(self.row), _text_of)  # type: ignore[no-any-return]
+        return when_loaded(info.context.loaders.contents.load(self.row), _text_of)  # type: ignore[no-any-return]
 
     @classmethod
     def of(cls, row: Row) -> Self:

@@ -42,6 +42,9 @@ class Context:
     connection_params: dict[str, Any] | None = None
     seat: ExitStack = field(default_factory=ExitStack)
 
+    def forget(self) -> None:
+        """The toys remember nothing."""
+
 
 Info = strawberry.Info[Context, None]
 

@@ -105,6 +105,42 @@ async def test_the_status_of_a_message_without_destinations_completes_at_once(ac
         assert await live.next() is None
 
 
+async def test_a_payload_that_was_forgotten_no_longer_shows_on_the_same_socket(acme: Tenant) -> None:
+    app = await acme.application()
+    message = await acme.message(app, payload={"secret": 1})
+    this = {"appId": app["id"], "id": message["id"]}
+
+    async with acme.follow(operations()["Message"], this) as socket:
+        assert (await socket.next())["payload"] == {"secret": 1}
+        assert await socket.next() is None
+        expunged = await acme.run("MessageExpungeContent", appId=app["id"], messageId=message["id"])
+        assert expunged["errors"] == []
+        await socket.begin(operations()["Message"], this)
+        again = await socket.next()
+
+    assert (again["payload"], again["rawPayload"]) == ({"expired": True}, None)
+
+
+async def test_each_event_of_a_subscription_shows_what_is_so_then(acme: Tenant, receiver: Receiver) -> None:
+    document = """subscription ($appId: ID!, $messageId: ID!) {
+        messageStatus(appId: $appId, messageId: $messageId) { done destinations { endpoint { description } } }
+    }"""
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url(), description="before")
+    gate = receiver.hold("/hook")
+    message = await acme.message(app)
+
+    async with acme.follow(document, {"appId": app["id"], "messageId": message["id"]}) as live:
+        shown = [await live.next()]
+        await acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"description": "after"})
+        gate.set()
+        while (event := await live.next()) is not None:
+            shown.append(event)
+
+    descriptions = [event["destinations"][0]["endpoint"]["description"] for event in shown]
+    assert (descriptions[0], descriptions[-1]) == ("before", "after")
+
+
 @pytest.mark.parametrize(("after", "code"), [("nonsense", "BAD_USER_INPUT"), ("000000000000.5.", "CURSOR_EXPIRED"), ("", "BAD_USER_INPUT")])
 async def test_a_bad_cursor_is_refused(acme: Tenant, after: str, code: str) -> None:
     app = await acme.application()
