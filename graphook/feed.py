@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+import math
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from graphook.errors import GraphookError, Unavailable
+from graphook.turns import Turns
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 PAGE = 500
 QUEUE = 2000
 TICK = 1.0
+# Seconds between two looks of a watcher, and how many look at once in a process and of one tenant: each has a connection of the pool meanwhile.
+PAUSE = 0.25
+LOOKS, LOOKS_PER_TENANT = 4, 2
 # While a commit is still hidden behind an older open transaction, look again this soon, this often.
 PATIENCE_SECONDS, PATIENCE_TIMES = 0.01, 100
 
@@ -73,13 +80,25 @@ class _Subscriber(Generic[T]):
     queue: asyncio.Queue[Event[T] | None]
 
 
-class Feed(Generic[T]):
-    """All readers of one process. A subscriber may be `queue` events behind the reader; `page` rows are read at a time."""
+def fair_turns() -> Turns:
+    """Turns at looking into the database. Those who wait are as many as there are subscriptions, and are never refused."""
+    return Turns(LOOKS, LOOKS_PER_TENANT, sys.maxsize, sys.maxsize)
 
-    def __init__(self, source: Source[T], *, queue: int = QUEUE, page: int = PAGE) -> None:
+
+class Feed(Generic[T]):
+    """All readers of one process. A subscriber may be `queue` events behind the reader; `page` rows are read at a time.
+
+    Watchers look in turns, `pause` seconds apart at the least.
+    """
+
+    def __init__(
+        self, source: Source[T], turns: Turns | None = None, *, queue: int = QUEUE, page: int = PAGE, pause: float = PAUSE
+    ) -> None:
         self._source = source
+        self._turns = fair_turns() if turns is None else turns
         self._queue = queue
         self._page = page
+        self._pause = pause
         self._readers: dict[str, _Reader[T]] = {}
         self._watchers: dict[str, set[asyncio.Event]] = {}
 
@@ -124,17 +143,26 @@ class Feed(Generic[T]):
                 if self._readers.get(key) is reader:
                     del self._readers[key]
 
-    async def changes(self, key: str) -> AsyncGenerator[None, None]:
-        """Once at first, then whenever the key may have news, and every second at the latest."""
+    async def watch(self, tenant: str, key: str, look: Callable[[], Awaitable[V]]) -> AsyncGenerator[V, None]:
+        """What a tenant's `look` finds: at once, then whenever the key may have news, and every second at the latest.
+
+        News within `pause` seconds after a look wait for them to pass, so that a burst costs few looks; those after a quiet time are looked at at once.
+        """
+        clock = asyncio.get_running_loop().time
         awake = asyncio.Event()
         self._watchers.setdefault(key, set()).add(awake)
+        line = "first looks"
         try:
             while True:
-                awake.clear()
-                yield
+                async with self._turns.turn(tenant, line, math.inf):
+                    awake.clear()
+                    found = await look()
+                line, looked = "looks", clock()
+                yield found
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK):
                         await awake.wait()
+                await asyncio.sleep(looked + self._pause - clock())
         finally:
             self._watchers[key].discard(awake)
             if not self._watchers[key]:

@@ -63,10 +63,13 @@ async def watch(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) ->
     info.context.caller.require(Scope.READ)
     message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     shown: list[Destination] | None = None
-    async for _ in info.context.services.attempts.changes(message.app_id):
+
+    async def look() -> tuple[bool, list[Destination]]:
         # Asked first: what is shown with `done` is how it ended.
         done = await Destination.are_final(message.id)
-        rows = (await Destination.page(message.id, PageRequest(limit=MAX_LIMIT))).items
+        return done, (await Destination.page(message.id, PageRequest(limit=MAX_LIMIT))).items
+
+    async for done, rows in info.context.services.attempts.watch(info.context.caller.org_id, message.app_id, look):
         if done or rows != shown:
             shown = rows
             yield MessageStatusEvent(done=done, destinations=[MessageDestination.of(row, message) for row in rows])

@@ -116,9 +116,9 @@ async def watch(
     info.context.caller.require(Scope.READ)
     answer, length = _place(after)
     shown = None
-    row = await generation.load(info.context.caller, str(id))
-    async for _ in info.context.services.attempts.changes(row.id):
-        row = await generation.load(info.context.caller, row.id)
+    begun = await generation.load(info.context.caller, str(id))
+    watched = info.context.services.attempts.watch(begun.org_id, begun.id, lambda: generation.load(info.context.caller, begun.id))
+    async for row in watched:
         draft = Draft.of_row(row)
         restarted = draft.answer != answer or length > len(draft.text)
         text = draft.text if restarted else draft.text[length:]

@@ -46,8 +46,8 @@ async def watch(info: Info, id: strawberry.ID) -> AsyncGenerator[BackgroundTask,
     info.context.caller.require(Scope.READ)
     shown: BackgroundTask | None = None
     row = await Row.load(info.context.caller, str(id))
-    async for _ in info.context.services.attempts.changes(row.id):
-        task = BackgroundTask.of(await Row.load(info.context.caller, row.id))
+    async for found in info.context.services.attempts.watch(row.org_id, row.id, lambda: Row.load(info.context.caller, row.id)):
+        task = BackgroundTask.of(found)
         if task != shown:
             shown = task
             yield task
