@@ -27,7 +27,7 @@ from graphook.batch import Batcher
 from graphook.broker import Waker, create_broker
 from graphook.devkey import kept_secret, replace_secret
 from graphook.errors import Unauthenticated, Unavailable
-from graphook.feed import Feed
+from graphook.feed import Feed, fair_turns
 from graphook.graphiql import graphiql_routes
 from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import Bus, create_bus
@@ -133,7 +133,8 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             await migrate(settings.database_url)
         await stack.enter_async_context(opened(settings))
         bus = create_bus(settings.database_url, settings.redis_url)
-        attempts, messages = Feed(ATTEMPTS), Feed(MESSAGES)
+        turns = fair_turns()
+        attempts, messages = Feed(ATTEMPTS, turns), Feed(MESSAGES, turns)
 
         def tell(key: str) -> None:
             attempts.wake(key)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from graphook.errors import GraphookError, Unavailable
@@ -28,9 +29,10 @@ V = TypeVar("V")
 PAGE = 500
 QUEUE = 2000
 TICK = 1.0
-# Seconds between two looks of a watcher, and how many look at once in a process and of one tenant: each has a connection of the pool meanwhile.
+# Seconds between two looks of a watcher.
 PAUSE = 0.25
-LOOKS, LOOKS_PER_TENANT = 4, 2
+# How many read at once in a process, and of one tenant: each has a connection of the pool meanwhile.
+READS, READS_PER_TENANT = 4, 2
 # While a commit is still hidden behind an older open transaction, look again this soon, this often.
 PATIENCE_SECONDS, PATIENCE_TIMES = 0.01, 100
 
@@ -81,14 +83,14 @@ class _Subscriber(Generic[T]):
 
 
 def fair_turns() -> Turns:
-    """Turns at looking into the database. Those who wait are as many as there are subscriptions, and are never refused."""
-    return Turns(LOOKS, LOOKS_PER_TENANT, sys.maxsize, sys.maxsize)
+    """Turns at reading the database. Those who wait are as many as there are subscriptions, and are never refused."""
+    return Turns(READS, READS_PER_TENANT, sys.maxsize, sys.maxsize)
 
 
 class Feed(Generic[T]):
     """All readers of one process. A subscriber may be `queue` events behind the reader; `page` rows are read at a time.
 
-    Watchers look in turns, `pause` seconds apart at the least.
+    All read in turns; watchers look `pause` seconds apart at the least.
     """
 
     def __init__(
@@ -109,10 +111,10 @@ class Feed(Generic[T]):
         for awake in self._watchers.get(key, ()):
             awake.set()
 
-    async def follow(self, key: str, after: Position | None) -> AsyncGenerator[Event[T], None]:
-        """Rows of the key after a place (from now on, when None), for ever. Raises `Overflow` when the caller does not keep up."""
+    async def follow(self, tenant: str, key: str, after: Position | None) -> AsyncGenerator[Event[T], None]:
+        """Rows of a tenant's key after a place (from now on, when None), for ever. Raises `Overflow` when the caller does not keep up."""
         if key not in self._readers:
-            self._readers[key] = _Reader(key, self._source, self._page)
+            self._readers[key] = _Reader(partial(self._source.head, key), partial(self._read, tenant, "rows", key), self._page)
         reader = self._readers[key]
         subscriber: _Subscriber[T] = _Subscriber(asyncio.Queue(self._queue))
         reader.users += 1
@@ -120,7 +122,7 @@ class Feed(Generic[T]):
             position = await reader.join(subscriber)
             last = position if after is None else after
             while last < position:
-                chunk = await self._source.read(key, last, self._page)
+                chunk = await self._read(tenant, "earlier rows", key, last)
                 for event in chunk.events:
                     if event.position > position:  # the reader's, as is all that follows
                         break
@@ -142,6 +144,10 @@ class Feed(Generic[T]):
                 reader.stop()
                 if self._readers.get(key) is reader:
                     del self._readers[key]
+
+    async def _read(self, tenant: str, line: str, key: str, after: Position) -> Chunk[T]:
+        async with self._turns.turn(tenant, line, math.inf):
+            return await self._source.read(key, after, self._page)
 
     async def watch(self, tenant: str, key: str, look: Callable[[], Awaitable[V]]) -> AsyncGenerator[V, None]:
         """What a tenant's `look` finds: at once, then whenever the key may have news, and every second at the latest.
@@ -178,9 +184,9 @@ class Feed(Generic[T]):
 class _Reader(Generic[T]):
     """Follows one key while it has subscribers."""
 
-    def __init__(self, key: str, source: Source[T], page: int) -> None:
-        self._key = key
-        self._source = source
+    def __init__(self, head: Callable[[], Awaitable[Position]], read: Callable[[Position], Awaitable[Chunk[T]]], page: int) -> None:
+        self._head = head
+        self._read = read
         self._page = page
         self._position: Position | None = None
         self._joining = asyncio.Lock()
@@ -193,7 +199,7 @@ class _Reader(Generic[T]):
         """Queue everything after the answered place for the subscriber."""
         async with self._joining:
             if self._position is None:
-                self._position = await self._source.head(self._key)
+                self._position = await self._head()
             # No await between the two: what the reader delivers next goes to the subscriber too.
             self.subscribers.add(subscriber)
             if self._task is None:
@@ -230,7 +236,7 @@ class _Reader(Generic[T]):
     async def _read_all(self) -> bool:
         assert self._position is not None
         while True:
-            chunk = await self._source.read(self._key, self._position, self._page)
+            chunk = await self._read(self._position)
             for event in chunk.events:
                 self._position = event.position
                 for subscriber in list(self.subscribers):

@@ -103,7 +103,7 @@ async def watch(
     services = info.context.services
     position = None if after is None else services.cursors.read(after, ATTEMPT)
     wanted = await Wanted.of(app, filter)
-    async for event in services.attempts.follow(app.id, position):
+    async for event in services.attempts.follow(app.org_id, app.id, position):
         if await wanted.matches(info, event.item):
             yield MessageAttemptEvent(cursor=services.cursors.write(event.position, ATTEMPT), attempt=MessageAttempt.of(event.item))
 

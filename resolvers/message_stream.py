@@ -114,7 +114,7 @@ async def watch(
     position = None if since is None else await place_of(since)
     if after is not None:
         position = services.cursors.read(after, MESSAGE)
-    async for event in services.messages.follow(key, position):
+    async for event in services.messages.follow(caller.org_id, key, position):
         if (since is None or event.item.created_at >= since) and (filter is None or _passes(filter, event.item)):
             yield MessageEvent(cursor=services.cursors.write(event.position, MESSAGE), message=Message.of(event.item))
 

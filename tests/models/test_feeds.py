@@ -33,7 +33,7 @@ async def test_a_reader_sees_every_attempt_once_while_writers_overlap(db: str) -
     seen: list[Event[Attempt]] = []
 
     async def follow() -> None:
-        async for event in feed.follow(app.id, None):
+        async for event in feed.follow(app.org_id, app.id, None):
             seen.append(event)  # noqa: PERF401 - the list is looked at meanwhile
 
     follower = asyncio.create_task(follow())
@@ -72,7 +72,7 @@ async def test_a_reader_that_stumbles_goes_on_and_misses_nothing(db: str) -> Non
     feed, seen = Feed(Stumbling()), list[str]()
 
     async def follow() -> None:
-        async for event in feed.follow(app.id, None):
+        async for event in feed.follow(app.org_id, app.id, None):
             seen.append(event.item.message_id)
 
     follower = asyncio.create_task(follow())
@@ -128,7 +128,7 @@ async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> 
         await make.message(app)
     claims = await make.claims(endpoint, each=20)
     feed = Feed(ATTEMPTS, queue=5)
-    stream = feed.follow(app.id, None)
+    stream = feed.follow(app.org_id, app.id, None)
     first = asyncio.ensure_future(anext(stream))
     try:
         await reading(feed, app.id)
@@ -141,7 +141,7 @@ async def test_a_subscriber_that_does_not_keep_up_is_told_to_resume(db: str) -> 
         with pytest.raises(Overflow):
             await anext(stream)
 
-        resumed = feed.follow(app.id, event.position)
+        resumed = feed.follow(app.org_id, app.id, event.position)
         rest = [await anext(resumed) for _ in claims[1:]]
         await resumed.aclose()
         assert len({event.item.id, *(e.item.id for e in rest)}) == 12
@@ -166,7 +166,7 @@ async def test_a_subscriber_catches_up_over_several_pages_while_more_comes_in(db
 
     await delivery.settle([make.result(claim) for claim in claims[:5]])
     feed = Feed(Growing(), page=2)
-    stream = feed.follow(app.id, START)
+    stream = feed.follow(app.org_id, app.id, START)
     try:
         async with asyncio.timeout(PATIENCE):
             seen = [(await anext(stream)).item.message_id for _ in claims]

@@ -1,4 +1,4 @@
-"""Watchers: they look when there is news, not more often than they must, and few at a time."""
+"""Feeds: who watches looks when there is news and not more often than need be, and few read at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 
-from graphook.feed import LOOKS, LOOKS_PER_TENANT, Feed
+from graphook.feed import READS, READS_PER_TENANT, Chunk, Feed, Position
 from models.attempt import Attempt
 from models.feeds import ATTEMPTS
 from tests.waiting import PATIENCE, until
@@ -71,10 +71,10 @@ async def test_few_look_at_a_time_and_fewer_of_one_tenant() -> None:
             await anext(looks)
 
     busy = [asyncio.create_task(follow("org_busy")) for _ in range(20)]
-    await until(lambda: under_way["org_busy"] == LOOKS_PER_TENANT, "the first of the busy organisation")
+    await until(lambda: under_way["org_busy"] == READS_PER_TENANT, "the first of the busy organisation")
     others = [asyncio.create_task(follow(tenant)) for tenant in ("org_quiet", "org_third") for _ in range(5)]
-    await until(lambda: sum(under_way.values()) == LOOKS, "as many as there may be")
-    assert under_way == {"org_busy": LOOKS_PER_TENANT, "org_quiet": 2, "org_third": 0}
+    await until(lambda: sum(under_way.values()) == READS, "as many as there may be")
+    assert under_way == {"org_busy": READS_PER_TENANT, "org_quiet": 2, "org_third": 0}
 
     done.set()
     async with asyncio.timeout(PATIENCE):
@@ -100,7 +100,7 @@ async def test_who_begins_to_watch_does_not_wait_for_all_who_watch_already() -> 
         feed.wake("app_a")
         order.clear()
         following = [asyncio.ensure_future(anext(looks)) for looks in watching]
-        await until(lambda: len(order) == LOOKS_PER_TENANT, "turns to be taken")
+        await until(lambda: len(order) == READS_PER_TENANT, "turns to be taken")
         newcomer = feed.watch("org_a", "app_a", lambda: look("first"))
         begun = asyncio.ensure_future(anext(newcomer))
         await asyncio.sleep(0)
@@ -110,4 +110,36 @@ async def test_who_begins_to_watch_does_not_wait_for_all_who_watch_already() -> 
     for looks in (newcomer, *watching):
         await looks.aclose()
 
-    assert order.index("first") <= LOOKS_PER_TENANT + 1, order
+    assert order.index("first") <= READS_PER_TENANT + 1, order
+
+
+async def test_few_who_follow_read_at_a_time_however_many_keys_one_tenant_has() -> None:
+    under_way: list[str] = []
+    done = asyncio.Event()
+
+    class Slow:
+        async def head(self, key: str) -> Position:
+            return Position(1, "~")
+
+        async def read(self, key: str, after: Position, limit: int) -> Chunk[str]:
+            under_way.append(key)
+            await done.wait()
+            return Chunk([], hidden=False)
+
+    feed = Feed(Slow())
+    following = [feed.follow("org_busy", f"app_{number}", None) for number in range(20)]
+    resumed = [feed.follow("org_busy", f"app_{number}", Position(0, "")) for number in range(20)]
+    tasks = [asyncio.ensure_future(anext(rows)) for rows in (*following, *resumed)]
+    await until(lambda: len(under_way) == READS_PER_TENANT, "the first reads")
+    for number in range(20):
+        feed.wake(f"app_{number}")
+    quiet = asyncio.ensure_future(anext(feed.follow("org_quiet", "app_quiet", Position(0, ""))))
+    await until(lambda: "app_quiet" in under_way, "another organisation")
+    assert len([key for key in under_way if key != "app_quiet"]) == READS_PER_TENANT
+
+    done.set()
+    await until(lambda: len(under_way) >= 41, "all that read")
+    for task in (*tasks, quiet):
+        task.cancel()
+    await asyncio.wait((*tasks, quiet))
+    await feed.close()
