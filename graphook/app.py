@@ -176,6 +176,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             sandbox=sandbox,
             connections=Seats(settings.live_connections, "WebSocket connections"),
             subscriptions=subscriptions,
+            turns=turns,
         )
 
 

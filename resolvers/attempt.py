@@ -170,7 +170,8 @@ class Wanted:
         )
         if not passes or (f.channel is None and f.tag is None and f.event_types is None):
             return passes
-        message = (await Message.load_many(row.app_id, [row.message_id])).get(row.message_id)
+        async with info.context.turn("what is chosen"):
+            message = (await Message.load_many(row.app_id, [row.message_id])).get(row.message_id)
         return (
             message is not None
             and (f.channel is None or f.channel in (message.channels or ()))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar
 
 import strawberry
@@ -20,6 +21,7 @@ from graphook.sandbox import Sandbox
 from graphook.seats import Seats
 from graphook.settings import Settings
 from graphook.ssrf import Policy
+from graphook.turns import Turns
 from graphql import FieldNode, FragmentSpreadNode
 from models.attempt import Attempt
 from models.backlog import Backlog
@@ -63,6 +65,7 @@ class Services:
     sandbox: Sandbox
     connections: Seats
     subscriptions: Seats
+    turns: Turns
 
 
 @dataclass
@@ -82,8 +85,16 @@ class Context:
         return ExitStack()
 
     def forget(self) -> None:
-        """Read everything anew from here on: an operation begins, or an event of one is to be shown."""
+        """Read everything anew from here on: an operation begins."""
         self.loaders = Loaders()
+
+    def forget_before_event(self) -> None:
+        """Read everything anew from here on, in turns: an event of a subscription is to be shown, maybe to thousands at once."""
+        self.loaders = Loaders(partial(self.turn, "what is shown"))
+
+    def turn(self, line: str) -> AbstractAsyncContextManager[None]:
+        """A turn at reading for a subscription, in one of the organisation's lines."""
+        return self.services.turns.turn(self.caller.org_id, line, math.inf)
 
     def idempotency(
         self, info: Info, key: str | None, arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]]

@@ -49,7 +49,7 @@ def subscription(resolver: Callable[..., AsyncGenerator[T, None]]) -> Any:
         with context.services.subscriptions.held(context.caller.org_id):
             async with aclosing(resolver(**arguments)) as events:
                 async for event in events:
-                    context.forget()
+                    context.forget_before_event()
                     yield event
 
     return _with_arguments(strawberry.subscription(resolver=seated, description=inspect.getdoc(resolver)))

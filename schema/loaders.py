@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cached_property
+from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
@@ -11,29 +13,42 @@ from models.breaker import Opened, opened
 from models.endpoint import Endpoint
 from models.message import Message
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 class Loaders:
-    """What is read by key. A failure is remembered too, so whoever goes on takes new ones."""
+    """What is read by key, each batch within a `turn`. A failure is remembered too, so whoever goes on takes new ones."""
+
+    def __init__(self, turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext) -> None:
+        self._turn = turn
+
+    def _in_turn(self, load: Callable[[Sequence[K]], Awaitable[list[V]]]) -> Callable[[list[K]], Awaitable[list[V]]]:
+        async def loaded(keys: list[K]) -> list[V]:
+            async with self._turn():
+                return await load(keys)
+
+        return loaded
 
     @cached_property
     def contents(self) -> DataLoader[Message, bytes | None]:
         """Payloads; None where one is no longer kept."""
-        return DataLoader(_load_contents, cache_key_fn=lambda message: message.id)
+        return DataLoader(self._in_turn(_load_contents), cache_key_fn=lambda message: message.id)
 
     @cached_property
     def messages(self) -> DataLoader[tuple[str, str], Message | None]:
         """Messages by application id and id."""
-        return DataLoader(_load_messages)
+        return DataLoader(self._in_turn(_load_messages))
 
     @cached_property
     def endpoints(self) -> DataLoader[str, Endpoint | None]:
         """Endpoints by id."""
-        return DataLoader(_load_endpoints)
+        return DataLoader(self._in_turn(_load_endpoints))
 
     @cached_property
     def breakers(self) -> DataLoader[str, Opened | None]:
         """What is open, by endpoint id."""
-        return DataLoader(_load_breakers)
+        return DataLoader(self._in_turn(_load_breakers))
 
 
 async def _load_contents(messages: Sequence[Message]) -> list[bytes | None]:

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from graphook.auth import ALL_SCOPES, Caller
-from graphook.feed import Feed
+from graphook.feed import READS_PER_TENANT, Feed, fair_turns
 from graphook.seats import Seats
-from models.cursor import Cursors
-from models.feeds import MESSAGES
+from models import delivery
+from models.application import Application
+from models.cursor import START, Cursors
+from models.feeds import ATTEMPT, ATTEMPTS, MESSAGES
 from schema.api import schema
 from schema.context import Context
 from tests.models import make
 from tests.operations import operations
+from tests.waiting import until
+
+
+async def context_of(app: Application) -> Context:
+    """The surroundings of the application's organisation."""
+    services = SimpleNamespace(
+        attempts=Feed(ATTEMPTS),
+        messages=Feed(MESSAGES),
+        cursors=await Cursors.of_database(7),
+        subscriptions=Seats(1, "subscriptions"),
+        turns=fair_turns(),
+        settings=None,
+    )
+    return Context(Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES)), cast(Any, services), {})
+
+
+async def subscribed(context: Context, name: str, **variables: Any) -> Any:
+    """The events of a named subscription."""
+    return await schema.subscribe(operations()[name], variables, context_value=context)
 
 
 async def test_a_subscription_remembers_only_what_its_last_event_showed(db: str) -> None:
     app = await make.application()
     sent = [await make.message(app) for _ in range(5)]
-    services = SimpleNamespace(
-        messages=Feed(MESSAGES), cursors=await Cursors.of_database(7), subscriptions=Seats(1, "subscriptions"), settings=None
-    )
-    context = Context(Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES)), cast(Any, services), {})
+    context = await context_of(app)
     held: list[list[str]] = []
 
-    events: Any = await schema.subscribe(
-        operations()["WatchMessages"], {"appId": app.id, "since": "2026-01-01T00:00:00Z"}, context_value=context
-    )
+    events = await subscribed(context, "WatchMessages", appId=app.id, since="2026-01-01T00:00:00Z")
     for message_id in sent:
         event = await anext(events)
         assert event.errors is None
@@ -36,3 +56,31 @@ async def test_a_subscription_remembers_only_what_its_last_event_showed(db: str)
     await events.aclose()
 
     assert held == [[message_id] for message_id in sent]
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "line"),
+    [
+        ("WatchMessages", {"since": "2026-01-01T00:00:00Z"}, "what is shown"),
+        ("WatchMessageAttempts", {"filter": {"eventTypes": ["a.b"]}}, "what is chosen"),
+    ],
+)
+async def test_what_an_event_needs_is_read_in_turn(db: str, name: str, variables: dict[str, Any], line: str) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    context = await context_of(app)
+    turns = context.services.turns
+    if name == "WatchMessageAttempts":
+        variables = {**variables, "after": context.services.cursors.write(START, ATTEMPT)}
+
+    events = await subscribed(context, name, appId=app.id, **variables)
+    async with AsyncExitStack() as others:
+        for _ in range(READS_PER_TENANT):
+            await others.enter_async_context(context.turn("others"))
+        event = asyncio.ensure_future(anext(events))
+        await until(lambda: line in turns._waiting.get(app.org_id, {}), "its place in the line")
+        assert not event.done()
+    assert (await event).errors is None
+    await events.aclose()
