@@ -3,7 +3,7 @@
     wake-up or one-second tick ─► reader ─► rows after its position ─► every subscriber's queue
 
 A subscriber first queues what the reader finds from then on, then reads by itself what lies between its own cursor and the reader's position:
-nothing is missed and nothing comes twice.
+nothing is missed and nothing comes twice. Watchers want no rows but how something stands: they look for themselves. All of them read in turns.
 """
 
 from __future__ import annotations

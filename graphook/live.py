@@ -97,6 +97,9 @@ class _RemoteBus:
                 await self._listen(heard)
             except (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the live bus is away, subscriptions look once a second: %s", error)
+            except Exception:
+                # Nobody would begin again for a listener that is gone.
+                log.exception("the live bus stumbled and listens again")
             await asyncio.sleep(1)
 
     async def _send(self, payload: str) -> None:
