@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +34,8 @@ class ClaimedEndpoint:
 class Claim:
     """A delivery leased to this process. `number` fences the result: only the current claim may record a failure.
 
-    `probe` is the opening of the endpoint's breaker that it was claimed in, 0 when the breaker was closed.
+    `probe` is the opening of the endpoint's breaker that it was claimed in, 0 when the breaker was closed. `lease_until` is in seconds of this
+    process's monotonic clock, and no later than the database has it.
     """
 
     message_id: str
@@ -52,6 +55,12 @@ class Claim:
     # What a transformation is told of the message.
     channels: Sequence[str] | None = None
     params: str | None = None
+    lease_until: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lease has run out, so that somebody else may have taken the delivery."""
+        return time.monotonic() >= self.lease_until
 
     @property
     def given_back(self) -> int:
@@ -76,7 +85,7 @@ def claimed_endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
     )
 
 
-def claim_of(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int) -> Claim:
+def claim_of(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int, lease_until: float) -> Claim:
     """The claim of a delivery from a row of `PICK`, with its row of `BODIES` where the content is still there."""
     return Claim(
         message_id=row["message_id"],
@@ -94,4 +103,5 @@ def claim_of(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: in
         retry_schedule=orjson.loads(content["retry_schedule"]) if content is not None and content["retry_schedule"] is not None else None,
         channels=orjson.loads(content["channels"]) if content is not None and content["channels"] is not None else None,
         params=content["params"] if content is not None else None,
+        lease_until=lease_until,
     )

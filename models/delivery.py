@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
 
     A lease is `transform_us` longer where there is a transformation. `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
     """
+    began = time.monotonic()
     async with database.transaction() as session:
         rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
         closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
@@ -131,8 +133,11 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
         bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
     taken = Counter(row["endpoint_id"] for row in picked)
     openings = {lane: room.opening for lane, room in rooms.items()}
+    until = {lane: began + lasts / 1_000_000 for lane, lasts in lasting.items()}
     claims = [
-        claim_of(row, endpoints[row["endpoint_id"]], bodies.get(row["message_id"]), openings.get(row["endpoint_id"], 0)) for row in picked
+        claim_of(row, endpoints[lane], bodies.get(row["message_id"]), openings.get(lane, 0), until[lane])
+        for row in picked
+        for lane in (row["endpoint_id"],)
     ]
     full = [lane for lane, room in rooms.items() if room.is_full]
     later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
@@ -147,12 +152,12 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
     receiver answered. Breakers open by `rule`.
     """
     async with database.transaction() as session:
-        await _record(session, results)
+        deciding = await _record(session, results)
         # What a transformation canceled says nothing of the receiver.
         healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED and r.status_code})
         failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
         await endpoint_health.record(session, healed, failing)
-        told = await tell_attempts(session, _to_tell(results))
+        told = await tell_attempts(session, _to_tell(deciding))
         if rule is None:
             return Settled([], told)
         tries = [r for r in results if r.claim.endpoint.breaker and r.counted and r.was_sent]
@@ -238,12 +243,28 @@ async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
     return picked
 
 
-async def _record(session: Session, results: Sequence[Result]) -> None:
+async def _record(session: Session, results: Sequence[Result]) -> list[Result]:
+    """Write deliveries and attempts; answers with the results that may decide their deliveries, one of each."""
     # A late result and the taking back of its lease write the same two rows. Both hold the delivery before they add the attempt, or each
     # would wait for the other.
-    ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run))
-    await session.write_rows(sql.SETTLE, [_settlement(result) for result in ordered])
+    ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run, r.claim.number))
+    deciding = _deciding(ordered)
+    await session.write_rows(sql.SETTLE, [_settlement(result) for result in deciding])
     await session.write_rows(INSERT, [_attempt(result) for result in ordered if result.recorded])
+    return deciding
+
+
+def _deciding(ordered: Sequence[Result]) -> list[Result]:
+    """One result of each delivery: its first success, else that of its newest claim.
+
+    A late result and its successor's may come together, and of two rows for one delivery PostgreSQL would apply either.
+    """
+    found: dict[tuple[str, str, int], Result] = {}
+    for result in ordered:
+        key = (result.claim.message_id, result.claim.endpoint.id, result.claim.run)
+        if key not in found or found[key].state is not State.SUCCEEDED:
+            found[key] = result
+    return list(found.values())
 
 
 def _to_tell(results: Sequence[Result]) -> list[SettledAttempt]:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from graphook import metrics
@@ -33,6 +34,7 @@ from models.claim import Claim
 from models.delivery import Result, State
 from workers.fanout import FanOuts
 from workers.prune import prune
+from workers.record import record
 from workers.send import GONE, attempt, failure
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ FOLD = 2000
 FEW = 32
 CLAIM_PAUSE, LONGEST_CLAIM_PAUSE = 2.0, 0.02
 TICK = 1.0
+# So many seconds after an outage no lease is taken back: results that were kept through it, here or in another process, are recorded first.
+RESULTS_FIRST = 2.0
 PRUNE_EVERY = 60.0
 SETTLE_BATCH = 200
 # Beyond the time an attempt may take: settling must be done before somebody else takes the delivery over.
@@ -86,6 +90,8 @@ class Engine:
         self._ended = asyncio.Event()
         self._scan_after = ""
         self._pruned_at = 0.0
+        self._answers = True
+        self._take_back_at = 0.0
         self._fan_outs = FanOuts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH)
@@ -128,11 +134,6 @@ class Engine:
         await self._settle.drain()
         log.info("delivery engine %s has stopped", self.name, extra={"engine": self.name})
 
-    @property
-    def _lease(self) -> float:
-        """Seconds that a lease lasts; a transformation's time comes on top."""
-        return self._settings.request_timeout + LEASE_MARGIN
-
     # Claiming
 
     def _add_lanes(self, endpoint_ids: Iterable[str]) -> None:
@@ -163,7 +164,7 @@ class Engine:
         if not wanted or self._stopping:
             return None
         since = time.monotonic()
-        lease, transform = round(self._lease * 1e6), round(self._sandbox.longest * 1e6)
+        lease, transform = round((self._settings.request_timeout + LEASE_MARGIN) * 1e6), round(self._sandbox.longest * 1e6)
         try:
             claimed = await delivery.claim(wanted, self.name, lease, transform_us=transform, breaker=self._settings.breaker)
         except BaseException:
@@ -214,7 +215,8 @@ class Engine:
                 await delivery.cancel([claim], "the payload has expired or was expunged")
                 self._bus.publish([claim.app_id])
             else:
-                await self._record(held, await attempt(claim, claim.body, self._sender, self._settings, self._sandbox))
+                result = await attempt(claim, claim.body, self._sender, self._settings, self._sandbox)
+                await record(claim, partial(self._settle.submit, result), lambda: self._stopping)
         except Exception:
             # Left leased: the delivery is taken back when the lease runs out, and quarantined if this goes on.
             log.exception("sending message %s to endpoint %s broke off", claim.message_id, claim.endpoint.id)
@@ -227,17 +229,6 @@ class Engine:
                 self._blocked.discard(lane)
                 self._lanes.setdefault(lane)
             self._awake.set()
-
-    async def _record(self, held: _Held, result: Result) -> None:
-        """Settle a result, again and again while the database is away, until the lease is over."""
-        lease = self._lease + (0 if held.claim.endpoint.code is None else self._sandbox.longest)
-        while True:
-            try:
-                return await self._settle.submit(result)
-            except Unavailable:
-                if time.monotonic() - held.since > lease:
-                    raise
-                await asyncio.sleep(random.uniform(0.1, 0.5))
 
     async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
         began = time.monotonic()
@@ -274,12 +265,13 @@ class Engine:
 
     async def _tick(self) -> bool:
         """Find what there is to do, without anybody having said so: some of each kind, so that none waits for all of another. Whether there is more."""
+        answered, self._answers = self._answers, False
         lanes, promoted = await delivery.promote(SCAN)
+        self._answers = True
         self._add_lanes(lanes)
-        lanes, apps, taken_back = await delivery.take_back(SCAN)
-        metrics.leases_taken_back(taken_back)
-        self._add_lanes(lanes)
-        self._bus.publish(apps)
+        if not answered:
+            self._take_back_at = time.monotonic() + RESULTS_FIRST
+        taken_back = await self._take_back() if time.monotonic() >= self._take_back_at else 0
         page = await self._fan_outs.page()
         self._add_lanes(page or ())
         found = await delivery.lanes(self._scan_after, SCAN)
@@ -289,6 +281,13 @@ class Engine:
         if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
             self._pruned_at = time.monotonic()
         return max(promoted, taken_back) >= SCAN or page is not None or folded >= FOLD
+
+    async def _take_back(self) -> int:
+        lanes, apps, taken_back = await delivery.take_back(SCAN)
+        metrics.leases_taken_back(taken_back)
+        self._add_lanes(lanes)
+        self._bus.publish(apps)
+        return taken_back
 
     async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call until the database answers; a fault of ours is logged and the caller goes on after a pause."""

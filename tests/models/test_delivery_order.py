@@ -72,3 +72,31 @@ async def test_a_schedule_that_came_to_its_end_is_not_opened_again_by_a_late_res
     for late in (State.WAITING, State.SUCCEEDED):
         await delivery.settle([make.result(stale, late, delay=0 if late is State.WAITING else None)])
         assert await state(message_id) == State.FAILED
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+@pytest.mark.parametrize("late", [State.SUCCEEDED, State.FAILED])
+@pytest.mark.parametrize("current", [State.SUCCEEDED, State.WAITING])
+async def test_of_two_results_for_one_delivery_that_come_together_a_success_stands_else_the_current_one(
+    late: State, current: State, late_first: bool
+) -> None:
+    """A process that kept a result while its lease ran out may have claimed and sent the delivery again by then."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (first,) = await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+    (second,) = await make.claims(endpoint)
+    results = [
+        make.result(first, late, status=200 if late is State.SUCCEEDED else 500),
+        make.result(second, current, delay=1 if current is State.WAITING else None, status=200 if current is State.SUCCEEDED else 500),
+    ]
+
+    await delivery.settle(results if late_first else results[::-1])
+
+    assert await state(message_id) == (State.SUCCEEDED if State.SUCCEEDED in (late, current) else current)
+    async with database.read() as session:
+        (row,) = await session.fetch_text("SELECT tries FROM delivery")
+        attempts = await session.fetch_text("SELECT claim, response_status_code AS status FROM attempt ORDER BY claim")
+    assert row["tries"] == 1
+    assert [(a["claim"], a["status"]) for a in attempts] == [(1, results[0].status_code), (2, results[1].status_code)]

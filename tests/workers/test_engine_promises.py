@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from graphook import database
+from graphook.database import Session
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
 from graphook.sandbox import CLOCK, PATIENCE, Sandbox, Webhook
@@ -25,7 +28,7 @@ from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
 from workers import engine as engine_module
-from workers.engine import LEASE_MARGIN, Engine, _Held
+from workers.engine import LEASE_MARGIN, Engine
 from workers.trial import TrialSender
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -75,21 +78,92 @@ async def test_the_lease_of_a_test_attempt_lasts_for_its_transformation_too() ->
     assert 7 + LEASE_MARGIN - 5 < left[0] / 1_000_000 - sandbox.longest <= 7 + LEASE_MARGIN
 
 
-async def test_a_result_is_given_up_once_its_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else has the delivery then, and records what became of it."""
+class Database:
+    """Refuses every transaction while it is `away`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.away = False
+        self.refused = 0
+        self._transaction = database.transaction
+        monkeypatch.setattr(database, "transaction", self._guarded)
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[Session]:
+        if self.away:
+            self.refused += 1
+            raise Unavailable("away")
+        async with self._transaction() as session:
+            yield session
+
+
+async def lease_is_over() -> bool:
+    return await rows("lease_until < graphook_now()", "delivery") == [True]
+
+
+async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "LEASE_MARGIN", 0.0)
+    app = await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+    sender, base = FakeSender(), Database(monkeypatch)
+    sender.gate.clear()
+
+    async with running(sender, request_timeout=1.0):
+        await until(lambda: sender.out == 1, "the request to be out")
+        base.away = True
+        sender.gate.set()
+        await until(lease_is_over, "the lease to run out")
+        refused = base.refused
+        await until(lambda: base.refused > refused + 10, "everybody to have asked for the database since")
+        base.away = False
+        await until(all_succeeded, "the result to be recorded")
+
+    assert len(sender.urls) == 1
+    assert await rows("response_status_code", "attempt") == [200]
+    assert await rows("interrupts", "delivery") == [0]
+
+
+async def test_a_process_that_stops_gives_a_result_up_once_its_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "LEASE_MARGIN", 0.0)
+    app = await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+    sender, base = FakeSender(), Database(monkeypatch)
+    sender.gate.clear()
+
+    async with running(sender, request_timeout=1.0) as engine:
+        await until(lambda: sender.out == 1, "the request to be out")
+        base.away = True
+        sender.gate.set()
+        async with asyncio.timeout(10):
+            await engine.stop()
+        assert await lease_is_over(), "it was not given up before"
+        base.away = False
+
+    assert await states() == [int(State.LEASED)]
+
+
+async def test_after_an_outage_leases_are_taken_back_only_when_results_had_time_to_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
     await make.message(app)
-    (claim,) = await make.claims(endpoint)
+    await make.claims(endpoint, lease_us=0)
+    engine, base = idle(), Database(monkeypatch)
 
-    async def away(*args: Any) -> Any:
-        raise Unavailable("away")
-
-    monkeypatch.setattr(delivery, "settle", away)
-    engine = idle(request_timeout=1.0)
-
+    base.away = True
     with pytest.raises(Unavailable):
-        await engine._record(_Held(claim, time.monotonic() - 1.0 - LEASE_MARGIN - 1), make.result(claim))
+        await engine._tick()
+    base.away = False
+    began = time.monotonic()
+    await engine._tick()
+    assert await states() == [int(State.LEASED)]
+
+    async def taken_back() -> bool:
+        await engine._tick()
+        return await states() == [int(State.READY)]
+
+    await until(taken_back, "the lease to be taken back after all")
+    assert time.monotonic() - began >= engine_module.RESULTS_FIRST
 
 
 async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
