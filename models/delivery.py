@@ -268,20 +268,24 @@ def _deciding(ordered: Sequence[Result]) -> list[Result]:
 
 
 def _to_tell(results: Sequence[Result]) -> list[SettledAttempt]:
-    told = [(result, kind) for result in results if (kind := _told_of(result)) is not None]
-    return [SettledAttempt(kind, r.claim.message_id, r.claim.endpoint.id, r.claim.number, int(r.state)) for r, kind in told]
+    return [told for result in results if not result.claim.run and (told := _told_of(result)) is not None]
 
 
-def _told_of(result: Result) -> OperationalType | None:
+def _told_of(result: Result) -> SettledAttempt | None:
     """What an organisation is told about a result of a scheduled run, if anything."""
-    tries = result.claim.tries + 1
-    if result.claim.run:
-        return None
+    claim, tries = result.claim, result.claim.tries + 1
+    after = None
     if result.state in (State.FAILED, State.QUARANTINED):
-        return OperationalType.ATTEMPT_EXHAUSTED
-    if result.state is State.WAITING and result.counted and tries == FAILING_TRIES:
-        return OperationalType.ATTEMPT_FAILING
-    return OperationalType.ATTEMPT_RECOVERED if result.state is State.SUCCEEDED and tries > FAILING_TRIES else None
+        kind = OperationalType.ATTEMPT_EXHAUSTED
+    elif result.state is State.WAITING and result.counted and tries == FAILING_TRIES:
+        kind = OperationalType.ATTEMPT_FAILING
+    elif result.state is State.SUCCEEDED and (tries > FAILING_TRIES or claim.is_over):
+        kind = OperationalType.ATTEMPT_RECOVERED
+        # Others may have given the delivery up meanwhile.
+        after = None if tries > FAILING_TRIES else OperationalType.ATTEMPT_EXHAUSTED
+    else:
+        return None
+    return SettledAttempt(kind, claim.message_id, claim.endpoint.id, claim.number, int(result.state), after)
 
 
 def _attempt(result: Result) -> tuple[Any, ...]:

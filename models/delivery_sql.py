@@ -57,8 +57,8 @@ BODIES = Statement(
         LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type WHERE c.expires_at > graphook_now()""",
 )
 
-# (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it;
-# anything else only counts from the claim that is still current.
+# (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it
+# and whatever became of the delivery: the receiver has it. Anything else only counts from the claim that is still current.
 SETTLE = Statement(
     postgresql=f"""
         UPDATE delivery d SET state = r.state, due_at = graphook_now() + r.delay, tries = d.tries + r.tries,
@@ -66,12 +66,12 @@ SETTLE = Statement(
         FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::int[], $6::bigint[], $7::int[], $8::int[], $9::text[])
           AS r(message_id, endpoint_id, run, claim, state, delay, tries, interrupts, reason)
         WHERE d.message_id = r.message_id AND d.endpoint_id = r.endpoint_id AND d.run = r.run AND {probing("r.message_id")}
-          AND ((d.state = 2 AND d.claim = r.claim) OR (r.state = 3 AND d.state IN (0, 1, 2, 5)))""",
+          AND ((d.state = 2 AND d.claim = r.claim) OR (r.state = 3 AND d.state <> 3))""",
     sqlite="""
         UPDATE delivery SET state = ?5, due_at = graphook_now() + ?6, tries = tries + ?7, interrupts = interrupts + ?8, reason = ?9,
                leased_by = NULL, lease_until = NULL
         WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3
-          AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state IN (0, 1, 2, 5)))""",
+          AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state <> 3))""",
 )
 
 _DUE = "SELECT message_id, endpoint_id, run FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at {} LIMIT {}"

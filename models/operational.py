@@ -23,13 +23,18 @@ from models.operational_type import OperationalType
 
 @dataclass(frozen=True, slots=True)
 class SettledAttempt:
-    """A scheduled attempt that was recorded, with the state its delivery has after it, and what is told about that."""
+    """A scheduled attempt that was recorded, with the state its delivery has after it, and what is told about that: only where `after` was told."""
 
     type: OperationalType
     message_id: str
     endpoint_id: str
     claim: int
     state: int
+    after: OperationalType | None = None
+
+    def key(self, kind: OperationalType) -> str:
+        """The event id under which a message of that type is told of this delivery once."""
+        return f"{kind}:{self.message_id}:{self.endpoint_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,12 @@ async def tell_attempts(session: Session, attempts: Sequence[SettledAttempt]) ->
     This and the other functions here answer with the endpoints that have something to send once the transaction is committed.
     """
     asked = {(one.message_id, one.endpoint_id): one for one in attempts}
-    rows = await session.fetch_rows(
-        sql.ATTEMPTS, sorted((one.message_id, one.endpoint_id, one.claim, one.state) for one in asked.values()), INLINE_ENDPOINTS + 1
-    )
-    return await _write(session, [_attempt_news(asked[row["message_id"], row["endpoint_id"]].type, row) for row in rows])
+    wanted = [
+        (one.message_id, one.endpoint_id, one.claim, one.state, one.key(one.after) if one.after else None)
+        for _, one in sorted(asked.items())
+    ]
+    rows = await session.fetch_rows(sql.ATTEMPTS, wanted, INLINE_ENDPOINTS + 1)
+    return await _write(session, [_attempt_news(asked[row["message_id"], row["endpoint_id"]], row) for row in rows])
 
 
 async def tell_endpoints(session: Session, changes: Sequence[EndpointChange]) -> list[str]:
@@ -90,7 +97,7 @@ def shown_instant(microseconds: int | None) -> str | None:
     return None if microseconds is None else format_rfc3339(from_us(microseconds))
 
 
-def _attempt_news(kind: OperationalType, row: Row) -> _News:
+def _attempt_news(told: SettledAttempt, row: Row) -> _News:
     data = {
         "appId": row["app_id"],
         "appUid": row["app_uid"],
@@ -104,7 +111,7 @@ def _attempt_news(kind: OperationalType, row: Row) -> _News:
         },
     }
     # A result may be recorded again after a commit whose answer was lost, and two claims may both succeed.
-    return _News(row["org_id"], kind, data, row["listeners"], f"{kind}:{row['message_id']}:{row['endpoint_id']}")
+    return _News(row["org_id"], told.type, data, row["listeners"], told.key(told.type))
 
 
 def _endpoint_news(change: EndpointChange, row: Row) -> _News:

@@ -47,7 +47,7 @@ class OperationalType(StrEnum):
 _DESCRIPTIONS = {
     OperationalType.ATTEMPT_FAILING: "The fourth scheduled attempt of a message at an endpoint failed, and there are attempts left.",
     OperationalType.ATTEMPT_EXHAUSTED: "A message is not tried again at an endpoint: its last scheduled attempt failed.",
-    OperationalType.ATTEMPT_RECOVERED: "A message was delivered at the fifth scheduled attempt or later.",
+    OperationalType.ATTEMPT_RECOVERED: "A message was delivered at the fifth scheduled attempt or later, or after all when it was no longer tried.",
     OperationalType.ENDPOINT_CREATED: "An endpoint was created.",
     OperationalType.ENDPOINT_UPDATED: "An endpoint was changed, its headers or its secret included.",
     OperationalType.ENDPOINT_DELETED: "An endpoint was deleted.",

@@ -8,7 +8,11 @@ import pytest
 
 from graphook import database
 from models import delivery
+from models.attempt import MessageStatus
 from models.delivery import State
+from models.destination import Destination
+from models.page import PageRequest
+from models.replay_sql import DELIVERED
 from tests.models import make
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -60,7 +64,7 @@ async def test_a_success_stands_although_the_delivery_was_canceled_while_it_was_
     assert await state(message_id) == State.SUCCEEDED
 
 
-async def test_a_schedule_that_came_to_its_end_is_not_opened_again_by_a_late_result() -> None:
+async def test_a_schedule_that_came_to_its_end_is_not_opened_again_by_a_late_failure() -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
     message_id = await make.message(app)
@@ -69,9 +73,9 @@ async def test_a_schedule_that_came_to_its_end_is_not_opened_again_by_a_late_res
     (current,) = await make.claims(endpoint)
     await delivery.settle([make.result(current, State.FAILED, status=500)])
 
-    for late in (State.WAITING, State.SUCCEEDED):
-        await delivery.settle([make.result(stale, late, delay=0 if late is State.WAITING else None)])
-        assert await state(message_id) == State.FAILED
+    await delivery.settle([make.result(stale, State.WAITING, delay=0, status=500)])
+
+    assert await state(message_id) == State.FAILED
 
 
 @pytest.mark.parametrize("late_first", [True, False])
@@ -100,3 +104,32 @@ async def test_of_two_results_for_one_delivery_that_come_together_a_success_stan
         attempts = await session.fetch_text("SELECT claim, response_status_code AS status FROM attempt ORDER BY claim")
     assert row["tries"] == 1
     assert [(a["claim"], a["status"]) for a in attempts] == [(1, results[0].status_code), (2, results[1].status_code)]
+
+
+@pytest.mark.parametrize("ended", [State.FAILED, State.QUARANTINED])
+async def test_what_was_given_up_and_turns_out_to_have_succeeded_is_not_sent_again(ended: State) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (late,) = await make.claims(endpoint, lease_us=0)
+    await delivery.take_back(10)
+    if ended is State.FAILED:
+        await delivery.settle([make.result(claim, State.FAILED, status=500) for claim in await make.claims(endpoint)])
+    else:
+        for _ in range(2):
+            await make.claims(endpoint, lease_us=0)
+            await delivery.take_back(10)
+    assert await destination(message_id) == (MessageStatus.FAIL, ended)
+
+    await delivery.settle([make.result(late)])
+
+    assert await destination(message_id) == (MessageStatus.SUCCESS, State.SUCCEEDED)
+    async with database.read() as session:
+        (stands,) = await session.fetch(DELIVERED, endpoint.id, "", message_id, 10)
+        (row,) = await session.fetch_text("SELECT reason FROM delivery")
+    assert (stands["succeeded"], row["reason"]) == (1, None)
+
+
+async def destination(message_id: str) -> tuple[MessageStatus, int]:
+    (found,) = (await Destination.page(message_id, PageRequest(limit=10))).items
+    return found.status, await state(message_id)

@@ -101,6 +101,48 @@ async def test_the_failure_of_a_claim_that_was_lost_is_not_told() -> None:
     assert await told(listener) == ["message.attempt.recovered"], "a success that comes second is not told again"
 
 
+@pytest.mark.parametrize("ended", [State.FAILED, State.QUARANTINED])
+async def test_a_success_that_comes_after_its_delivery_was_given_up_is_told_as_a_recovery(ended: State) -> None:
+    endpoint, listener = await scene()
+    late = await claimed(endpoint, 0, lease_us=0)
+    await delivery.take_back(10)
+    if ended is State.FAILED:
+        await delivery.settle([make.result(await claimed(endpoint, 0), State.FAILED, status=500)])
+    else:
+        for _ in range(MAX_INTERRUPTS - 1):
+            await claimed(endpoint, 0, lease_us=0)
+            await delivery.take_back(10)
+    assert await told(listener) == ["message.attempt.exhausted"]
+
+    woken = (await delivery.settle([make.result(late)])).told
+    await delivery.settle([make.result(late)])
+
+    assert await told(listener) == ["message.attempt.exhausted", "message.attempt.recovered"]
+    assert woken == [listener.id]
+
+
+async def test_a_success_that_comes_late_and_finds_its_delivery_still_open_is_not_told() -> None:
+    endpoint, listener = await scene()
+    late = await claimed(endpoint, 0, lease_us=0)
+    await delivery.take_back(10)
+
+    await delivery.settle([make.result(late)])
+
+    assert await told(listener) == []
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+async def test_of_two_results_of_one_delivery_that_come_together_the_one_that_stands_is_told(late_first: bool) -> None:
+    endpoint, listener = await scene()
+    late = await claimed(endpoint, 4, lease_us=0)
+    await delivery.take_back(10)
+    results = [make.result(late), make.result(await claimed(endpoint, 4), State.FAILED, status=500)]
+
+    await delivery.settle(results if late_first else results[::-1])
+
+    assert await told(listener) == ["message.attempt.recovered"]
+
+
 async def test_what_is_rolled_back_is_not_told() -> None:
     endpoint, listener = await scene()
 
