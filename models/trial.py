@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import orjson
@@ -29,10 +30,10 @@ LISTENS = Statement(
 LEASE = Statement(
     postgresql="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
-        VALUES ($1, $2, 1, $3, $4, 2, graphook_now(), 1, $5, graphook_now() + $6::bigint)""",
+        VALUES ($1, $2, 1, $3, $4, 2, graphook_now(), 1, $5, graphook_now() + $6::bigint) ON CONFLICT DO NOTHING RETURNING run""",
     sqlite="""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
-        VALUES (?1, ?2, 1, ?3, ?4, 2, graphook_now(), 1, ?5, graphook_now() + ?6)""",
+        VALUES (?1, ?2, 1, ?3, ?4, 2, graphook_now(), 1, ?5, graphook_now() + ?6) ON CONFLICT DO NOTHING RETURNING run""",
 )
 
 
@@ -42,11 +43,16 @@ async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] |
         return bool(await session.fetch(LISTENS, app_id, event_type, orjson.dumps(list(channels or ())).decode()))
 
 
-async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int, params: str | None = None) -> Claim:
-    """Add a delivery of a message that has none, already claimed. When its process dies, an engine takes it over as it does any."""
+async def lease(
+    message: Message, endpoint: Endpoint, body: bytes, leased_by: str, lease_us: int, params: str | None = None
+) -> Claim | None:
+    """Add a delivery of a message that has none, already claimed; None when it has one. When its process dies, an engine takes it over as it does any."""
+    lease_until = time.monotonic() + lease_us / 1_000_000
     async with database.transaction() as session:
         (row,) = await session.fetch(ENDPOINTS, [endpoint.id])
-        await session.fetch(LEASE, message.id, endpoint.id, message.org_id, message.app_id, leased_by, lease_us)
+        leased = await session.fetch(LEASE, message.id, endpoint.id, message.org_id, message.app_id, leased_by, lease_us)
+    if not leased:
+        return None
     return Claim(
         message.id,
         claimed_endpoint(row, breaker=False),
@@ -59,4 +65,5 @@ async def lease(message: Message, endpoint: Endpoint, body: bytes, leased_by: st
         body,
         channels=message.channels,
         params=params,
+        lease_until=lease_until,
     )

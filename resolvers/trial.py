@@ -148,11 +148,11 @@ async def attempt(
     new = new_message(info, app.id, input, body)
     new.key, new.fan_out = key, False
     accepted = await services.accept.submit(new)
-    if not accepted.replayed:
-        await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
+    # Also when it is repeated: the process that accepted it may have died before it could send.
+    sent = await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
     where = Where().equal("a.message_id", accepted.message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
     attempts = (await Attempt.page(where, PageRequest(limit=1))).items
-    if not attempts and not accepted.replayed:
+    if not attempts and sent:
         raise Overloaded("The endpoint's transformation could not be run now; the message is sent as soon as it can.")
     if not attempts:
         raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))

@@ -43,9 +43,9 @@ class Wake(Protocol):
 
 
 class TrialSender(Protocol):
-    """Sends a message to one endpoint at once, and returns when the attempt is recorded."""
+    """Sends a message to one endpoint at once, and returns when the attempt is recorded; False when it has a delivery there already."""
 
-    async def send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None = None) -> None: ...
+    async def send(self, message: Message, endpoint: Endpoint, body: bytes, params: str | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from graphook import database
 from tests.conftest import mint
 from tests.deployment import Deployment
 from tests.receiver import Receiver
@@ -70,6 +71,29 @@ async def test_repeating_a_test_attempt_with_its_key_sends_once(acme: Tenant, re
     assert len(receiver.requests) == 1
     changed = {**arguments, "input": {**MESSAGE, "payload": {"n": 2}}}
     assert (await acme.fault("MessageTestAttempt", **changed))[0] == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_repeating_a_test_attempt_whose_process_died_before_it_could_send_sends_it(
+    deployment: Deployment, acme: Tenant, receiver: Receiver
+) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    arguments = {"appId": app["id"], "endpointId": endpoint["id"], "input": MESSAGE, "idempotencyKey": "k"}
+    first = await acme.do("MessageTestAttempt", **arguments)
+    await database.connect(deployment.database_url)
+    try:
+        async with database.transaction() as session:
+            for table in ("delivery", "attempt"):
+                await session.fetch_text(f"DELETE FROM {table} WHERE message_id = '{first['msgId']}'")
+    finally:
+        await database.disconnect()
+
+    second = await acme.do("MessageTestAttempt", **arguments)
+
+    assert (second["msgId"], second["status"]) == (first["msgId"], "SUCCESS")
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [first["msgId"]] * 2
+    assert await acme.do("MessageTestAttempt", **arguments) == second
+    assert len(receiver.requests) == 2
 
 
 async def test_test_attempts_are_limited_for_each_organisation(acme: Tenant, rival: Tenant, receiver: Receiver) -> None:
