@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
     multiple,
@@ -161,7 +160,7 @@ class Deliveries(RuleBasedStateMachine):
         if current or (result.state is State.SUCCEEDED and it.state is not State.SUCCEEDED):
             it.state, it.tries = result.state, it.tries + 1
 
-    @rule(claim=consumes(claims))
+    @rule(claim=claims)
     def cancel(self, claim: Claim) -> None:
         if (_key(claim), claim.number) in self.results:
             return
@@ -213,7 +212,7 @@ class Deliveries(RuleBasedStateMachine):
         runs = [run for message_, endpoint_, run in self.model if (message_, endpoint_) == (message_id, endpoint.id)]
         self.model[message_id, endpoint.id, max(runs, default=0) + 1] = Modelled()
 
-    @precondition(lambda self: self.count(State.READY) > 0 or any(self.disabled))
+    @precondition(lambda self: any(self.disabled) or self.count(State.READY) >= FEW)
     @rule(which=st.integers(0, 1))
     def switch(self, which: int) -> None:
         self.disabled[which] = not self.disabled[which]
@@ -256,7 +255,7 @@ def machine(backend: Backend) -> Iterator[type[Deliveries]]:
 def test_deliveries_do_what_the_model_says(backend: Backend, machine: type[Deliveries]) -> None:
     # The same steps each time: a failure is no accident.
     tried = settings(
-        max_examples=40 if backend.name == "sqlite" else 8, stateful_step_count=30, deadline=None, derandomize=True, database=None
+        max_examples=150 if backend.name == "sqlite" else 8, stateful_step_count=30, deadline=None, derandomize=True, database=None
     )
     run_state_machine_as_test(machine, settings=tried)
 
