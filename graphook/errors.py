@@ -103,4 +103,4 @@ class Overloaded(GraphookError):
 
 
 # Code → the HTTP status of an answer that failed for it, and the seconds of its `Retry-After`.
-TRY_AGAIN = {Unavailable.code: (503, 1), Overloaded.code: (503, 1), "BACKLOG_FULL": (429, 5)}
+TRY_AGAIN = {Unavailable.code: (503, 1), Overloaded.code: (503, 1), "TIMEOUT": (503, 1), "BACKLOG_FULL": (429, 5)}

@@ -326,6 +326,7 @@ async def test_a_query_that_takes_too_long_is_ended(http: httpx.AsyncClient) -> 
         began = time.monotonic()
         response = await post(http, {"query": "{ slow }"}, accept)
         assert response.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
         assert time.monotonic() - began < 5
 
 
