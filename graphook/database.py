@@ -70,8 +70,8 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
 
-def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
-    """Tortoise's configuration for a database URL."""
+def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -> dict[str, Any]:
+    """Tortoise's configuration for a database URL. `unhurried`: without a limit to the time of a statement."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         connection: dict[str, Any] = {
@@ -90,7 +90,7 @@ def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
             "application_name": "graphook",
             "connection_class": _Connection,
             "server_settings": {
-                "statement_timeout": "10s",
+                "statement_timeout": "0" if unhurried else "10s",
                 "lock_timeout": "3s",
                 "idle_in_transaction_session_timeout": "10s",
                 "timezone": "UTC",
@@ -108,11 +108,14 @@ def tortoise_config(url: str, pool_size: int = 10) -> dict[str, Any]:
     }
 
 
-async def connect(url: str, pool_size: int = 10) -> None:
-    """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`."""
+async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False) -> None:
+    """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`.
+
+    `unhurried`: PostgreSQL's statements may take as long as they need, as those of a migration do.
+    """
     if url.startswith("sqlite://"):
         _check_file(url.removeprefix("sqlite://"))
-    await Tortoise.init(config=tortoise_config(url, pool_size), _enable_global_fallback=True)
+    await Tortoise.init(config=tortoise_config(url, pool_size, unhurried=unhurried), _enable_global_fallback=True)
     try:
         await _client().execute_query("SELECT 1")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError) as error:

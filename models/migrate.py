@@ -28,11 +28,11 @@ class UnknownHistory(Unavailable):
 
 
 @asynccontextmanager
-async def _connected(database_url: str) -> AsyncIterator[None]:
+async def _connected(database_url: str, *, unhurried: bool = False) -> AsyncIterator[None]:
     if database_url.startswith("sqlite://"):
         make_data_folder(Path(database_url.removeprefix("sqlite://")).parent)
     try:
-        await database.connect(database_url)
+        await database.connect(database_url, unhurried=unhurried)
         yield
     finally:
         await database.disconnect()
@@ -88,7 +88,7 @@ async def migrate(database_url: str) -> list[str]:
 
     A migration and the note that it is applied are one transaction, unless it says that it cannot be in one: what is cut off leaves nothing.
     """
-    async with _connected(database_url), _one_at_a_time(database_url):
+    async with _connected(database_url, unhurried=True), _one_at_a_time(database_url):
         missing = await _missing(database_url)
         for migration in missing:
             async with in_transaction("default") if migration.atomic else nullcontext():

@@ -33,6 +33,15 @@ ENDLESS = """
     CREATE TRIGGER endless BEFORE INSERT ON tortoise_migrations BEGIN
         SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n);
     END;"""
+# Notes that say under which limit they were written.
+LIMITED = (
+    NOTES
+    + """
+    CREATE TABLE seen (statement_timeout TEXT);
+    CREATE FUNCTION note_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO seen VALUES (current_setting('statement_timeout')); RETURN NEW; END $$;
+    CREATE TRIGGER note_limit BEFORE INSERT ON tortoise_migrations FOR EACH ROW EXECUTE FUNCTION note_limit();"""
+)
 OTHERS = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -58,6 +67,21 @@ async def test_a_migration_that_fails_leaves_nothing_and_can_be_repeated(table: 
     assert await _tables(url) == {table}
     await _execute(url, f"DROP TABLE {table}")
     assert await migrate(url) == names
+
+
+@pytest.mark.postgresql_only
+async def test_a_migration_may_take_as_long_as_it_needs(backend: Backend) -> None:
+    url = await backend.empty_database()
+    await _execute(url, LIMITED)
+
+    names = await migrate(url)
+
+    await database.connect(url)
+    try:
+        async with database.read() as session:
+            assert [row["statement_timeout"] for row in await session.fetch_text("SELECT * FROM seen")] == ["0"] * len(names)
+    finally:
+        await database.disconnect()
 
 
 async def test_a_migration_that_is_killed_leaves_nothing_and_can_be_repeated(backend: Backend) -> None:
