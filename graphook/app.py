@@ -57,6 +57,7 @@ from workers.trial import TrialSender
 log = logging.getLogger(__name__)
 
 GRAPHQL = "/graphql"
+READY_SECONDS = 2.0
 # A batch of creates: messages, and bytes of payload.
 ACCEPT_ITEMS, ACCEPT_BYTES = 500, 4 * 1024 * 1024
 # Bytes of payload that may wait to be written.
@@ -232,12 +233,13 @@ async def development_token(settings: Settings) -> str:
 
 
 async def ready(_: Request) -> Response:
-    """200 while the database answers, 503 while it does not."""
+    """200 while the database answers, 503 while it does not: within some seconds, whatever has become of the database."""
     try:
-        async with database.read() as session:
+        async with asyncio.timeout(READY_SECONDS), database.read() as session:
             await session.fetch_text("SELECT 1")
-    except Unavailable as error:
-        return JSONResponse({"database": str(error)}, 503, headers={"Retry-After": "1"})
+    except (Unavailable, TimeoutError) as error:
+        told = str(error) or f"The database did not answer within {READY_SECONDS:g} seconds."
+        return JSONResponse({"database": told}, 503, headers={"Retry-After": "1"})
     return JSONResponse({"database": "ok"})
 
 

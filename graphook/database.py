@@ -26,6 +26,7 @@ from tortoise.exceptions import DBConnectionError
 
 from graphook.errors import Contended, Unavailable
 from graphook.outage import is_contended, is_outage
+from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
 from graphook.sqlite import ImmediateTransactionWrapper
 
 Dialect = Literal["postgresql", "sqlite"]
@@ -63,13 +64,6 @@ def probing(key: str) -> str:
     return f"{key} = {key} || ''"
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection of the pool. What a statement of ours leaves behind ends with its transaction, so that giving it back needs no round trip."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -> dict[str, Any]:
     """Tortoise's configuration for a database URL. `unhurried`: without a limit to the time of a statement."""
     parts = urlsplit(url)
@@ -88,9 +82,11 @@ def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -
             "minsize": 1,
             "maxsize": pool_size,
             "application_name": "graphook",
-            "connection_class": _Connection,
+            "connection_class": Connection,
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": None if unhurried else COMMAND_SECONDS,
             "server_settings": {
-                "statement_timeout": "0" if unhurried else "10s",
+                "statement_timeout": "0" if unhurried else f"{STATEMENT_SECONDS}s",
                 "lock_timeout": "3s",
                 "idle_in_transaction_session_timeout": "10s",
                 "timezone": "UTC",
@@ -140,10 +136,15 @@ def _client() -> Any:
     return Tortoise.get_connection("default")
 
 
+def _pool() -> asyncpg.Pool | None:
+    pool = getattr(_client(), "_pool", None)
+    return pool if isinstance(pool, asyncpg.Pool) else None
+
+
 def connections() -> tuple[int, int]:
     """How many connections of the pool are in use, and how many idle. Thread-safe; (0, 0) without a pool."""
-    pool = getattr(_client(), "_pool", None)
-    if not isinstance(pool, asyncpg.Pool):
+    pool = _pool()
+    if pool is None:
         return 0, 0
     idle = pool.get_idle_size()
     return pool.get_size() - idle, idle
@@ -165,10 +166,10 @@ class Session:
         """Run a statement and return its rows."""
         return await self.fetch_text(statement.text(self.dialect), *args)
 
-    async def fetch_text(self, sql: str, *args: Any) -> Sequence[Row]:
-        """Run SQL already written for this dialect and return its rows."""
+    async def fetch_text(self, sql: str, *args: Any, timeout: float | None = None) -> Sequence[Row]:
+        """Run SQL already written for this dialect and return its rows; `timeout` is in seconds, for PostgreSQL, instead of the usual."""
         if self.dialect == "postgresql":
-            rows: Sequence[Row] = await self._connection.fetch(sql, *args)
+            rows: Sequence[Row] = await self._connection.fetch(sql, *args, timeout=timeout)
             return rows
         found: Sequence[Row] = await self._connection.execute_fetchall(sql, [_sqlite_value(arg) for arg in args])
         return found
@@ -205,6 +206,7 @@ async def read() -> AsyncIterator[Session]:
             yield Session(dialect(), connection)
     except Exception as error:
         if is_outage(error):
+            await leave_the_silent(_pool(), error)
             raise Unavailable("The database is not available; nothing was read.") from error
         raise
 
@@ -234,6 +236,7 @@ async def transaction() -> AsyncIterator[Session]:
                         yield Session("sqlite", connection)
     except Exception as error:
         if is_outage(error):
+            await leave_the_silent(_pool(), error)
             kind = Contended if is_contended(error) else Unavailable
             raise kind("The database is not available; repeat the request with the same idempotency key.") from error
         raise

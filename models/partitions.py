@@ -23,6 +23,8 @@ _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 # Messages are written now; their content expires up to 90 days ahead.
 AHEAD = {"message": 3, "delivery": 3, "attempt": 3, "message_content": 15}
 _KEYS = {"message": "id", "delivery": "message_id", "attempt": "message_id", "message_content": "expires_at"}
+# For a statement that moves rows, and until we must have heard of it.
+MOVE_SECONDS, ANSWER_SECONDS = 60, 65.0
 _NAME = re.compile(r"(message|delivery|attempt|message_content)_(\d{8})")
 
 
@@ -107,12 +109,13 @@ async def _make(session: Session, partition: Partition) -> bool:
     fill = " WITH (fillfactor = 70)" if table == "delivery" else ""
     # Attaching locks the default partition alone, where creating a partition of the table would lock all of it.
     await session.fetch_text(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
-    await session.fetch_text("SET LOCAL statement_timeout = '60s'")
-    await session.fetch_text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL){fill}")
-    await session.fetch_text(
+    await session.fetch_text(f"SET LOCAL statement_timeout = '{MOVE_SECONDS}s'")
+    for statement in (
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL){fill}",
         f"""
         WITH moved AS (DELETE FROM {table}_default WHERE {_KEYS[table]} >= {low} AND {_KEYS[table]} < {high} RETURNING *)
-        INSERT INTO {name} SELECT * FROM moved"""
-    )
-    await session.fetch_text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})")
+        INSERT INTO {name} SELECT * FROM moved""",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})",
+    ):
+        await session.fetch_text(statement, timeout=ANSWER_SECONDS)
     return True

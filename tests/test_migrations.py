@@ -82,6 +82,8 @@ async def test_a_migration_may_take_as_long_as_it_needs(backend: Backend) -> Non
             assert [row["statement_timeout"] for row in await session.fetch_text("SELECT * FROM seen")] == ["0"] * len(names)
     finally:
         await database.disconnect()
+    credentials = database.tortoise_config(url, unhurried=True)["connections"]["default"]["credentials"]
+    assert credentials["command_timeout"] is None
 
 
 async def test_a_migration_that_is_killed_leaves_nothing_and_can_be_repeated(backend: Backend) -> None:

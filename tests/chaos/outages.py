@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL that go away, answer slowly or fail over, and links that are cut: rows R4 to R9."""
+"""Redis and PostgreSQL that go away, answer slowly, fall silent or fail over, and links that are cut: rows R4 to R9, and R19."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import time
 
 import asyncpg
+import httpx
 
 from tests.chaos.compare import rows
 from tests.chaos.crashes import UNHURRIED, grown, nothing_lost, nothing_lost_and_told
@@ -216,3 +217,51 @@ async def partitioned_worker(field: Field) -> str:
 
 async def _some(trial: Trial, query: str) -> bool:
     return await trial.number(query) > 0
+
+
+@row(
+    "R19",
+    "PostgreSQL silent for good on the connections there are, as when its host dies and the address moves: each request answered within 20 s with 503 "
+    "and Retry-After or as usual, /readyz within 5 s, then everything goes on and nothing is lost.",
+)
+async def silent_postgresql(field: Field) -> str:
+    rounds, messages = field.count(5, 1), field.count(500, 200)
+    assert field.postgres is not None
+    slowest = 0.0
+    probes: list[tuple[float, int]] = []
+    async with Proxy(field.postgres.port) as proxy, field.trial(database_port=proxy.port, workers=2, plan=lambda *_: UNHURRIED) as trial:
+        publisher = trial.publisher
+        probing = asyncio.create_task(_probe_until_told(trial.system.apis[0].url.replace("/graphql", "/readyz"), probes))
+        for _ in range(rounds):
+            publishing = asyncio.create_task(publisher.publish(messages, rate=25))
+            await grown(publisher.acknowledged, len(publisher.acknowledged) + 30)
+            proxy.forget()
+            slowest = max(slowest, await _accepting_again(publisher))
+            await until(publishing.done, "every message to be accepted", patience=40)
+            await publishing
+        probing.cancel()
+        ended = (await asyncio.gather(probing, return_exceptions=True))[0]
+        found = await trial.settled()
+    nothing_lost_and_told(found)
+    statuses, longest, probe = publisher.statuses, publisher.longest, max(seconds for seconds, _ in probes)
+    refused = sum(status == 503 for _, status in probes)
+    assert set(statuses) | {status for _, status in probes} == {200, 503}, f"{dict(statuses)}, {refused} probes refused: not 200 and 503"
+    assert publisher.without_retry_after == 0, f"{publisher.without_retry_after} refusals without Retry-After"
+    assert publisher.broken == 0, f"{publisher.broken} requests cut off"
+    assert longest <= 20, f"a request was answered after {longest:.1f} s"
+    assert isinstance(ended, asyncio.CancelledError), f"/readyz was not answered: {ended!r}"
+    assert probe <= 5, f"/readyz answered after {probe:.1f} s"
+    return (
+        f"silent {rounds} times: {statuses[503]} answers 503, the slowest answer after {longest:.1f} s; {refused} of /readyz, the slowest after {probe:.1f} s; "
+        f"accepting again after {slowest:.1f} s; {found}"
+    )
+
+
+async def _probe_until_told(url: str, probes: list[tuple[float, int]]) -> None:
+    """Asks as a load balancer does, and writes down the seconds that each answer took and its status."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        while True:
+            begin = time.monotonic()
+            response = await client.get(url)
+            probes.append((time.monotonic() - begin, response.status_code))
+            await asyncio.sleep(0.2)

@@ -49,6 +49,12 @@ class Proxy:
                 writer.transport.abort()
         self._link = link
 
+    def forget(self) -> None:
+        """Let the connections there are stay silent for good, while new ones go through: as when a host dies and its address moves to another."""
+        self._passes.clear()
+        self._passes = asyncio.Event()
+        self._passes.set()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._forward(reader, writer))
@@ -60,10 +66,11 @@ class Proxy:
         try:
             if self._link == "refused":
                 return
-            await self._passes.wait()
+            passes = self._passes
+            await passes.wait()
             far, other = await asyncio.open_connection("127.0.0.1", self.upstream)
             self._writers.add(other)
-            ways = {asyncio.create_task(self._pump(reader, other)), asyncio.create_task(self._pump(far, writer))}
+            ways = {asyncio.create_task(self._pump(reader, other, passes)), asyncio.create_task(self._pump(far, writer, passes))}
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -78,11 +85,11 @@ class Proxy:
                     self._writers.discard(end)
                     end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: asyncio.Event) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                await self._passes.wait()
+                await passes.wait()
                 writer.write(data)
                 await writer.drain()

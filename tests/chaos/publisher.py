@@ -38,6 +38,8 @@ class Publisher:
     acknowledged: dict[str, float] = field(default_factory=dict)
     begun: dict[str, float] = field(default_factory=dict)
     last_success: float = 0.0
+    # Seconds that the slowest answer took, whatever it was.
+    longest: float = 0.0
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def publish(self, count: int, *, batch: int = 1, clients: int = 4, rate: float | None = None, give_up: bool = False) -> None:
@@ -87,11 +89,13 @@ class Publisher:
             await asyncio.sleep(0.05)
 
     async def _try(self, client: httpx.AsyncClient, url: str, request: Mapping[str, object]) -> list[str] | None:
+        begin = time.monotonic()
         try:
             response = await client.post(url, json=request)
         except httpx.HTTPError:
             self.broken += 1
             return None
+        self.longest = max(self.longest, time.monotonic() - begin)
         self.statuses[response.status_code] += 1
         if response.status_code != 200:
             self.without_retry_after += response.status_code in (429, 503) and "retry-after" not in response.headers

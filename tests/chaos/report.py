@@ -51,7 +51,7 @@ def _table(results: Sequence[Result], scale: float, earlier: str) -> str:
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """R1 to R18, then I1 to I8."""
+    """R1 to R19, then I1 to I8."""
     return sorted(rows, key=lambda row: (row.id[0] != "R", int(row.id[1:])))
 
 

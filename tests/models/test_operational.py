@@ -178,9 +178,9 @@ async def test_settling_costs_one_statement_for_a_batch_and_none_where_there_is_
     async with database.transaction() as session:
         fetch = session.fetch_text
 
-        async def counting(sql: str, *args: Any) -> Any:
+        async def counting(sql: str, *args: Any, timeout: float | None = None) -> Any:
             counted.append(sql)
-            return await fetch(sql, *args)
+            return await fetch(sql, *args, timeout=timeout)
 
         session.fetch_text = counting  # type: ignore[method-assign]
         for state, expected in ((State.FAILED, 1), (State.WAITING, 0), (State.SUCCEEDED, 0)):
