@@ -139,9 +139,11 @@ class PostgresBus(_RemoteBus):
 
     PAYLOAD_LIMIT = 7000  # of PostgreSQL's 8,000 bytes
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ask_every: float = 10.0) -> None:
+        """`ask_every`: seconds after which the server is asked whether it is still there, since who only listens is not told that it is gone."""
         super().__init__()
         self._url = url
+        self._ask_every = ask_every
         self._connection: asyncpg.Connection | None = None
 
     async def close(self) -> None:
@@ -151,17 +153,21 @@ class PostgresBus(_RemoteBus):
 
     async def _send(self, payload: str) -> None:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._url, timeout=2)
+            self._connection = await asyncpg.connect(self._url, timeout=2, command_timeout=2)
         for part in _parts(payload, self.PAYLOAD_LIMIT):
-            await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, part, timeout=2)
+            await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, part)
 
     async def _listen(self, heard: Callable[[str], None]) -> None:
-        connection = await asyncpg.connect(self._url, timeout=2)
+        connection = await asyncpg.connect(self._url, timeout=2, command_timeout=2)
         try:
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, payload: heard(str(payload)))
-            await closed.wait()
+            while not closed.is_set():
+                await connection.execute("SELECT 1")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._ask_every):
+                        await closed.wait()
         finally:
             await connection.close(timeout=2)
 

@@ -16,6 +16,7 @@ from graphook import database
 from graphook.app import READY_SECONDS, ready
 from graphook.clock import now
 from graphook.errors import Unavailable
+from graphook.live import PostgresBus
 from graphook.postgresql import CONFIRM_SECONDS, CONNECT_SECONDS
 from models import partitions
 from tests.chaos.proxy import Proxy
@@ -180,3 +181,19 @@ async def test_readiness_is_answered_within_seconds(usual_link: Proxy) -> None:
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert time.monotonic() - began < READY_SECONDS + CONFIRM_SECONDS + BUSY
     assert (await ready(request)).status_code == 200
+
+
+async def test_who_listens_for_news_notices_the_silence_and_listens_anew(db: str, proxy: Proxy) -> None:
+    heard: set[str] = set()
+    bus, other = PostgresBus(through(db, proxy), ask_every=0.2), PostgresBus(db)
+    await bus.open(heard.add)
+
+    async def hears(news: str) -> bool:
+        other.publish([news])
+        return news in heard
+
+    await until(lambda: hears("before"), "news before the silence")
+    proxy.forget()
+    await until(lambda: hears("after"), "news after the silence")
+    await bus.close()
+    await other.close()
