@@ -110,7 +110,6 @@ API_CRASH_POINTS = (
     "Death at each enumerated point between accepting a message and recording its attempt, the first and the second time it is reached.",
 )
 async def crash_points(field: Field) -> str:
-    times = (1, 2) if field.scale >= 0.05 else (1,)
     deaths = 0
 
     def fails_once(name: str, message: str, earlier: int) -> Answer:
@@ -118,7 +117,7 @@ async def crash_points(field: Field) -> str:
 
     async with field.trial(plan=fails_once, each=SHORT, GRAPHOOK_REQUEST_TIMEOUT="1") as trial:
         for points, victim in ((API_CRASH_POINTS, trial.system.apis[0]), (CRASH_POINTS, trial.system.workers[0])):
-            for crash in [f"{point}:{number}" for point in points for number in times]:
+            for crash in [f"{point}:{number}" for point in points for number in (1, 2)]:
                 await _dies_at(trial, victim, crash)
                 deaths += 1
                 field.tell(f"R3 {crash}: nothing lost")
