@@ -33,21 +33,21 @@ _TRIPLES = [a + b + c for a in _ALPHABET for b in _ALPHABET for c in _ALPHABET]
 _FORM = re.compile(r"[0-9A-Za-z]{27}")
 _RANDOM_BITS = 120
 _MAX_PAYLOAD = 2**160 - 1
-_latest = 0
+_latest: dict[str, int] = {}
 _pool, _used = b"", 0
 
 
 def new_id(prefix: str, at: datetime | None = None) -> str:
     """A fresh id of the kind that `prefix` names, made at `at` (now, when not given).
 
-    Ids that one process makes for the same moment follow each other in the order they were made.
+    Ids of a kind that one process makes for the same moment follow each other in the order they were made.
     """
-    global _latest
+    latest = _latest.get(prefix, 0)
     bits = _time_bits(at or now()) << _RANDOM_BITS
     value = bits | _random(15)
-    if value <= _latest and bits >> _RANDOM_BITS == _latest >> _RANDOM_BITS:
-        value = min(_latest + 1 + _random(8), bits + (1 << _RANDOM_BITS) - 1)
-    _latest = value
+    if value <= latest and bits >> _RANDOM_BITS == latest >> _RANDOM_BITS:
+        value = min(latest + 1 + _random(8), bits + (1 << _RANDOM_BITS) - 1)
+    _latest[prefix] = value
     return prefix + _encode(value)
 
 

@@ -43,6 +43,16 @@ def test_ids_of_one_moment_follow_each_other_and_never_repeat() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_ids_of_one_kind_follow_each_other_whatever_others_are_made_between() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    ids = []
+    for _ in range(50):
+        ids.append(new_id("msg_", moment))
+        new_id("atmpt_", moment - timedelta(seconds=1))
+
+    assert ids == sorted(ids)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "msg_", "msg_" + "0" * 26, "msg_" + "0" * 28, "app_" + "0" * 27, "msg_" + "!" * 27, "msg_" + "z" * 27, "msg_" + "0" * 26 + "\n"],
