@@ -35,7 +35,7 @@ MIN_CODE, MAX_CODE = 10, 51_200
 MAX_PAYLOAD = 1024 * 1024
 # Seconds that a call waits for a process.
 PATIENCE = 5.0
-# Calls that wait: of one organisation, whose own limit keeps others' calls from being refused, and of all.
+# Calls that wait beside deliveries: of one organisation, whose own limit keeps others' calls from being refused, and of all.
 WAITING_PER_TENANT = 200
 MAX_WAITING = 4000
 # The clock may run so many times as long as the processor, before the process is killed.
@@ -83,13 +83,16 @@ class Sandbox:
     """One per process and event loop. Its processes are started when they are needed: `processes` for one tenant, and one more for the others.
 
     `seconds` is the time on the processor that a call may use, and half of what it may take on the clock; `memory_mib` is what its objects may have.
+    As many `deliveries` may wait, all of one tenant, besides what else waits.
     """
 
-    def __init__(self, *, processes: int = 2, seconds: float = 0.5, memory_mib: int = 32, policy: Policy | None = None) -> None:
+    def __init__(
+        self, *, processes: int = 2, seconds: float = 0.5, memory_mib: int = 32, deliveries: int = 0, policy: Policy | None = None
+    ) -> None:
         self._seconds = seconds
         self._memory = memory_mib * 1024 * 1024
         self._policy = policy or Policy()
-        self._turns = Turns(processes + 1, processes, MAX_WAITING, WAITING_PER_TENANT)
+        self._turns = Turns(processes + 1, processes, MAX_WAITING + deliveries, WAITING_PER_TENANT + deliveries)
         self._idle: list[Child] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._warned = self._closed = False
@@ -101,6 +104,7 @@ class Sandbox:
             processes=settings.transformation_processes,
             seconds=settings.transformation_timeout,
             memory_mib=settings.transformation_memory,
+            deliveries=settings.worker_slots,
             policy=settings.ssrf_policy(),
         )
 
