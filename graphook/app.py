@@ -64,7 +64,7 @@ ACCEPT_ITEMS, ACCEPT_BYTES = 500, 4 * 1024 * 1024
 ACCEPT_QUEUE_BYTES = 64 * 1024 * 1024
 
 
-def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Callable[[str | None], None] | None = None) -> Starlette:
+def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Callable[[str | None], None] | None = None) -> Application:
     """The application. `worker` runs the delivery engine in this process: by default only on SQLite, where this process owns everything.
 
     `on_ready` is called with the development token, if there is one.
@@ -115,6 +115,7 @@ class Application(Starlette):
             lifespan=lifespan,
             middleware=[Middleware(Access, every=access_log)],
         )
+        self.stopping = view.stopping
         self._graphql = Access(view, every=access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,16 +258,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does."""
+    """Says where it listens once it does, and ends streams when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None], stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._announce = announce
+        self._stopping = stopping
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._announce(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
 
 
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
@@ -298,7 +304,7 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         timeout_graceful_shutdown=5,
         server_header=False,
     )
-    _Server(config, announce).run(sockets=[listening])
+    _Server(config, announce, app.stopping).run(sockets=[listening])
 
 
 def __getattr__(name: str) -> Starlette:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from cross_web import HTTPException
@@ -36,6 +36,7 @@ from graphook.http_answers import CORS, PREFLIGHT, answer_of, not_executed, refu
 from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphook.request_body import given, read_body
 from graphook.shared_timeout import SharedTimeout
+from graphook.streams import until
 from graphql import GraphQLError
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,8 @@ class GraphQLView(GraphQL[Any, None]):
         self.make_context = make_context
         self.admit = admit
         self.recheck_seconds = recheck_seconds
+        # Set when the process is to stop: streams would keep it.
+        self.stopping = asyncio.Event()
         self._body_time = SharedTimeout(body_seconds)
 
     async def revoked(self, context: Any) -> None:
@@ -243,33 +246,18 @@ class GraphQLView(GraphQL[Any, None]):
             raise not_executed(error, request_adapter.method) from error
 
     async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:
-        result = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
+        result: Any = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
         streamed = self._get_stream_transport(request_data.protocol) is not None
-        return self._until_revoked(result, context) if streamed else result
+        if not streamed:
+            return result
+        revoked = GraphQLError("This token is no longer valid.", extensions={"code": Unauthenticated.code})
+        return until(self.revoked(context), result, [ExecutionResult(data=None, errors=[revoked])])
 
-    async def _until_revoked(self, results: Any, context: Any) -> AsyncGenerator[Any, None]:
-        """The results, ended by an error once the token is no longer valid."""
-        revoked = asyncio.create_task(self.revoked(context))
-        async with aclosing(results):
-            following: asyncio.Future[Any] | None = None
-            try:
-                while True:
-                    following = asyncio.ensure_future(anext(results, None))
-                    await asyncio.wait((following, revoked), return_when=asyncio.FIRST_COMPLETED)
-                    if revoked.done():
-                        error = GraphQLError("This token is no longer valid.", extensions={"code": Unauthenticated.code})
-                        yield ExecutionResult(data=None, errors=[error])
-                        return
-                    result = following.result()
-                    if result is None:
-                        return
-                    yield result
-            finally:
-                # Nothing may still run in the results when they are closed.
-                tasks = [task for task in (following, revoked) if task is not None]
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+    async def create_streaming_response(
+        self, request: Any, stream: Callable[[], Any], sub_response: Response, headers: Mapping[str, str]
+    ) -> Response:
+        # The answer just ends when the process stops. Nothing tells the client that its operation was complete, so it comes back.
+        return await super().create_streaming_response(request, lambda: until(self.stopping.wait(), stream()), sub_response, headers)
 
     async def get_sub_response(self, request: Any) -> Response:
         return _SubResponse(single_answer(request.headers.get("accept")) or JSON)

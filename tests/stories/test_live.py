@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -200,3 +202,25 @@ async def test_an_organisation_has_so_many_connections_and_subscriptions_and_no_
                         return False
 
                 await until(is_free, "the place of the stream that ended")
+
+
+async def test_a_stream_ends_without_being_complete_when_the_process_stops(backend: Backend) -> None:
+    """So that the client comes back. Nobody waits for streams to end by themselves, and nothing is said of it as if it were a fault."""
+    redis_url = backend.redis_url if backend.name == "postgresql" else None
+    with deployed(await backend.fresh_database(), redis_url) as running:
+        async with Tenant(running.graphql, await mint(running)) as acme:
+            app = await acme.application()
+            sent = await acme.message(app)
+            headers = {"Authorization": f"Bearer {acme.token}", "Accept": "text/event-stream"}
+            variables = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
+            request = {"query": operations()["WatchMessages"], "variables": variables}
+            async with httpx.AsyncClient(headers=headers, timeout=20) as http, http.stream("POST", running.graphql, json=request) as stream:
+                lines = stream.aiter_lines()
+                while sent["id"] not in await anext(lines):
+                    pass
+                stopping = asyncio.create_task(asyncio.to_thread(running.server.stop))
+                rest = [line async for line in lines]
+                await stopping
+    assert "event: complete" not in rest
+    assert "graceful shutdown exceeded" not in running.server.output
+    assert "Traceback" not in running.server.output
