@@ -134,6 +134,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         if settings.embedded:
             await migrate(settings.database_url)
         await stack.enter_async_context(opened(settings))
+        cursors = await Cursors.of_database()
         bus = create_bus(settings.database_url, settings.redis_url)
         turns = fair_turns()
         attempts, messages = Feed(ATTEMPTS, turns), Feed(MESSAGES, turns)
@@ -173,7 +174,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
             attempts=attempts,
             messages=messages,
             trial=trial,
-            cursors=await Cursors.of_database(settings.sqlite_path.stat().st_ino if settings.embedded else None),
+            cursors=cursors,
             payload_checks=PayloadChecks(),
             sandbox=sandbox,
             connections=Seats(settings.live_connections, "WebSocket connections"),

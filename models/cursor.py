@@ -2,14 +2,16 @@
 
 Ids do not say in which order rows became visible: a transaction that began earlier may commit later. PostgreSQL's rows carry the transaction
 that wrote them, and are read only below the oldest transaction still open; SQLite has one writer, whose row numbers are the order.
+
+After a restore, the places of rows that it took back go to others, which a cursor from before must not pass over. So a cursor names its origin. On
+PostgreSQL that is the database and its timeline. In a SQLite file the process that owns it notes each of its starts, and how far the rows reached
+then: a cursor is refused whose start was lost, or whose place is beyond where the next start began.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Generic, TypeVar
 
 from graphook import database
@@ -25,12 +27,31 @@ _BEHIND = "~"
 _CURSOR = re.compile(r"([0-9a-f]{12})\.(\d{1,19})\.((?:[a-z]+_)?(?:[0-9A-Za-z]{27})?)")
 _LAST_COMMIT = 2**63 - 1
 START = Position(0, "")
-_LIFE = Statement(
+KEPT_STARTS = 10_000
+TABLES = {"atmpt_": "attempt", "msg_": "message"}
+# The last commit that everything has reached: what commits later is behind it.
+_HEAD = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1"
+_SEQUENCE = "COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{}'), 0)"
+_ORIGIN = Statement(
     postgresql="""
-        SELECT (SELECT system_identifier FROM pg_control_system())::text || (SELECT timeline_id FROM pg_control_checkpoint())::text
-               || (SELECT oid FROM pg_database WHERE datname = current_database())::text AS id""",
-    sqlite="SELECT id FROM incarnation",
+        SELECT left(encode(sha256(convert_to(system_identifier::text || timeline_id::text || oid::text, 'UTF8')), 'hex'), 12) AS id
+        FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database()""",
+    sqlite=f"""
+        INSERT INTO process_start (id, attempt, message)
+        VALUES (lower(hex(randomblob(6))), {_SEQUENCE.format("attempt")}, {_SEQUENCE.format("message")}) RETURNING id""",
 )
+_FORGET_STARTS = "DELETE FROM process_start WHERE number <= (SELECT max(number) FROM process_start) - ?1"
+# The last commit that a cursor may name, by the prefix of its rows' ids, given its origin and our own; no row where the origin is unknown.
+_REACHED = {
+    prefix: Statement(
+        postgresql=f"SELECT {_HEAD} AS position WHERE $1::text = $2::text",
+        sqlite=f"""
+            SELECT COALESCE((SELECT next.{table} FROM process_start next WHERE next.number > s.number ORDER BY next.number LIMIT 1),
+                            {_SEQUENCE.format(table)}) AS position
+            FROM process_start s WHERE s.id = ?1 AND ?2 IS NOT NULL""",
+    )
+    for prefix, table in TABLES.items()
+}
 
 
 class CommitSource(Generic[T]):
@@ -44,11 +65,11 @@ class CommitSource(Generic[T]):
         self._read = {prefix: read for prefix, (read, _) in scoped.items()}
         self._hidden = {prefix: hidden for prefix, (_, hidden) in scoped.items()}
         self._head = Statement(
-            postgresql="SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 AS position",
-            sqlite=f"SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0) AS position",
+            postgresql=f"SELECT {_HEAD} AS position",
+            sqlite=f"SELECT {_SEQUENCE.format(table)} AS position",
         )
         self._before = Statement(
-            postgresql=f"SELECT xid::text::bigint AS position FROM {table} WHERE id < $1 ORDER BY id DESC LIMIT 1",
+            postgresql=f"SELECT LEAST(xid::text::bigint, {_HEAD}) AS position FROM {table} WHERE id < $1 ORDER BY id DESC LIMIT 1",
             sqlite=f"SELECT seq AS position FROM {table} WHERE id < ?1 ORDER BY id DESC LIMIT 1",
         )
 
@@ -77,7 +98,7 @@ class CommitSource(Generic[T]):
             return Position((await session.fetch(self._head))[0]["position"], _BEHIND)
 
     async def before(self, row_id: str) -> Position:
-        """The place behind the commit of the last row with a lower id, whosever it is."""
+        """The place behind the commit of the last row with a lower id, whosever it is, or behind everything that can be read in order now."""
         async with database.read() as session:
             rows = await session.fetch(self._before, row_id)
         return Position(rows[0]["position"], _BEHIND) if rows else START
@@ -101,36 +122,32 @@ def _kind(key: str) -> str:
 
 
 class Cursors:
-    """Cursors of the connected database: they name its incarnation, so that one from before a restore is refused, and the kind of rows."""
+    """Cursors of the connected database: they name their origin, so that one from before a restore is refused, and the kind of rows."""
 
-    def __init__(self, incarnation: str) -> None:
-        self._incarnation = incarnation
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
 
     @classmethod
-    async def of_database(cls, file_number: int | None) -> Cursors:
-        """The cursors of the connected database. A SQLite file that was put back from a copy is another file: its inode tells."""
-        async with database.read() as session:
-            life = (await session.fetch(_LIFE))[0]["id"]
-        if file_number is not None:
-            life += str(file_number)
-        return cls(_shorten(life))
+    async def of_database(cls) -> Cursors:
+        """The cursors of the connected database. On SQLite this notes a start: call it once, before the process writes any rows."""
+        async with database.transaction() as session:
+            origin = (await session.fetch(_ORIGIN))[0]["id"]
+            if session.dialect == "sqlite":
+                await session.fetch_text(_FORGET_STARTS, KEPT_STARTS)
+        return cls(origin)
 
     def write(self, position: Position, prefix: str) -> str:
         """The cursor of a place among the rows whose ids begin with `prefix`."""
-        return f"{self._incarnation}.{position.commit}.{position.id if is_id(position.id, prefix) else prefix}"
+        return f"{self._origin}.{position.commit}.{position.id if is_id(position.id, prefix) else prefix}"
 
-    def read(self, cursor: str, prefix: str, path: tuple[str, ...] = ("after",)) -> Position:
-        """The place of a cursor. Raises `InvalidInput`: malformed or of other rows, or CURSOR_EXPIRED when the database was restored since."""
+    async def read(self, session: Session, cursor: str, prefix: str, path: tuple[str, ...] = ("after",)) -> Position:
+        """The place of a cursor. Raises `InvalidInput`: malformed or of other rows, or CURSOR_EXPIRED, a place that the database does not have."""
         match = _CURSOR.fullmatch(cursor)
         if match is None or int(match[2]) > _LAST_COMMIT:
             raise InvalidInput(f"The cursor {cursor[:40]!r} was not made here.", path)
-        if match[1] != self._incarnation:
-            raise InvalidInput("The cursor is from before the database was restored; begin anew.", path, code="CURSOR_EXPIRED")
-        if match[3] != prefix and not is_id(match[3], prefix):
+        reached = await session.fetch(_REACHED[prefix], match[1], self._origin)
+        if reached and match[3] != prefix and not is_id(match[3], prefix):
             raise InvalidInput(f"The cursor {cursor[:40]!r} was made for something else.", path)
+        if not reached or int(match[2]) > reached[0]["position"]:
+            raise InvalidInput("The cursor's place is not in the database, as after a restore; begin anew.", path, code="CURSOR_EXPIRED")
         return Position(int(match[2]), _BEHIND if match[3] == prefix else match[3])
-
-
-@lru_cache
-def _shorten(life: str) -> str:
-    return hashlib.sha256(life.encode()).hexdigest()[:12]

@@ -64,7 +64,8 @@ async def poll(cursors: Cursors, app_id: str, name: str, begin: Position, wanted
             raise Conflict(
                 f"A batch of the consumer {name!r} is out until {until}; commit it, or wait.", ("consumerId",), code="BATCH_LEASED"
             )
-        page = await read_page(session, app_id, cursors.read(row["position"], MESSAGE, ("consumerId",)), limit, wanted)
+        place = await cursors.read(session, row["position"], MESSAGE, ("consumerId",))
+        page = await read_page(session, app_id, place, limit, wanted)
         end = cursors.write(page.position, MESSAGE)
         if page.messages:
             leased = await session.fetch(LEASE, app_id, name, end, lease_us)
@@ -78,14 +79,15 @@ async def commit(cursors: Cursors, app_id: str, name: str, cursor: str) -> None:
 
     Repeating does nothing. Raises `NotFound` for a consumer that never polled, and `Conflict` (BATCH_NOT_LEASED) for a place beyond the batch.
     """
-    place = cursors.read(cursor, MESSAGE, ("iterator",))
     async with database.transaction() as session:
+        place = await cursors.read(session, cursor, MESSAGE, ("iterator",))
         rows = await session.fetch(FIND, app_id, name)
         if not rows:
             raise NotFound(f"There is no consumer {name!r} of this application.", ("consumerId",))
-        if place <= cursors.read(rows[0]["position"], MESSAGE, ("consumerId",)):
+        if place <= await cursors.read(session, rows[0]["position"], MESSAGE, ("consumerId",)):
             return
-        end = None if rows[0]["leased"] is None else cursors.read(rows[0]["leased"], MESSAGE, ("consumerId",))
+        leased = rows[0]["leased"]
+        end = None if leased is None else await cursors.read(session, leased, MESSAGE, ("consumerId",))
         if end is None or place > end:
             raise Conflict("The iterator is not of the batch that is out; poll, or seek.", ("iterator",), code="BATCH_NOT_LEASED")
         await session.fetch(MOVE if place == end else ADVANCE, app_id, name, cursor)

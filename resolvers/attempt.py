@@ -7,6 +7,7 @@ from typing import Annotated
 
 import strawberry
 
+from graphook import database
 from graphook.auth import Scope
 from graphook.errors import NotFound
 from graphook.ids import end_id, start_id
@@ -101,7 +102,10 @@ async def watch(
         check(filter, ("filter",))
     app = await Application.load(info.context.caller, str(app_id))
     services = info.context.services
-    position = None if after is None else services.cursors.read(after, ATTEMPT)
+    position = None
+    if after is not None:
+        async with database.read() as session:
+            position = await services.cursors.read(session, after, ATTEMPT)
     wanted = await Wanted.of(app, filter)
     async for event in services.attempts.follow(app.org_id, app.id, position):
         if await wanted.matches(info, event.item):

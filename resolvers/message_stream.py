@@ -113,7 +113,8 @@ async def watch(
     key = caller.org_id if app_id is None else (await Application.load(caller, str(app_id))).id
     position = None if since is None else await place_of(since)
     if after is not None:
-        position = services.cursors.read(after, MESSAGE)
+        async with database.read() as session:
+            position = await services.cursors.read(session, after, MESSAGE)
     async for event in services.messages.follow(caller.org_id, key, position):
         if (since is None or event.item.created_at >= since) and (filter is None or _passes(filter, event.item)):
             yield MessageEvent(cursor=services.cursors.write(event.position, MESSAGE), message=Message.of(event.item))
@@ -201,7 +202,8 @@ async def _place(info: Info, iterator: str | None, start: StreamStart | None, si
         other = "since" if iterator is None else "iterator"
         raise InvalidInput(f"start and {other} both say where to begin; give one of them.", ("start",))
     if iterator is not None:
-        return info.context.services.cursors.read(iterator, MESSAGE, ("iterator",))
+        async with database.read() as session:
+            return await info.context.services.cursors.read(session, iterator, MESSAGE, ("iterator",))
     if start is StreamStart.NEWEST:
         return await MESSAGES.head(info.context.caller.org_id)
     return START if since is None else await place_of(since)

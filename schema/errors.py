@@ -19,7 +19,7 @@ class ErrorCode(enum.Enum):
     CONFLICT = strawberry.enum_value("CONFLICT", description="A uid, a name or an event id is taken.")
     ENDPOINT_DISABLED = strawberry.enum_value("ENDPOINT_DISABLED", description="The endpoint is disabled.")
     IDEMPOTENCY_KEY_REUSED = strawberry.enum_value("IDEMPOTENCY_KEY_REUSED", description="The key came with other arguments before.")
-    CURSOR_EXPIRED = strawberry.enum_value("CURSOR_EXPIRED", description="A cursor is from before the database was restored.")
+    CURSOR_EXPIRED = strawberry.enum_value("CURSOR_EXPIRED", description="A cursor's place is not in the database, as after a restore.")
     BATCH_LEASED = strawberry.enum_value("BATCH_LEASED", description="A batch of the consumer is out.")
     BATCH_NOT_LEASED = strawberry.enum_value("BATCH_NOT_LEASED", description="The iterator is not of the batch that is out.")
     LIMIT_EXCEEDED = strawberry.enum_value("LIMIT_EXCEEDED", description="A documented limit is reached.")

@@ -19,7 +19,11 @@ from tortoise.exceptions import OperationalError
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from graphook import database
+from graphook.errors import InvalidInput
+from graphook.feed import Position
 from graphook.settings import Settings
+from models.cursor import Cursors
+from models.feeds import MESSAGE
 from models.migrate import UnknownHistory, check_start, migrate, pending
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY
@@ -144,6 +148,33 @@ async def test_many_that_migrate_at_once_take_turns(backend: Backend) -> None:
 
     assert [status for status, _ in results] == [0, 0, 0], results
     assert sorted(said.startswith("applied 0001") for _, said in results) == [False, False, True]
+
+
+@pytest.mark.sqlite_only
+async def test_consumers_keep_their_places_when_starts_begin_to_be_noted(backend: Backend) -> None:
+    url = await backend.fresh_database()
+    place = "0123456789ab.0.msg_"
+    await _execute(
+        url,
+        f"""
+        DROP TABLE process_start;
+        DELETE FROM tortoise_migrations WHERE name = '0004_starts';
+        INSERT INTO message_consumer (app_id, name, position, seen_at) VALUES ('app_', 'books', '{place}', 1);""",
+    )
+
+    assert await migrate(url) == ["0004_starts"]
+
+    await database.connect(url)
+    try:
+        cursors = await Cursors.of_database()
+        async with database.read() as session:
+            (consumer,) = await session.fetch_text("SELECT position, leased FROM message_consumer")
+            assert await cursors.read(session, consumer["position"], MESSAGE) == Position(0, "~")
+            assert consumer["leased"] is None
+            with pytest.raises(InvalidInput):
+                await cursors.read(session, place, MESSAGE)
+    finally:
+        await database.disconnect()
 
 
 async def _start(url: str) -> Process:

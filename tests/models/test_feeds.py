@@ -8,12 +8,14 @@ import asyncpg
 import pytest
 
 from graphook import database
+from graphook.clock import now
 from graphook.errors import InvalidInput
 from graphook.feed import Chunk, Event, Feed, Overflow, Position
+from graphook.ids import end_id
 from models import delivery
 from models.attempt import Attempt
-from models.cursor import START, Cursors
-from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE
+from models.cursor import KEPT_STARTS, START, Cursors
+from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE, MESSAGES
 from models.message_stream import Wanted, read_page
 from tests.models import make
 from tests.waiting import PATIENCE, until
@@ -196,21 +198,61 @@ async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_foll
 
 
 async def test_a_cursor_survives_writing_and_reading(db: str) -> None:
-    cursors = await Cursors.of_database(7)
+    cursors = await Cursors.of_database()
+    head = await ATTEMPTS.head("app_")
 
-    for position in (Position(12, "~"), Position(5, "atmpt_" + "0" * 27)):
-        assert cursors.read(cursors.write(position, ATTEMPT), ATTEMPT) == position
-    assert (await Cursors.of_database(8)).write(Position(1, "~"), ATTEMPT) != cursors.write(Position(1, "~"), ATTEMPT)
+    async with database.read() as session:
+        for position in (head, Position(head.commit, "atmpt_" + "0" * 27)):
+            assert await cursors.read(session, cursors.write(position, ATTEMPT), ATTEMPT) == position
+
+
+@pytest.mark.sqlite_only
+async def test_a_cursor_outlives_so_many_starts_and_no_more(db: str) -> None:
+    cursor = (await Cursors.of_database()).write(START, ATTEMPT)
+    async with database.transaction() as session:
+        await session.fetch_text(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
+            INSERT INTO process_start (id, attempt, message) SELECT lower(hex(randomblob(6))), 0, 0 FROM n""",
+            KEPT_STARTS,
+        )
+
+    last = await Cursors.of_database()
+    async with database.read() as session:
+        assert (await last.read(session, cursor, ATTEMPT)).commit == 0
+    last = await Cursors.of_database()
+    async with database.read() as session:
+        with pytest.raises(InvalidInput) as refused:
+            await last.read(session, cursor, ATTEMPT)
+        assert refused.value.code == "CURSOR_EXPIRED"
+        assert (await session.fetch_text("SELECT count(*) AS n FROM process_start"))[0]["n"] == KEPT_STARTS
+
+
+@pytest.mark.postgresql_only
+async def test_a_place_by_time_is_one_that_can_be_read_in_order_now(db: str) -> None:
+    """A cursor of it is taken, although an older transaction still hides the messages before it."""
+    cursors = await Cursors.of_database()
+    slow = await asyncpg.connect(db)
+    async with slow.transaction():
+        await slow.execute("SELECT pg_current_xact_id()")
+        await make.message(await make.application())
+
+        place = await MESSAGES.before(end_id("msg_", now()))
+        async with database.read() as session:
+            assert await cursors.read(session, cursors.write(place, MESSAGE), MESSAGE) == place
+    await slow.close()
 
 
 async def test_a_cursor_of_other_rows_is_refused(db: str) -> None:
-    cursors = await Cursors.of_database(7)
+    cursors = await Cursors.of_database()
 
-    for position in (Position(12, "~"), Position(5, "msg_" + "0" * 27)):
+    async with database.read() as session:
+        for position in (START, Position(0, "msg_" + "0" * 27)):
+            with pytest.raises(InvalidInput) as refused:
+                await cursors.read(session, cursors.write(position, MESSAGE), ATTEMPT)
+            assert refused.value.code == "BAD_USER_INPUT"
         with pytest.raises(InvalidInput):
-            cursors.read(cursors.write(position, MESSAGE), ATTEMPT)
-    with pytest.raises(InvalidInput):
-        cursors.read(cursors.write(Position(2**63, "~"), MESSAGE), MESSAGE)
+            await cursors.read(session, cursors.write(Position(2**63, "~"), MESSAGE), MESSAGE)
 
 
 @pytest.mark.postgresql_only

@@ -28,7 +28,7 @@ async def context_of(app: Application) -> Context:
     services = SimpleNamespace(
         attempts=Feed(ATTEMPTS),
         messages=Feed(MESSAGES),
-        cursors=await Cursors.of_database(7),
+        cursors=await Cursors.of_database(),
         subscriptions=Seats(1, "subscriptions"),
         turns=fair_turns(),
         settings=None,
