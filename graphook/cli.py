@@ -109,7 +109,8 @@ Needed on PostgreSQL before the first start and before each new version; safe to
         "make a token; it is shown once",
         "graphook token create --name backend --scope send\n  graphook token create --name acme-portal --app acme --expires 7d",
         """
-Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Scopes:
+Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Where there is no SQLite file yet it makes one, and says
+where: a server knows the token if GRAPHOOK_DATABASE_URL and the current folder lead it to the same file. Scopes:
   read     look at everything but secrets
   manage   create, change and delete applications, endpoints and event types; expunge content
   send     send and resend messages

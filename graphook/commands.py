@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from graphook.auth import ALL_SCOPES
 from graphook.clock import format_rfc3339, now
-from graphook.process import opened
+from graphook.process import CannotStart, is_missing, opened
 from graphook.settings import Settings, describe, describe_in_markdown
 
 _LISTED = "{:31}  {:7}  {:5}  {:31}  {:27}  {:24}  {}"
@@ -22,12 +22,23 @@ class WrongCall(Exception):
 
 
 @asynccontextmanager
-async def _prepared() -> AsyncIterator[None]:
-    """The database, opened at the newest schema: made on SQLite, required on PostgreSQL."""
+async def _prepared(*, making: bool = False) -> AsyncIterator[None]:
+    """The database, opened at the newest schema, which PostgreSQL must have. A SQLite file that is missing is made and told of if `making`.
+
+    Raises `CannotStart` where it is missing otherwise.
+    """
     from models.migrate import migrate, require_schema
 
     settings = Settings.load()
+    path = settings.sqlite_path.absolute()
+    missing = settings.embedded and is_missing(path)
+    if missing and not making:
+        raise CannotStart(
+            f"There is no database at {path}: `graphook serve` and `graphook token create` make one, where GRAPHOOK_DATABASE_URL says."
+        )
     await (migrate if settings.embedded else require_schema)(settings.database_url)
+    if missing:
+        print(f"graphook: made {path}", file=sys.stderr)
     async with opened(settings):
         yield
 
@@ -68,7 +79,7 @@ def token_create(arguments: argparse.Namespace) -> int:
         raise WrongCall("--feature-flag needs --app: a token of the organisation sees every event type")
 
     async def create() -> None:
-        async with _prepared():
+        async with _prepared(making=True):
             organisation = await Organisation.default()
             app = await Application.of_organisation(organisation.id, arguments.app) if arguments.app is not None else None
             token, plain = await Token.mint(

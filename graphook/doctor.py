@@ -86,9 +86,9 @@ def _secret_key(settings: Settings) -> Finding:
     if settings.secret_key:
         return Finding("ok", f"{len(settings.secret_key)} secret key(s); the first one seals new secrets")
     if settings.development:
-        return Finding(
-            "warn", "loopback development: the secret key lies beside the database", "Set GRAPHOOK_SECRET_KEY before others use it."
-        )
+        lies = "lies" if settings.development_key.exists() else "will be made and kept"
+        advice = "Set GRAPHOOK_SECRET_KEY before others use it."
+        return Finding("warn", f"loopback development: the secret key {lies} beside the database", advice)
     return Finding("fail", "no secret key", "Set GRAPHOOK_SECRET_KEY, for example to the output of `openssl rand -base64 32`.")
 
 

@@ -71,6 +71,14 @@ def make_data_folder(folder: Path) -> None:
         raise _unusable(folder, error) from error
 
 
+def is_missing(path: Path) -> bool:
+    """Whether there is no file at `path`. Raises `CannotStart` where that cannot be seen."""
+    try:
+        return not path.exists()
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
 def _unusable(path: Path, error: OSError) -> CannotStart:
     return CannotStart(f"{path} cannot be used: {error.strerror}. Check GRAPHOOK_DATABASE_URL.")
 
@@ -83,7 +91,7 @@ def _secret_keys(settings: Settings) -> tuple[str, ...]:
             "GRAPHOOK_SECRET_KEY is not set. Set it to a key that seals secrets at rest, such as the output of `openssl rand -base64 32`, "
             "and keep a copy: without it, endpoint secrets cannot be read. (Only SQLite on a loopback address makes a key by itself.)"
         )
-    path = settings.sqlite_path.parent / "development-key"
+    path = settings.development_key
     try:
         return (kept_secret(path, lambda: secrets.token_urlsafe(32)),)
     except OSError as error:

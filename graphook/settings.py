@@ -274,6 +274,11 @@ class Settings(BaseSettings):
         return Path(self.database_url.removeprefix("sqlite://"))
 
     @property
+    def development_key(self) -> Path:
+        """The file of the key that is made in development, beside the database."""
+        return self.sqlite_path.parent / "development-key"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the service listens to this machine only."""
         try:

@@ -201,6 +201,17 @@ def test_partitions_that_are_all_there_are_well() -> None:
     assert states(partition_findings([], {"message": 1000})) == ["warn", "warn"]
 
 
+@pytest.mark.sqlite_only
+async def test_a_key_of_development_is_said_to_lie_only_where_it_does(tmp_path: Path) -> None:
+    async def told() -> str:
+        settings = Settings.load(database_url=f"sqlite://{tmp_path}/g.sqlite3", secret_key=())
+        return next(what for what in [finding.what async for finding in findings(settings, schema_findings)] if "secret key" in what)
+
+    assert await told() == "loopback development: the secret key will be made and kept beside the database"
+    (tmp_path / "development-key").write_text(SECRET_KEY)
+    assert await told() == "loopback development: the secret key lies beside the database"
+
+
 async def test_a_missing_secret_key_is_found() -> None:
     url = "postgresql://127.0.0.1:1/none"
     found = [finding async for finding in findings(Settings.load(database_url=url), schema_findings)]

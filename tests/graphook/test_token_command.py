@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,36 @@ def test_a_value_that_breaks_a_rule_is_refused_with_its_option(arguments: list[s
 def test_a_feature_flag_without_an_application_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*CREATE, "--feature-flag", "beta"]) == 2
     assert capsys.readouterr().err == "graphook: --feature-flag needs --app: a token of the organisation sees every event type\n"
+
+
+@pytest.fixture
+def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which there is nothing yet."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("arguments", [["token", "list"], ["token", "revoke", "tok_1"], ["secrets", "rotate"]], ids=" ".join)
+def test_a_command_that_needs_a_database_makes_none(arguments: list[str], nothing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"graphook: There is no database at {nothing}/graphook-data/graphook.sqlite3: `graphook serve` and `graphook token create` make one, "
+        "where GRAPHOOK_DATABASE_URL says.\n"
+    )
+    assert list(nothing.iterdir()) == []
+
+
+@pytest.mark.sqlite_only
+def test_the_first_token_says_where_it_made_a_database_and_the_next_does_not(nothing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(CREATE) == 0
+    said = capsys.readouterr()
+    assert said.err == f"graphook: made {nothing}/graphook-data/graphook.sqlite3\n"
+    assert "token: orgsk_" in said.out
+    assert main(CREATE) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.sqlite_only
