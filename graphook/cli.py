@@ -116,7 +116,7 @@ where: a server knows the token if GRAPHOOK_DATABASE_URL and the current folder 
   send     send and resend messages
   secrets  see and rotate the secrets that endpoints are signed with""",
     )
-    create.add_argument("--name", type=_kept("NAME"), required=True, help="what the token is for")
+    create.add_argument("--name", type=_kept("TOKEN_NAME"), required=True, help="what the token is for")
     create.add_argument(
         "--app",
         type=_kept("REFERENCE"),

@@ -105,7 +105,8 @@ def token_list(_: argparse.Namespace) -> int:
             print(_LISTED.format("ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"))
             for token, state in await Token.states():
                 until = format_rfc3339(token.expires_at) if token.expires_at else "never"
-                print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), token.name))
+                name = token.name if token.name.isprintable() else repr(token.name)
+                print(_LISTED.format(token.id, state, token.kind, token.app_id or "-", until, ",".join(token.scopes), name))
 
     asyncio.run(show())
     return 0

@@ -202,6 +202,8 @@ FONT_FAMILY = Text(1, 256, r"^[a-zA-Z0-9\-_ ]+$")
 FONT_SIZE = Range(0, 65_535)
 LINK = Text(1, 65_536, r"^https?://[a-zA-Z0-9\-._~:/?#\[\]@!$&()*+,;=%]+$")
 NAME = Text(1, 4096, controls=False, blank=False)
+# It is listed in a terminal, which control characters would command.
+TOKEN_NAME = Text(1, 4096, r"^[^\x00-\x1f\x7f-\x9f]+$", controls=False, blank=False)
 OPTIONAL_NAME = Text(0, 4096, controls=False)
 DESCRIPTION = Text(0, 65_536, controls=False)
 SECRET = Text(pattern=SECRET_PATTERN, secret=True)

@@ -20,6 +20,7 @@ def messages(rule: rules.Rule, value: Any) -> list[tuple[tuple[str, ...], str]]:
         (rules.EVENT_TYPE, ["a", "user.signup", "app_1", "a" * 256], ["", "a" * 257, "a/b", "a\n"]),
         (rules.CHANNEL, ["c" * 128], ["c" * 129, "", "a:b"]),
         (rules.NAME, ["n", "Häberle\n"], ["", " ", "\u3000\n\t", "a\x00", "\x08", "\ud800"]),
+        (rules.TOKEN_NAME, ["n", "back end", "Häberle 🪝"], ["", " ", "a\nb", "a\tb", "\x1b[31m", "\x7f", "\x9b", "\x00"]),
         (rules.DESCRIPTION, ["", "x\ty\n"], ["\x01"]),
         (rules.RATE_LIMIT, [1, 65_535], [0, -1, 65_536]),
         (rules.RETENTION_DAYS, [5, 90], [4, 91]),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from graphook.cli import main
-from tests.conftest import Backend
+from models.token import Token
 from tests.deployment import environment_of
 
 CREATE = ["token", "create", "--name", "acme"]
@@ -28,6 +28,7 @@ CREATE = ["token", "create", "--name", "acme"]
         ([*CREATE, "--app", "a b"], "argument --app: The value 'a b' of it must match"),
         ([*CREATE, "--app", "acme", "--feature-flag", ""], "argument --feature-flag: The value '' of it has 0 characters"),
         (["token", "create", "--name", ""], "argument --name: The value '' of it has 0 characters"),
+        (["token", "create", "--name", "a\nb\x1b[31m"], r"argument --name: The value 'a\nb\x1b[31m' of it must match"),
     ],
 )
 def test_a_value_that_breaks_a_rule_is_refused_with_its_option(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,15 +80,23 @@ def test_graphook_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]) -
     assert "Begin on this machine" in capsys.readouterr().out
 
 
-async def test_the_list_has_a_header_and_says_what_never_expires(db: str, backend: Backend) -> None:
-    def run(*arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "graphook.cli", "token", *arguments]
-        ended = subprocess.run(command, env=os.environ | environment_of(db, None), capture_output=True, text=True, timeout=60, check=True)
-        return ended.stdout.splitlines()
+def run(db: str, *arguments: str) -> list[str]:
+    """What `graphook token …` prints."""
+    command = [sys.executable, "-m", "graphook.cli", "token", *arguments]
+    ended = subprocess.run(command, env=os.environ | environment_of(db, None), capture_output=True, text=True, timeout=60, check=True)
+    return ended.stdout.splitlines()
 
-    forever, soon = (run("create", "--name", "back end", *more)[0].removeprefix("id: ") for more in ([], ["--expires", "1m"]))
-    run("revoke", soon)
-    header, first, second = run("list")
+
+async def test_a_name_that_would_command_the_terminal_is_listed_harmlessly(db: str) -> None:
+    await Token.mint("integ", org_id="org_1", name="a\nb\x1b[31m")  # an integration's name may be so
+    _, line = run(db, "list")
+    assert line.endswith(r"  'a\nb\x1b[31m'")
+
+
+async def test_the_list_has_a_header_and_says_what_never_expires(db: str) -> None:
+    forever, soon = (run(db, "create", "--name", "back end", *more)[0].removeprefix("id: ") for more in ([], ["--expires", "1m"]))
+    run(db, "revoke", soon)
+    header, first, second = run(db, "list")
 
     columns = {name: header.index(name) for name in header.split()}
     assert list(columns) == ["ID", "STATE", "KIND", "APPLICATION", "EXPIRES", "SCOPES", "NAME"]
