@@ -112,6 +112,22 @@ def test_an_address_that_cannot_be_listened_on_is_refused_with_what_to_change(ho
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["sdl"], ["settings"], ["doctor"], ["token", "create", "--name", "n"]], ids=" ".join)
+def test_a_reader_that_has_gone_ends_a_command_quietly(arguments: list[str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "graphook.cli", *arguments]
+        ended = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    finally:
+        os.close(writing)
+    assert ended.returncode == 128 + signal.SIGPIPE
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("graphook: made ")] == []
+
+
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1e3", "9" * 5000])
 def test_what_is_no_port_is_said(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
