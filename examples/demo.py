@@ -105,8 +105,13 @@ async def server(folder: str) -> AsyncIterator[tuple[str, str]]:
     }
     for name in ("GRAPHOOK_REDIS_URL", "GRAPHOOK_SECRET_KEY", "GRAPHOOK_HOST"):
         environment.pop(name, None)
+    # In a session of its own, Ctrl-C does not reach it: it is ended below.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "graphook.cli", "serve", "--port", "0", stdout=asyncio.subprocess.PIPE, env=environment, cwd=HERE.parent
+        *(sys.executable, "-m", "graphook.cli", "serve", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=HERE.parent,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None
@@ -295,6 +300,9 @@ def main() -> int:
     except DemoFailed as failure:
         print(f"the demo failed: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 

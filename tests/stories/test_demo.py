@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +45,32 @@ def test_an_event_that_cannot_be_sent_is_told_in_one_sentence(text: str, said: s
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"the demo failed: {event}")
     assert said in line
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("with_make", [False, True], ids=["alone", "with make"])
+def test_control_c_stops_it_and_its_server(with_make: bool, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "demo.py")]
+    if with_make:
+        recipe = re.search(r"^demo:.*\n(\t@.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert recipe is not None
+        (tmp_path / "Makefile").write_text(f"demo:\n{recipe[1]}\n")
+        command = ["make", "--no-print-directory", "-f", str(tmp_path / "Makefile"), "demo", f"BIN={Path(sys.executable).parent}"]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    # As a terminal does it: the signal goes to make, its shell and the demo alike.
+    running = subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert running.stdout is not None
+    address = re.search(r"http://127\.0\.0\.1:(\d+)/", running.stdout.readline())
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+
+    assert errors == "stopped\n"
+    assert running.returncode == (-signal.SIGINT if with_make else 130)
+    assert address is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address[1])), timeout=5)
 
 
 @pytest.mark.sqlite_only
