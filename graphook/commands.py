@@ -129,21 +129,28 @@ def token_revoke(arguments: argparse.Namespace) -> int:
 
 
 def secrets_rotate(_: argparse.Namespace) -> int:
-    from models.resealing import Progress, reseal
+    from graphook.rules import counted
+    from models.resealing import reseal
 
-    async def rotate() -> Progress:
+    async def rotate() -> list[str]:
+        unreadable: dict[str, list[str]] = {}
         async with _prepared():
             async for progress in reseal():
-                print(f"{progress.rows} rows, {progress.resealed} values sealed anew", flush=True)
-        return progress
+                done = f"{counted(progress.rows, 'row')}, {counted(progress.resealed, 'value')} sealed anew"
+                print(f"{progress.table}: {done}", flush=True)
+                unreadable[progress.table] = progress.unreadable
+        return [place for places in unreadable.values() for place in places]
 
-    progress = asyncio.run(rotate())
-    if progress.unreadable:
-        print(f"graphook: no key in GRAPHOOK_SECRET_KEY reads {', '.join(progress.unreadable)}; keep every older key", file=sys.stderr)
+    unreadable = asyncio.run(rotate())
+    keys = Settings.load().secret_key
+    if unreadable:
+        said = (
+            "no key in GRAPHOOK_SECRET_KEY reads {}; keep every older key" if keys else "set GRAPHOOK_SECRET_KEY to the key that reads {}"
+        )
+        print(f"graphook: {said.format(', '.join(unreadable))}", file=sys.stderr)
         return 1
-    print(
-        "Done: the first key opens everything. Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first."
-    )
+    advice = " Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first." if len(keys) > 1 else ""
+    print(f"Done: the {'first key' if advice else 'key'} opens everything.{advice}")
     return 0
 
 

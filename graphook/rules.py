@@ -181,6 +181,11 @@ def short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:36]}…{text[-1]}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 SLUG_PATTERN = r"^[a-zA-Z0-9\-_.]+$"
 _SLUG = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
 

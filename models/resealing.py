@@ -43,20 +43,21 @@ SEALED = (
 
 @dataclass(slots=True)
 class Progress:
-    """How far it is: rows seen and values sealed anew, and the places of values that no key of the ring reads."""
+    """How far it is with a table: rows seen and values sealed anew, and the places of values that no key of the ring reads."""
 
+    table: str
     rows: int = 0
     resealed: int = 0
     unreadable: list[str] = field(default_factory=list)
 
 
 async def reseal() -> AsyncIterator[Progress]:
-    """Go through every sealed value, a transaction per batch; the same progress, brought up to date, after each.
+    """Go through every sealed value, a transaction per batch; the progress of its table after each, the same one brought up to date.
 
     Safe to repeat and to break off: what is sealed with the first key already is left as it is.
     """
-    progress = Progress()
     for sealed in SEALED:
+        progress = Progress(sealed.table)
         after = ""
         while True:
             async with database.transaction() as session:

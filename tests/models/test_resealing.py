@@ -28,9 +28,15 @@ NEW_KEY = "the-next-key-for-tests-which-is-long-enough"
 
 
 async def finish() -> Progress:
-    async for progress in reseal():
-        last = progress
-    return last
+    """The progress of all tables, added up."""
+    tables = {progress.table: progress async for progress in reseal()}
+    assert list(tables) == [sealed.table for sealed in resealing.SEALED]
+    total = Progress("all")
+    for progress in tables.values():
+        total.rows += progress.rows
+        total.resealed += progress.resealed
+        total.unreadable += progress.unreadable
+    return total
 
 
 async def test_after_rotation_the_old_key_is_needed_no_more() -> None:
@@ -114,7 +120,7 @@ async def test_rotation_that_is_broken_off_goes_on_where_it_was(monkeypatch: pyt
     secrets.install(KeyRing([NEW_KEY, SECRET_KEY]))
 
     async for progress in reseal():
-        assert (progress.rows, progress.resealed) == (2, 6)
+        assert (progress.table, progress.rows, progress.resealed) == ("endpoint", 2, 6)
         break
 
     assert (await finish()).resealed == 9
@@ -145,8 +151,17 @@ async def test_the_command_tells_how_far_it_is_and_what_to_do_next(db: str) -> N
     rotated = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY=f"{NEW_KEY},{SECRET_KEY}"))
     assert await asyncio.to_thread(rotated.popen.wait, 60) == 0, rotated.output
     rotated.stop()
-    assert rotated.lines[-2] == "1 rows, 3 values sealed anew"
-    assert rotated.lines[-1].startswith("Done")
+    assert rotated.lines == [
+        "endpoint: 1 row, 3 values sealed anew",
+        *(f"{sealed.table}: 0 rows, 0 values sealed anew" for sealed in resealing.SEALED[1:]),
+        "Done: the first key opens everything. Take the older ones out of GRAPHOOK_SECRET_KEY once every process has the first one first.",
+    ]
+
+    alone = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY=NEW_KEY))
+    assert await asyncio.to_thread(alone.popen.wait, 60) == 0, alone.output
+    alone.stop()
+    assert alone.lines[0] == "endpoint: 1 row, 0 values sealed anew"
+    assert alone.lines[-1] == "Done: the key opens everything."
 
     refused = Process.start(command, environment_of(db, None, GRAPHOOK_SECRET_KEY="quite-another-key-for-tests-that-opens-nothing"))
     assert await asyncio.to_thread(refused.popen.wait, 60) == 1
