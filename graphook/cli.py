@@ -19,6 +19,7 @@ from graphook.process import CannotStart
 from graphook.settings import BadSettings
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_MOST_DAYS = 36_500
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -157,7 +158,7 @@ where: a server knows the token if GRAPHOOK_DATABASE_URL and the current folder 
         "--expires",
         type=_duration,
         metavar="TIME",
-        help="how long it is valid, such as 12h or 30d, at least 1m; it never expires when not given",
+        help="how long it is valid, such as 12h or 30d, 1m to 36500d; it never expires when not given",
     )
     _command(tokens, "list", commands.token_list, "list the tokens, without their text", "graphook token list")
     revoke = _command(
@@ -216,7 +217,7 @@ def _kept(name: str) -> Callable[[str], str]:
         from graphook import rules
 
         rule: rules.Rule = getattr(rules, name)
-        for fault in rule.check(text, ("it",)):
+        for fault in rule.check(text, ()):
             raise argparse.ArgumentTypeError(fault.message)
         return text
 
@@ -230,10 +231,13 @@ def _port(text: str) -> int:
 
 
 def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([mhd])", text)
-    if match is None or int(match[1]) == 0:
+    match = re.fullmatch(r"0*([0-9]*)([mhd])", text)
+    if match is None or not match[1]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time of at least 1m, such as 30m, 12h or 7d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    seconds = int(match[1][:12]) * _UNITS[match[2]]
+    if seconds > _MOST_DAYS * _UNITS["d"]:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {_MOST_DAYS}d")
+    return timedelta(seconds=seconds)
 
 
 if __name__ == "__main__":

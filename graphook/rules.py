@@ -56,7 +56,8 @@ class Text:
         if fault is not None:
             code = {"code": "INVALID_UID_PREFIX"} if fault == _OWN_PREFIX else {}
             shown = "" if self.secret else f" {short(value)}"
-            yield InvalidInput(f"The value{shown} of {_named(path)} {fault}", path, **code)
+            of = f" of {_named(path)}" if path else ""
+            yield InvalidInput(f"The value{shown}{of} {fault}", path, **code)
 
     def _fault(self, value: str) -> str | None:
         if (_UNSTORABLE if self.controls else _CONTROLS).search(value):

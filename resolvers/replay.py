@@ -89,7 +89,7 @@ def _window(since: datetime, until: datetime | None) -> tuple[datetime, datetime
     present = now()
     end = min(until or present, present + SLACK)
     if since >= end:
-        raise InvalidInput("since is not before until.", ("input", "since"))
+        raise InvalidInput("since is in the future." if since > present else "since is not before until.", ("input", "since"))
     if since < end - LONGEST_WINDOW - SLACK:
         raise InvalidInput(f"since is more than {LONGEST_WINDOW.days} days before until.", ("input", "since"))
     return since, end

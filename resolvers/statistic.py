@@ -131,6 +131,7 @@ def _check_window(since: datetime, until: datetime, longest: timedelta, since_pa
     if until > now() + SLACK:
         raise InvalidInput(f"{until_path[-1]} is in the future.", until_path)
     if since >= until:
-        raise InvalidInput(f"{since_path[-1]} is not before {until_path[-1]}.", since_path)
+        fault = "is in the future" if since > now() else f"is not before {until_path[-1]}"
+        raise InvalidInput(f"{since_path[-1]} {fault}.", since_path)
     if until - since > longest + SLACK:
         raise InvalidInput(f"{since_path[-1]} is more than {longest.days} days before {until_path[-1]}.", since_path)

@@ -138,6 +138,17 @@ async def test_a_window_that_makes_no_sense_is_refused(acme: Tenant, since: time
     assert (await acme.run("BackgroundTasks"))["nodes"] == []
 
 
+async def test_a_time_that_begins_in_the_future_is_refused_as_that(acme: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    tomorrow, later = ((datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (1, 2))
+
+    for window in ({"since": tomorrow}, {"since": tomorrow, "until": later}):
+        for name in ("EndpointRecover", "EndpointReplayMissing", "EndpointBulkReplay"):
+            (error,) = (await acme.run(name, appId=app["id"], endpointId=endpoint["id"], input=window))["errors"]
+            assert (error["message"], error["path"]) == ("since is in the future.", ["input", "since"])
+
+
 async def test_background_tasks_are_listed_filtered_and_only_ours(acme: Tenant, rival: Tenant) -> None:
     app = await acme.application()
     endpoint = await acme.endpoint(app, "https://example.com/")

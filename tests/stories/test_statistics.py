@@ -113,6 +113,7 @@ async def test_messages_are_counted_by_how_they_stand_with_an_endpoint(acme: Ten
         ("EndpointStats", {"since": at(hours=1), "until": at(hours=2)}, ["since"]),
         ("EndpointStats", {"until": "0001-01-01T00:00:00Z"}, ["since"]),
         ("EndpointAttemptStats", {"startDate": at(days=367)}, ["startDate"]),
+        ("ApplicationAttemptStats", {"startDate": at(days=-1)}, ["startDate"]),
         ("ApplicationAttemptStats", {"startDate": "0001-01-01T00:00:00Z"}, ["startDate"]),
         ("ApplicationAttemptStats", {"endDate": "9999-12-31T23:59:59Z"}, ["endDate"]),
         ("ApplicationAttemptStats", {"endDate": "0001-01-01T00:00:00Z"}, ["startDate"]),
@@ -130,6 +131,8 @@ async def test_a_time_that_makes_no_sense_is_refused(acme: Tenant, name: str, wi
         await acme.run(name, **{key: target[key] for key in names}, **window)
 
     assert (refused.value.code, refused.value.path) == ("BAD_USER_INPUT", path)
+    said = refused.value.errors[0]["message"]
+    assert said.endswith(" is in the future.") == any(text > at(hours=0) for text in window.values()), said
 
 
 async def test_usage_is_added_up_over_all_applications_in_the_background(acme: Tenant, rival: Tenant, receiver: Receiver) -> None:
