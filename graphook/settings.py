@@ -23,6 +23,8 @@ PREFIX = "GRAPHOOK_"
 
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?")
 _SECRET = ("", "secret_key", "database_url", "redis_url", "llm_base_url", "llm_api_key", "slack_client_secret", "discord_client_secret")
+# What breaks a rule of theirs is one of several parts, which the message gives.
+_QUOTED = ("allow_subnets", "deny_subnets")
 _LOOPBACK: tuple[Network, ...] = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
 
 
@@ -259,7 +261,7 @@ class Settings(BaseSettings):
             lines = []
             for fault in error.errors():
                 name = str(fault["loc"][0]) if fault["loc"] else ""
-                shown = "" if name in _SECRET else f" (it is {fault['input']!r})"
+                shown = "" if name in _SECRET + _QUOTED else f" (it is {fault['input']!r})"
                 lines.append(f"{PREFIX}{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{shown}")
             raise BadSettings("\n".join(lines)) from None
 

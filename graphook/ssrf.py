@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 
 from graphook.errors import InvalidInput
 
@@ -177,7 +177,14 @@ def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, A
 
 def parse_network(text: str) -> Network:
     """A network in CIDR notation, or a single address. Raises ValueError, also for one that no address is ever held against."""
-    network = ip_network(text.strip())
+    text = text.strip()
+    try:
+        interface = ip_interface(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no network: write one as 10.0.0.0/8 or 2001:db8::/32") from error
+    network = interface.network
     if isinstance(network, IPv6Network) and network.subnet_of(_V4_MAPPED):
-        raise ValueError(f"{text.strip()!r} is a network of IPv4: write it with four decimal numbers")
+        raise ValueError(f"{text!r} is a network of IPv4: write it with four decimal numbers")
+    if interface.ip != network.network_address:
+        raise ValueError(f"{text!r} is an address in a network: write the network, {network}")
     return network

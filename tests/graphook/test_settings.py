@@ -21,11 +21,18 @@ from tests.deployment import ROOT, SECRET_KEY, Process
         ("database_url", "mysql://localhost", "GRAPHOOK_DATABASE_URL: begins with sqlite:// or postgresql://"),
         ("allow_ports", "0", "GRAPHOOK_ALLOW_PORTS: Input should be greater than or equal to 1 (it is '0')"),
         ("allow_ports", "8090,65536", "GRAPHOOK_ALLOW_PORTS: Input should be less than or equal to 65535 (it is '65536')"),
-        ("deny_subnets", "10.0.0.1/8", "GRAPHOOK_DENY_SUBNETS: 10.0.0.1/8 has host bits set (it is '10.0.0.1/8')"),
+        ("deny_subnets", "10.0.0.1/8", "GRAPHOOK_DENY_SUBNETS: '10.0.0.1/8' is an address in a network: write the network, 10.0.0.0/8"),
+        (
+            "allow_subnets",
+            "10.0.0.0/8,2001:db8::1/32",
+            "GRAPHOOK_ALLOW_SUBNETS: '2001:db8::1/32' is an address in a network: write the network, 2001:db8::/32",
+        ),
+        ("allow_subnets", "nope", "GRAPHOOK_ALLOW_SUBNETS: 'nope' is no network: write one as 10.0.0.0/8 or 2001:db8::/32"),
+        ("deny_subnets", "10.0.0.0/33", "GRAPHOOK_DENY_SUBNETS: '10.0.0.0/33' is no network: write one as 10.0.0.0/8 or 2001:db8::/32"),
         (
             "deny_subnets",
             "1.2.3.0/24, ::ffff:1.2.3.0/120",
-            "GRAPHOOK_DENY_SUBNETS: '::ffff:1.2.3.0/120' is a network of IPv4: write it with four decimal numbers (it is '1.2.3.0/24, ::ffff:1.2.3.0/120')",
+            "GRAPHOOK_DENY_SUBNETS: '::ffff:1.2.3.0/120' is a network of IPv4: write it with four decimal numbers",
         ),
         ("secret_key", " , ", "GRAPHOOK_SECRET_KEY: holds no key; unset it, or `openssl rand -base64 32` makes one"),
         (
