@@ -63,7 +63,7 @@ class Text:
         if (_UNSTORABLE if self.controls else _CONTROLS).search(value):
             return "holds characters that cannot be stored."
         if len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
-            return f"has {len(value)} characters; {self._length()} are allowed."
+            return f"has {counted(len(value), 'character')}; {self._length()} are allowed."
         if self.pattern is not None and _compiled(self.pattern).fullmatch(value) is None:
             return f"must match {self.pattern}"
         if not self.blank and not value.strip():
@@ -101,7 +101,7 @@ class Items:
 
     def check(self, value: list[Any], path: Path) -> Iterator[InvalidInput]:
         if len(value) < self.min_items or (self.max_items is not None and len(value) > self.max_items):
-            yield InvalidInput(f"{path[-1]} has {len(value)} items; {self._count()} are allowed.", path)
+            yield InvalidInput(f"{path[-1]} has {counted(len(value), 'item')}; {self._count()} are allowed.", path)
             return
         seen = set()
         for index, item in enumerate(value):
@@ -131,7 +131,8 @@ class Range:
 
     def check(self, value: float, path: Path) -> Iterator[InvalidInput]:
         if not self.minimum <= value <= self.maximum:
-            yield InvalidInput(f"{_named(path)} is {value}; {self.describe()} is allowed.", path)
+            verb = "are" if self.minimum < self.maximum else "is"
+            yield InvalidInput(f"{_named(path)} is {value}; {self.describe()} {verb} allowed.", path)
 
     def describe(self) -> str:
         return f"{self.minimum} to {self.maximum}" if self.minimum < self.maximum else f"only {self.minimum}"

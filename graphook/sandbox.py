@@ -22,6 +22,7 @@ import orjson
 from graphook import metrics, strict_json
 from graphook.errors import InvalidInput, Overloaded
 from graphook.headers import check_headers
+from graphook.rules import counted
 from graphook.sandbox_process import START_SECONDS, Child, ChildFailed
 from graphook.settings import Settings
 from graphook.ssrf import Policy, check_url
@@ -273,7 +274,7 @@ class Sandbox:
 
 def _check_sizes(code: str, payload: bytes) -> None:
     if not MIN_CODE <= len(code) <= MAX_CODE:
-        raise TransformationError("TOO_LARGE", f"The code has {len(code)} characters; {MIN_CODE} to {MAX_CODE} are allowed.")
+        raise TransformationError("TOO_LARGE", f"The code has {counted(len(code), 'character')}; {MIN_CODE} to {MAX_CODE} are allowed.")
     if len(payload) > MAX_PAYLOAD:
         raise TransformationError("TOO_LARGE", f"The payload has {len(payload)} bytes; {MAX_PAYLOAD} can be transformed.")
 

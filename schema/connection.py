@@ -151,7 +151,7 @@ def page_request(
         )
     for name, size in (*relay.items(), *contract.items()):
         if isinstance(size, int) and not 1 <= size <= MAX_LIMIT:
-            raise InvalidInput(f"{name} is {size}; 1 to {MAX_LIMIT} is allowed.", (name,))
+            raise InvalidInput(f"{name} is {size}; 1 to {MAX_LIMIT} are allowed.", (name,))
     if contract:
         cursor = contract.get("iterator")
         backwards = cursor is not None and cursor.startswith("-")

@@ -44,7 +44,10 @@ def test_a_fault_in_a_list_names_its_place() -> None:
     assert [path for path, _ in messages(rules.TAGS, ["ok", "not ok", "ok"])] == [("input", "field", "1"), ("input", "field", "2")]
     ((_, message),) = messages(rules.TAGS, ["ok", "not ok"])
     assert message.startswith("The value 'not ok' of list item 2 of field must match")
-    assert messages(rules.RETRY_SCHEDULE, [-1])[0][1] == "list item 1 of field is -1; 0 to 604800 is allowed."
+    assert messages(rules.RETRY_SCHEDULE, [-1])[0][1] == "list item 1 of field is -1; 0 to 604800 are allowed."
+    assert messages(rules.FILTER_TYPES, [])[0][1] == "field has 0 items; at least 1 are allowed."
+    assert messages(rules.Items(rules.TAG, 2, 3), ["a"])[0][1] == "field has 1 item; 2 to 3 are allowed."
+    assert messages(rules.Text(2, 3), "a")[0][1] == "The value 'a' of field has 1 character; 2 to 3 are allowed."
     assert messages(rules.Range(1, 1), 2)[0][1] == "field is 2; only 1 is allowed."
 
 
