@@ -99,12 +99,15 @@ class Context:
     def idempotency(
         self, info: Info, key: str | None, arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     ) -> IdempotencyKey | None:
-        """The key of a mutation: its argument, else the `Idempotency-Key` header where the document has only this one mutation.
+        """The key of a mutation: its argument, or the `Idempotency-Key` header where the document has only this one mutation.
 
-        `arguments` is what it is held to, or what makes that, called only where there is a key.
+        `arguments` is what it is held to, or what makes that, called only where there is a key. Raises `InvalidInput` where the two differ.
         """
-        if key is None and info.path.prev is None and len(info._raw_info.operation.selection_set.selections) == 1:
-            key = self.headers.get("idempotency-key")
+        alone = info.path.prev is None and len(info._raw_info.operation.selection_set.selections) == 1
+        header = self.headers.get("idempotency-key") if alone else None
+        if header is not None and key not in (None, header):
+            raise InvalidInput("idempotencyKey differs from the header Idempotency-Key; send one of them.", ("idempotencyKey",))
+        key = header if key is None else key
         if key is None:
             return None
         check_value(IDEMPOTENCY_KEY, key, ("idempotencyKey",))

@@ -93,6 +93,20 @@ async def test_an_idempotency_key_gives_the_same_application_and_refuses_other_a
     assert repeated["application"]["id"] == by_header["application"]["id"]
 
 
+async def test_a_key_that_differs_from_the_header_is_refused(acme: Tenant) -> None:
+    header = {"Idempotency-Key": "k1"}
+    refused = await acme.run_with(header, "ApplicationCreate", input={"name": "other"}, idempotencyKey="k2")
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("BAD_USER_INPUT", ["idempotencyKey"])]
+    assert (await acme.run("Applications"))["nodes"] == []
+
+    same = await acme.run_with(header, "ApplicationCreate", input={"name": "same"}, idempotencyKey="k1")
+    assert same["created"] is True
+    # Where there are several mutations, the header is that of none of them.
+    create = 'applicationCreate(input: {name: "%s"}, idempotencyKey: "%s") { created errors { code } }'
+    several = f"mutation {{ a: {create % ('a', 'k3')} b: {create % ('b', 'k4')} }}"
+    assert [made["created"] for made in (await acme.execute(several, headers=header)).values()] == [True, True]
+
+
 async def test_many_requests_with_one_key_at_once_create_one_application(acme: Tenant) -> None:
     payloads = await asyncio.gather(*(acme.run("ApplicationCreate", input={"name": "raced"}, idempotencyKey="race") for _ in range(20)))
 
