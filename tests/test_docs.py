@@ -223,6 +223,16 @@ def test_every_graphql_example_is_valid(block: Block) -> None:
     assert validate(GRAPHQL_SCHEMA, parse(block.text)) == []
 
 
+def test_every_application_and_endpoint_of_an_example_is_made_by_one() -> None:
+    text = "\n".join(block.text for block in graphql_blocks())
+    made = set(re.findall(r'\b(application|endpoint)Create\(.*?\buid: "([\w-]+)"', text))
+    endpoints = re.findall(r'\bendpointId: "([^"]+)"|\bendpoint(?:Patch|Update)?\([^)]*?\bid: "([^"]+)"', text)
+    named = {("application", uid) for uid in re.findall(r'\bappId: "([^"]+)"', text)} | {
+        ("endpoint", one or other) for one, other in endpoints
+    }
+    assert named == made == {("application", "acme"), ("endpoint", "main")}
+
+
 @pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "json")], ids=str)
 def test_every_json_example_is_json(block: Block) -> None:
     json.loads(block.text)
