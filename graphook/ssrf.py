@@ -137,7 +137,7 @@ def check_url(url: str, policy: Policy) -> Target:
     if address is not None and not address_allowed(address, policy):
         raise BlockedURL(
             "ip_blocked",
-            "The URL leads to an address that is not public or that the operator denies; see GRAPHOOK_ALLOW_SUBNETS and GRAPHOOK_DENY_SUBNETS.",
+            "The URL leads to an address that is not open to webhooks; the operator may open it with GRAPHOOK_ALLOW_SUBNETS.",
         )
     request_target = match[3] or "/"
     return Target(scheme, host, port, address, request_target if request_target.startswith("/") else f"/{request_target}")

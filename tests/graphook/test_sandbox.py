@@ -200,7 +200,7 @@ REFUSED = {
         "BAD_OUTPUT", "url: A URL begins with http:// or https:// and a host, and has no fragment.",
     ),
     "function handler(w){w.url='http://169.254.169.254/';return w}": (
-        "BAD_OUTPUT", "url: The URL leads to an address that is not public or that the operator denies; see GRAPHOOK_ALLOW_SUBNETS and GRAPHOOK_DENY_SUBNETS.",
+        "BAD_OUTPUT", "url: The URL leads to an address that is not open to webhooks; the operator may open it with GRAPHOOK_ALLOW_SUBNETS.",
     ),
     "function handler(w){w.url=7;return w}": ("BAD_OUTPUT", "url is a text."),
     "function handler(w){w.headers={x:1};return w}": ("BAD_OUTPUT", "headers is an object of texts."),
