@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,9 @@ START_WITHIN = 60.0
 LOOK_EVERY = 0.02
 # Somebody else may take a port between our finding it free and the server's listening on it.
 TRIES = 3
+# Below the ports that Linux, macOS and Windows hand out to connections that go out (from 32,768 on at the lowest): a server that starts later, or
+# again, on a port of its own is never kept from it by one of those.
+PORTS = range(10_000, 32_768)
 
 
 class Missing(Exception):
@@ -107,10 +111,14 @@ def redis() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port of `PORTS` on the loopback address that nothing has; other processes of the run draw theirs too, each by its own chance."""
+    # Tests seed the generator everybody shares.
+    chance = random.SystemRandom()
+    while True:
+        port = chance.choice(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _postgresql_of_the_system() -> Path | None:

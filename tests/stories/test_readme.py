@@ -18,6 +18,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from tests.deployment import Process
 from tests.documents import ROOT, blocks
 from tests.receiver import Receiver
+from tests.servers import free_port
 from tests.tenant import Tenant
 from tests.waiting import until
 
@@ -42,8 +43,7 @@ def server(tmp_path: Path) -> Iterator[Process]:
 
 @pytest.fixture
 def receiver_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
