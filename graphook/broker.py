@@ -28,6 +28,7 @@ def create_broker(redis_url: str | None, middleware: Sequence[dramatiq.Middlewar
     """Dramatiq's broker on Redis, or in this process when there is no Redis; without Dramatiq's retries, delays and results."""
     if redis_url is None:
         broker: dramatiq.Broker = StubBroker(middleware=list(middleware))
+        broker.declare_queue(QUEUE)
     else:
         # Redis that does not answer must not hold up a thread for long. A worker's unacknowledged messages come back on maintenance only.
         broker = RedisBroker(
@@ -37,7 +38,9 @@ def create_broker(redis_url: str | None, middleware: Sequence[dramatiq.Middlewar
             socket_timeout=2,
             socket_connect_timeout=2,
         )
-    broker.declare_queue(QUEUE)
+        broker.declare_queue(QUEUE)
+        # Nothing of ours is delayed: a consumer of the queue for that would ask Redis fifty times a second for nothing.
+        broker.delay_queues.clear()
     return broker
 
 
