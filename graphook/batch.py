@@ -39,6 +39,8 @@ class Batcher(Generic[Item, Result]):
 
     A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
     item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once.
+
+    `pause` says for how many seconds after a flush of so many items that took so long (also in seconds) it still counts as running.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Batcher(Generic[Item, Result]):
         max_waiting: int = 0,
         max_waiting_weight: int = 0,
         slow_seconds: float = SLOW_SECONDS,
+        pause: Callable[[int, float], float] = lambda count, seconds: 0.0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
@@ -61,6 +64,7 @@ class Batcher(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._max_waiting_weight = max_waiting_weight
         self._slow_seconds = slow_seconds
+        self._pause = pause
         self._waiting_weight = 0
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -133,7 +137,9 @@ class Batcher(Generic[Item, Result]):
             self._waiting_weight -= waiting.weight
             batch.append(waiting)
         if batch:
+            began = asyncio.get_running_loop().time()
             await self._settle(batch)
+            await asyncio.sleep(self._pause(len(batch), asyncio.get_running_loop().time() - began))
 
     async def _settle(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
         try:

@@ -48,9 +48,9 @@ PER_LANE = 10
 RESERVE = 0.25
 SCAN = 1000
 FOLD = 2000
-# While many are in flight, a claim of few is followed by a pause this many times as long as it took, within a limit in seconds.
+# While many are in flight, a transaction for few is followed by a pause this many times as long as it took, within a limit in seconds.
 FEW = 32
-CLAIM_PAUSE, LONGEST_CLAIM_PAUSE = 2.0, 0.02
+PAUSE, LONGEST_PAUSE = 2.0, 0.02
 TICK = 1.0
 # So many seconds after an outage no lease is taken back: results that were kept through it, here or in another process, are recorded first.
 RESULTS_FIRST = 2.0
@@ -94,7 +94,7 @@ class Engine:
         self._take_back_at = 0.0
         self._fan_outs = FanOuts()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH)
+        self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH, pause=self._pause)
 
     def wake(self, endpoint_ids: Iterable[str]) -> None:
         """These endpoints may have something ready. Thread-safe."""
@@ -115,9 +115,8 @@ class Engine:
                 claimed = await self._through_outages(self._claim_once)
                 if claimed is None:
                     await self._wait()
-                elif claimed < FEW <= len(self._sends):
-                    # Slots come free one by one: what is claimed together costs less.
-                    await asyncio.sleep(min(CLAIM_PAUSE * (time.monotonic() - began), LONGEST_CLAIM_PAUSE))
+                else:
+                    await asyncio.sleep(self._pause(claimed, time.monotonic() - began))
         finally:
             tick.cancel()
             await asyncio.gather(tick, return_exceptions=True)
@@ -133,6 +132,10 @@ class Engine:
             await asyncio.wait(self._sends)
         await self._settle.drain()
         log.info("delivery engine %s has stopped", self.name, extra={"engine": self.name})
+
+    def _pause(self, count: int, seconds: float) -> float:
+        """How long to wait after a transaction for so many: slots come free and results come in one by one, and together they cost less."""
+        return min(PAUSE * seconds, LONGEST_PAUSE) if count < FEW <= len(self._sends) else 0.0
 
     # Claiming
 

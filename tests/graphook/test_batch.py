@@ -74,6 +74,34 @@ async def test_a_second_flush_begins_beside_a_slow_one_or_for_many_items_only(mo
     await asyncio.gather(*waiting)
 
 
+async def test_what_comes_during_the_pause_after_a_flush_goes_together_though_the_flush_is_answered() -> None:
+    batches: list[list[int]] = []
+    asked: list[tuple[int, bool]] = []
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        return list(items)
+
+    def pause(count: int, seconds: float) -> float:
+        asked.append((count, seconds >= 0))
+        return 0.01 if count == 1 else 0.0
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100, concurrency=1, pause=pause)
+    assert await batcher.submit(1) == 1
+    # One by one: without the pause each would have a flush of its own.
+    rest = []
+    for item in (2, 3, 4):
+        rest.append(asyncio.ensure_future(batcher.submit(item)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert batches == [[1]]
+
+    assert await asyncio.gather(*rest) == [2, 3, 4]
+    assert batches == [[1], [2, 3, 4]]
+    await batcher.drain()
+    assert asked == [(1, True), (3, True)]
+
+
 async def test_a_batch_is_capped_by_items_and_by_weight_but_takes_one_item_always() -> None:
     batches: list[list[int]] = []
 
