@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from graphook import database, secrets
 from graphook.secrets import KeyRing
@@ -29,8 +29,8 @@ from tests.deployment import SECRET_KEY, Deployment, deployed
 from tests.receiver import Receiver
 from tests.tenant import Tenant
 
-# Every run tries the same examples; `--hypothesis-profile default` looks for new ones.
-settings.register_profile("same", derandomize=True)
+# Every run tries the same examples; `--hypothesis-profile default` looks for new ones. How long one takes says what else the machine has to do.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
 
 
