@@ -34,12 +34,13 @@ TABLES = (
 MARK = "the value goes here"
 
 
-async def count(deployment: Deployment) -> dict[str, int]:
-    """How many rows there are of each kind."""
+async def count(deployment: Deployment, org_id: str) -> dict[str, int]:
+    """How many rows of an organisation there are of each kind: those of earlier tests may still be sent."""
     await database.connect(deployment.database_url)
     try:
         async with database.read() as session:
-            return {table: (await session.fetch_text(f"SELECT count(*) AS n FROM {table}"))[0]["n"] for table in TABLES}
+            counts = {table: f"SELECT count(*) AS n FROM {table} WHERE org_id = '{org_id}'" for table in TABLES}
+            return {table: (await session.fetch_text(sql))[0]["n"] for table, sql in counts.items()}
     finally:
         await database.disconnect()
 
@@ -72,7 +73,8 @@ def errors_of(response: httpx.Response) -> list[tuple[str, list[str]]]:
 async def test_a_bad_input_is_refused_at_its_place_and_nothing_is_written(
     acme: Tenant, deployment: Deployment, case: dict[str, Any]
 ) -> None:
-    given = (await of_every_operation(acme))[case["operation"]]
+    valid = await of_every_operation(acme)
+    given = valid[case["operation"]]
     at, value = case["at"], written(case)
     if case["operation"] == "ApplicationCreate":
         given = replaced(given, ("getIfExists",), False)
@@ -82,7 +84,8 @@ async def test_a_bad_input_is_refused_at_its_place_and_nothing_is_written(
     if case["at"][-1] == "specRaw":
         given = replaced(given, ("input", "spec"), None)
         value = json.dumps(value) if "parts" in case else value
-    before = await count(deployment)
+    org_id = await _organisation(deployment, valid["Application"]["id"])
+    before = await count(deployment, org_id)
 
     response = await answer(acme, case["operation"], replaced(given, tuple(at), MARK), value)
 
@@ -92,7 +95,7 @@ async def test_a_bad_input_is_refused_at_its_place_and_nothing_is_written(
         return
     if "status" not in case:
         assert errors_of(response) == [(case["code"], case["path"])]
-    assert await count(deployment) == before
+    assert await count(deployment, org_id) == before
 
 
 @pytest.mark.parametrize("case", HEADERS, ids=lambda case: case["id"])
