@@ -13,7 +13,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.operations import operations
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 _numbers = itertools.count(1)
 
@@ -41,7 +41,7 @@ class Tenant:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self.token = token
-        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,7 +144,7 @@ class Subscription:
         """Have an operation carried out on this socket, when the one before has completed."""
         await self._socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": document, "variables": variables}}))
 
-    async def next(self, patience: float = 20.0) -> Any:
+    async def next(self, patience: float = PATIENCE) -> Any:
         """The next event's root field; None when the subscription completes. Raises `Refused` on an error."""
         async with asyncio.timeout(patience):
             frame = json.loads(await self._socket.recv())

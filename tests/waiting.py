@@ -6,7 +6,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 20.0
+# Seconds that a condition may take on a machine that has much else to do; they cost nothing when all is well.
+PATIENCE = 60.0
 LOOK_EVERY = 0.02
 
 

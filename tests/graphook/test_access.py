@@ -17,6 +17,7 @@ from starlette.routing import Route
 from graphook import metrics, tracing
 from graphook.access import Access
 from graphook.graphql_extensions import fault_of_ours
+from tests.waiting import PATIENCE
 
 
 def application(*, every: bool = False) -> Starlette:
@@ -58,7 +59,7 @@ async def test_a_masked_fault_is_found_in_the_log_by_the_id_of_its_request(caplo
 
 async def test_metrics_are_shown_while_they_are_served_and_no_longer() -> None:
     with metrics.served("127.0.0.1", 0) as port:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=PATIENCE) as http:
             text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
     assert "graphook_messages_accepted_total" in text
     assert "_created" not in text

@@ -15,6 +15,7 @@ from graphook.guarded_http import NoAnswer, guarded_client, post_form
 from graphook.ssrf import Policy, parse_network
 from tests.graphook.hostile import hostile, read_request
 from tests.graphook.test_sender import client_side, server_side, to_loopback
+from tests.waiting import PATIENCE
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
 JSON = b'{"a": 1}'
@@ -42,7 +43,7 @@ async def post(url: str, policy: Policy = LOOPBACK, limit: int = 1000, **options
     """What was answered, or what went wrong."""
     async with guarded_client(policy, **options) as client:
         try:
-            return await post_form(client, url, {"a": "b c"}, credentials=("u", "p"), limit=limit, timeout_seconds=2)
+            return await post_form(client, url, {"a": "b c"}, credentials=("u", "p"), limit=limit, timeout_seconds=PATIENCE)
         except NoAnswer as failure:
             return failure.fault
 

@@ -18,6 +18,7 @@ from graphook.oauth import Exchange
 from graphook.ssrf import Policy
 from tests.graphook.test_ssrf import SAVED
 from tests.provider import ACCESS_TOKEN, CHANNEL, CLIENT_ID, CLIENT_SECRET, Provider, providing
+from tests.waiting import PATIENCE
 
 HERE = Policy(allow_subnets=(ip_network("127.0.0.0/8"),))
 NAMES = ["slack", "discord"]
@@ -48,7 +49,7 @@ def registered(there: Provider, name: str, **values: str) -> oauth.Provider:
     return oauth.Provider(**{**given, **known, **values}, pkce=True)
 
 
-async def exchange(there: Provider, name: str, code: str, policy: Policy = HERE, seconds: float = 8, **values: str) -> Exchange:
+async def exchange(there: Provider, name: str, code: str, policy: Policy = HERE, seconds: float = PATIENCE, **values: str) -> Exchange:
     """What comes of a code."""
     async with guarded_client(policy) as client:
         return await oauth.exchange(

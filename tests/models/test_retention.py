@@ -23,6 +23,7 @@ from models.message import Message, NewMessage
 from models.partitions import AHEAD, Partition, week_of
 from models.task import Task, TaskType, forget_ended
 from tests.models import make
+from tests.waiting import PATIENCE
 from workers.prune import prune
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -298,7 +299,7 @@ async def test_of_two_that_forget_at_once_neither_waits_for_the_other() -> None:
 
     async def forget_the_rest() -> int:
         await first.wait()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             return await forget_ended(now() - timedelta(days=90), 10)
 
     rest = asyncio.create_task(forget_the_rest())

@@ -23,6 +23,7 @@ from tests.receiver import Receiver
 from tests.stories.test_auth import organisation_of
 from tests.stories.test_hostile_arguments import SUBSCRIPTIONS
 from tests.tenant import Refused, Tenant
+from tests.waiting import PATIENCE
 
 LINK = "https://hooks.example.com/portal/#key="
 
@@ -53,7 +54,7 @@ async def exchange(acme: Tenant, token: str) -> dict[str, Any]:
 
 async def status(acme: Tenant, token: str) -> int:
     """What a request with this token comes to."""
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as http:
         return (await http.post(acme.url, json={"query": "{ __typename }"})).status_code
 
 

@@ -196,7 +196,7 @@ async def test_a_pattern_of_an_organisation_cannot_hold_up_the_service(acme: Ten
     fault = await acme.fault("MessageCreate", appId=app["id"], input={"eventType": "evil", "payload": {"a": "a" * 50_000 + "b"}})
 
     assert fault == ("BAD_USER_INPUT", ["input", "payload", "a"])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.arguments import NOBODY, of_every_operation, places, replaced
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Refused, Tenant
+from tests.waiting import PATIENCE
 
 SUBSCRIPTIONS = {"WatchMessageAttempts", "WatchMessages", "MessageStatus", "WatchBackgroundTask", "WatchGeneration"}
 # What creates something of the caller's own where there is nothing of that uid or name.
@@ -70,7 +71,7 @@ async def test_a_hostile_argument_is_answered_with_a_typed_error_or_taken(acme: 
     document, headers = operations()[name], {"Authorization": f"Bearer {acme.token}"}
     slots = asyncio.Semaphore(4)
 
-    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
 
         async def send(path: tuple[str | int, ...], value: Any) -> None:
             content = json.dumps({"query": document, "variables": replaced(good, path, value)})

@@ -13,7 +13,7 @@ from tests.deployment import deployed
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 async def test_attempts_are_seen_as_they_are_recorded(acme: Tenant, receiver: Receiver) -> None:
@@ -175,7 +175,7 @@ async def test_an_organisation_has_so_many_connections_and_subscriptions_and_no_
             ours = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
             headers = {"Authorization": f"Bearer {acme.token}", "Accept": "text/event-stream"}
             request = {"query": operations()["WatchMessages"], "variables": ours}
-            async with acme.subscribe("WatchMessages", **ours) as first, httpx.AsyncClient(headers=headers, timeout=20) as http:
+            async with acme.subscribe("WatchMessages", **ours) as first, httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
                 assert (await first.next())["message"]["id"] == sent[0]["id"]
                 async with http.stream("POST", running.graphql, json=request) as stream:
                     lines = stream.aiter_lines()
@@ -214,7 +214,10 @@ async def test_a_stream_ends_without_being_complete_when_the_process_stops(backe
             headers = {"Authorization": f"Bearer {acme.token}", "Accept": "text/event-stream"}
             variables = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
             request = {"query": operations()["WatchMessages"], "variables": variables}
-            async with httpx.AsyncClient(headers=headers, timeout=20) as http, http.stream("POST", running.graphql, json=request) as stream:
+            async with (
+                httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http,
+                http.stream("POST", running.graphql, json=request) as stream,
+            ):
                 lines = stream.aiter_lines()
                 while sent["id"] not in await anext(lines):
                     pass

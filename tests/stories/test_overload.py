@@ -11,7 +11,7 @@ from tests.deployment import deployed
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_refused_is_kept(
@@ -35,7 +35,7 @@ async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_
 
             await until(refused, "the backlog to be full")
             variables = {"appId": app["id"], "inputs": [{"eventType": "a.b", "payload": {}}] * 2}
-            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}) as client:
+            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}, timeout=PATIENCE) as client:
                 answer = await client.post(running.graphql, json={"query": operations()["MessageCreateBatch"], "variables": variables})
                 assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
                 url = urlsplit((await acme.do("InboundRotateUrl", appId=app["id"]))["url"])
