@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from tests.graphook.toy import TOKEN, Toy, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -38,5 +38,5 @@ async def toy(toy_server: Toy) -> AsyncIterator[Toy]:
 @pytest.fixture
 async def http(toy: Toy) -> AsyncIterator[httpx.AsyncClient]:
     """A client that sends a valid token to the server."""
-    async with httpx.AsyncClient(base_url=toy.url.removesuffix("/graphql"), headers={"Authorization": TOKEN}, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=toy.url.removesuffix("/graphql"), headers={"Authorization": TOKEN}, timeout=PATIENCE) as client:
         yield client

@@ -17,7 +17,8 @@ from graphook.errors import Unavailable
 from graphook.graphql_limits import MAX_CHARACTERS
 from graphook.graphql_view import MAX_BODY
 from graphql import get_introspection_query
-from tests.graphook.toy import TOKEN, Toy
+from tests.graphook.toy import IMPATIENT, TOKEN, Toy
+from tests.waiting import PATIENCE
 
 JSON, RESPONSE_JSON = "application/json", "application/graphql-response+json"
 EVENTS = "text/event-stream"
@@ -195,7 +196,7 @@ async def test_a_fault_while_authenticating_is_a_masked_500(http: httpx.AsyncCli
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic Z29vZDo=", "Bearer " + "a" * 8000])
 async def test_a_request_without_a_valid_token_is_401_before_its_body_is_looked_at(toy: Toy, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with httpx.AsyncClient(headers=headers) as client:
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as client:
         response = await client.post(toy.url, content=b"not JSON at all")
     assert (response.status_code, code(response)) == (401, "UNAUTHENTICATED")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -309,12 +310,12 @@ async def test_a_body_without_end_is_refused_at_the_limit_and_the_connection_clo
 async def test_a_body_that_does_not_arrive_in_time_is_408(toy: Toy, accept: str) -> None:
     host, port = "127.0.0.1", toy.port
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: {host}\r\nAuthorization: {TOKEN}\r\nAccept: {accept}\r\n"
+        f"POST {IMPATIENT} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {TOKEN}\r\nAccept: {accept}\r\n"
         f"Content-Type: {JSON}\r\nContent-Length: 1000000\r\n\r\n{{}}"
     )
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(head.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         answer = await reader.read()  # to the end of the connection
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -333,7 +334,7 @@ async def test_a_query_that_takes_too_long_is_ended(http: httpx.AsyncClient) -> 
 async def test_any_page_may_call_and_none_with_cookies(http: httpx.AsyncClient, toy: Toy) -> None:
     origin = {"Origin": "https://shop.example"}
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    async with httpx.AsyncClient() as browser:  # which sends no token with a preflight
+    async with httpx.AsyncClient(timeout=PATIENCE) as browser:  # which sends no token with a preflight
         preflight = await browser.options(toy.url, headers=origin | asked)
         refused = await browser.post(toy.url, json={}, headers=origin)
     assert (preflight.status_code, preflight.content) == (204, b"")

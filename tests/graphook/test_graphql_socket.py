@@ -15,11 +15,10 @@ from websockets.exceptions import ConnectionClosed
 
 from graphook.graphql_limits import MAX_CHARACTERS
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS
-from tests.graphook.toy import CROWDED, MAX_CROWDED, TOKEN, WS_MAX_SIZE, Toy
-from tests.waiting import until
+from tests.graphook.toy import CROWDED, IMPATIENT, MAX_CROWDED, TOKEN, WS_MAX_SIZE, Toy
+from tests.waiting import PATIENCE, until
 
 INIT = {"type": "connection_init", "payload": {"Authorization": TOKEN}}
-PATIENCE = 10.0
 
 
 def subscribe(query: Any, id: Any = "1", **more: Any) -> dict[str, Any]:
@@ -165,7 +164,7 @@ async def test_a_second_initialisation_closes_with_4429(toy: Toy) -> None:
 
 
 async def test_no_initialisation_in_time_closes_with_4408(toy: Toy) -> None:
-    async with toy.socket() as socket:
+    async with toy.socket(path=IMPATIENT) as socket:
         assert (await closed(socket))[:2] == ([], 4408)
     assert INIT_WAIT.total_seconds() == 10
 
@@ -341,7 +340,7 @@ async def test_an_outage_while_the_token_is_looked_at_ends_nothing(toy: Toy) -> 
 async def test_a_flood_of_pings_holds_nobody_else_up(toy: Toy, http: httpx.AsyncClient) -> None:
     async with toy.socket() as socket:
         await initialised(socket)
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
             tasks.create_task(send(socket, *({"type": "ping"} for _ in range(5_000))))
             assert (await http.post("/graphql", json={"query": "{ hello }"})).json() == {"data": {"hello": "hello you"}}
         for _ in range(5_000):
