@@ -22,7 +22,7 @@ from graphook.http_pool import KEPT_SECONDS, Pool
 from graphook.sender import Outcome, Sender
 from graphook.ssrf import Policy, Target, check_url, parse_network
 from tests.graphook.hostile import OK, Hostile, answering, hostile, read_request
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -31,7 +31,7 @@ EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 @asynccontextmanager
 async def sender(**options: Any) -> AsyncIterator[Sender]:
-    found = Sender(LOOPBACK, **{"timeout_seconds": 5, **options})
+    found = Sender(LOOPBACK, **{"timeout_seconds": PATIENCE, **options})
     await found.open()
     try:
         yield found
@@ -130,7 +130,7 @@ async def test_a_response_to_nothing_ends_a_kept_connection() -> None:
         await sending.send(receiver.url(), [], b"{}")
         receiver.script = None
         answered.set()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
 
         assert (await sending.send(receiver.url(), [], b"{}")).body == b"ok"
         assert receiver.connections == 2
@@ -148,7 +148,7 @@ async def test_an_answer_to_a_request_that_was_given_up_is_nobodys() -> None:
     asked, ended = asyncio.Event(), asyncio.Event()
     async with hostile(late) as receiver, sender() as sending:
         first = asyncio.create_task(sending.send(receiver.url(), [], b"{}"))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         first.cancel()
         await asyncio.wait_for(ended.wait(), KEPT_SECONDS / 2)
         second = await sending.send(receiver.url(), [], b"{}")

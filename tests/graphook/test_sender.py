@@ -22,17 +22,17 @@ from graphook.settings import Settings
 from graphook.ssrf import Policy, parse_network
 from tests.graphook.hostile import OK, Script, answering, hostile, read_request
 from tests.growth import growth
+from tests.waiting import PATIENCE
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
-LIMIT = 0.5
-# For a machine that has other things to do.
-GRACE = 3000
+# Seconds, for what does not end by itself, and milliseconds for a machine that has other things to do.
+LIMIT, GRACE = 1.0, 10_000
 HEAD = b"HTTP/1.1 200 OK\r\n"
 FAT = b"X-A: " + b"a" * 16_000 + b"\r\n\r\n"
 
 
 @asynccontextmanager
-async def sender(policy: Policy = LOOPBACK, *, timeout: float = LIMIT, **options: Any) -> AsyncIterator[Sender]:
+async def sender(policy: Policy = LOOPBACK, *, timeout: float = PATIENCE, **options: Any) -> AsyncIterator[Sender]:
     found = Sender(policy, timeout_seconds=timeout, **options)
     await found.open()
     try:
@@ -95,7 +95,7 @@ NEVER_200 = {
 async def test_an_answer_that_does_not_begin_has_no_status_and_a_code(name: str) -> None:
     script, code = NEVER_200[name]
 
-    outcome = await outcome_of(script)
+    outcome = await outcome_of(script, timeout=LIMIT if code == "timeout" else PATIENCE)
 
     assert (outcome.status_code, outcome.error_code, outcome.body) == (0, code, b"")
     assert outcome.headers == ()
@@ -125,7 +125,7 @@ BROKEN_BODY = {
 async def test_a_body_that_does_not_end_well_is_a_failure_with_its_status(name: str) -> None:
     script, code = BROKEN_BODY[name]
 
-    outcome = await outcome_of(script)
+    outcome = await outcome_of(script, timeout=LIMIT if code == "timeout" else PATIENCE)
 
     assert (outcome.status_code, outcome.error_code) in {(200, code), (0, code)}
     assert set(outcome.body) <= {ord("a")}
@@ -277,14 +277,14 @@ async def test_no_more_requests_are_out_than_the_limit() -> None:
             writer.write(OK)
             await writer.drain()
 
-    async with hostile(slow) as receiver, sender(connections=2, timeout=20) as sending:
+    async with hostile(slow) as receiver, sender(connections=2) as sending:
         outcomes = await asyncio.gather(*(sending.send(receiver.url(), [], b"{}") for _ in range(8)))
 
     assert ({outcome.status_code for outcome in outcomes}, most) == ({200}, 2)
 
 
 async def test_waiting_for_a_connection_is_at_the_expense_of_the_limit() -> None:
-    async with hostile(answering(then_close=False)) as receiver, sender(connections=1) as sending:
+    async with hostile(answering(then_close=False)) as receiver, sender(connections=1, timeout=LIMIT) as sending:
         outcomes = await asyncio.gather(*(post(sending, receiver.url()) for _ in range(5)))
 
     assert {outcome.error_code for outcome in outcomes} == {"timeout"}
@@ -325,7 +325,7 @@ async def to_loopback(_host: str) -> Sequence[str]:
 
 async def test_a_good_certificate_is_taken(authority: trustme.CA) -> None:
     tls = server_side(authority.issue_cert("hook.example.com"))
-    async with hostile(tls=tls) as receiver, sender(tls=client_side(authority), lookup=to_loopback, timeout=2) as sending:
+    async with hostile(tls=tls) as receiver, sender(tls=client_side(authority), lookup=to_loopback) as sending:
         assert (await post(sending, receiver.url("hook.example.com"))).status_code == 200
 
 
@@ -337,7 +337,7 @@ async def test_a_bad_certificate_is_refused_before_anything_is_sent(authority: t
     dates: Any = {"not_before": past, "not_after": past + datetime.timedelta(days=1)} if fault == "expired" else {}
     tls = server_side(issuer.issue_cert(name, **dates))
 
-    async with hostile(tls=tls) as receiver, sender(tls=client_side(authority), lookup=to_loopback, timeout=2) as sending:
+    async with hostile(tls=tls) as receiver, sender(tls=client_side(authority), lookup=to_loopback) as sending:
         outcome = await post(sending, receiver.url("hook.example.com"))
 
         assert (outcome.status_code, outcome.error_code, receiver.heads) == (0, "tls", [])
@@ -349,7 +349,7 @@ async def test_tls_to_a_plain_port_is_a_failure_of_tls() -> None:
         writer.write(OK)
         await writer.drain()
 
-    async with hostile(plain) as receiver, sender(timeout=2) as sending:
+    async with hostile(plain) as receiver, sender() as sending:
         outcome = await post(sending, receiver.url().replace("http:", "https:"))
 
     assert (outcome.status_code, outcome.error_code) == (0, "tls")
@@ -441,7 +441,7 @@ async def test_one_dead_name_does_not_hold_up_the_others() -> None:
             await asyncio.sleep(60)
         return ["127.0.0.1"]
 
-    async with hostile() as receiver, sender(lookup=lookup) as sending:
+    async with hostile() as receiver, sender(lookup=lookup, timeout=LIMIT) as sending:
         dead = [asyncio.create_task(post(sending, "http://dead.example.com/")) for _ in range(100)]
         await asyncio.sleep(0)
         assert (await post(sending, receiver.url("hook.example.com"))).status_code == 200

@@ -15,7 +15,7 @@ from graphook.sender import Sender
 from graphook.settings import Settings
 from tests.models import make
 from tests.receiver import Receiver
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from workers.engine import Engine
 
 
@@ -23,7 +23,7 @@ from workers.engine import Engine
 async def engine(database_url: str, **values: object) -> AsyncIterator[Engine]:
     """An engine at work on the connected database."""
     settings = Settings.load(database_url=database_url, allow_subnets="127.0.0.0/8", retry_penalty=0, **values)
-    sender = Sender(settings.ssrf_policy(), timeout_seconds=2, response_limit=100)
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=PATIENCE, response_limit=100)
     bus = create_bus(database_url, None)
     await sender.open()
     await bus.open(None)

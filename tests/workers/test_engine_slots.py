@@ -16,7 +16,7 @@ from graphook.settings import Settings
 from models.delivery import State
 from tests.models import make
 from tests.receiver import Receiver
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from workers.engine import Engine
 
 STATES = Statement.same("SELECT state FROM delivery WHERE $1 = 1")
@@ -28,7 +28,7 @@ async def test_a_claim_that_is_being_made_when_the_engine_stops_is_sent_and_reco
     app = await make.application()
     endpoint = await make.endpoint(app, url=receiver.url())
     settings = Settings.load(database_url=db, allow_subnets="127.0.0.0/8")
-    sender = Sender(settings.ssrf_policy(), timeout_seconds=5, response_limit=100)
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=PATIENCE, response_limit=100)
     await sender.open()
     engine = Engine(settings, sender, LocalBus(), Sandbox())
     await make.message(app)
@@ -58,7 +58,7 @@ async def test_endpoints_that_hang_leave_slots_for_the_others(db: str, receiver:
     for _ in range(10):
         await make.message(app)
     settings = Settings.load(database_url=db, allow_subnets="127.0.0.0/8", worker_slots=16, request_timeout=30.0)
-    sender = Sender(settings.ssrf_policy(), timeout_seconds=30, response_limit=100)
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=PATIENCE, response_limit=100)
     await sender.open()
     engine = Engine(settings, sender, LocalBus(), Sandbox())
     running = asyncio.create_task(engine.run())
