@@ -10,6 +10,7 @@ import pytest
 from graphook import batch
 from graphook.batch import Batcher
 from graphook.errors import Conflict, Overloaded, Unavailable
+from tests.waiting import PATIENCE
 
 
 async def test_what_arrives_during_a_flush_goes_with_the_next_one() -> None:
@@ -49,7 +50,7 @@ async def test_a_second_flush_begins_beside_a_slow_one_or_for_many_items_only(mo
             await asyncio.sleep(0)
         return answers
 
-    full: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2)
+    full: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2, slow_seconds=PATIENCE)
     waiting = [await submit(full, 1), await submit(full, 2, 3)]
     assert batches == [[1]]
     waiting.append(await submit(full, 4, 5))
@@ -59,7 +60,7 @@ async def test_a_second_flush_begins_beside_a_slow_one_or_for_many_items_only(mo
 
     batches.clear()
     monkeypatch.setattr(batch, "ENOUGH", 2)
-    many: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2)
+    many: Batcher[int, int] = Batcher(flush, max_items=3, concurrency=2, slow_seconds=PATIENCE)
     waiting += [await submit(many, 1), await submit(many, 2)]
     assert batches == [[1]]
     waiting.append(await submit(many, 3))

@@ -30,7 +30,7 @@ def llm() -> Iterator[LLMServer]:
 
 @asynccontextmanager
 async def model(url: str, **settings: Any) -> AsyncIterator[Model]:
-    given = {"llm_base_url": url, "llm_model": "small-1", "llm_api_key": KEY, "llm_silence": 5.0, "llm_timeout": 20.0, **settings}
+    given = {"llm_base_url": url, "llm_model": "small-1", "llm_api_key": KEY, "llm_silence": 15.0, "llm_timeout": 30.0, **settings}
     found = Model(Settings.load(**given), pauses=(0.01, 0.02))
     try:
         yield found
@@ -146,12 +146,12 @@ async def test_silence_has_an_end_before_the_answer_and_within(llm: LLMServer, s
     failed = await failure(llm, Answer(steps), llm_silence=0.3)
 
     assert failed.failure is Failure.MODEL_TIMEOUT
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15, "well before the limit of the whole answer"
     assert len(llm.asked) == 1
 
 
 async def test_silence_after_the_end_of_the_answer_is_no_failure(llm: LLMServer) -> None:
-    completion, _ = await ask(llm, Answer([event(chunk({"content": "all"}, "stop")), Gate()]), llm_silence=0.3)
+    completion, _ = await ask(llm, Answer([event(chunk({"content": "all"}, "stop")), Gate()]), llm_silence=1.0)
 
     assert completion.text == "all"
 
@@ -180,7 +180,7 @@ async def test_cancelling_closes_the_connection_at_once(llm: LLMServer) -> None:
         await heard.wait()
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await until(lambda: llm.asked[0].hung_up, "the connection to be closed", patience=1)
+        await until(lambda: llm.asked[0].hung_up, "the connection to be closed", patience=5)
 
 
 async def test_the_key_is_in_no_message_and_no_log(llm: LLMServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -24,8 +24,8 @@ from tests.models import make
 from tests.waiting import until
 
 pytestmark = pytest.mark.postgresql_only
-# Seconds that a command may take here, and what a busy machine adds to anything.
-COMMAND, BUSY = 0.5, 1.5
+# Seconds that a command may take here, and what a busy machine adds to anything: far below what anybody would wait who is not told.
+COMMAND, BUSY = 1.0, 10.0
 CONNECTIONS = 4
 SLOW_MOVE = f"""
     CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({2 * COMMAND}); RETURN OLD; END $$;
