@@ -47,10 +47,17 @@ async def refused(sandbox: Sandbox, code: str, **more: Any) -> TransformationErr
 
 def child_ids() -> list[int]:
     """The processes of sandboxes that this process has started."""
-    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return [
-        int(pid) for path in listed for pid in path.read_text().split() if b"sandbox_child" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+    listed = [int(pid) for thread in threads for pid in process_file(os.getpid(), f"task/{thread}/children").split()]
+    return [pid for pid in listed if "sandbox_child" in process_file(pid, "cmdline")]
+
+
+def process_file(pid: int, name: str) -> str:
+    """What the system says of a process, which may end at any time; nothing when it, or the thread that is asked about, is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 async def test_a_handler_changes_what_is_sent(sandbox: Sandbox) -> None:
@@ -157,11 +164,8 @@ async def test_a_handler_that_wants_all_memory_does_not_get_it(sandbox: Sandbox,
 
 def peak(pid: int) -> int:
     """Bytes of memory that a process has had at most; 0 when it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    status = process_file(pid, "status").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")), 0)
 
 
 REFUSED = {
@@ -481,13 +485,12 @@ async def test_a_process_does_not_outlive_its_parent_whatever_it_runs() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout is not None
     pid = int(await parent.stdout.readline())
-    running = Path(f"/proc/{pid}/stat")
-    await until(lambda: int(running.read_text().split()[13]) > 5, "the handler to use up time")
+    await until(lambda: int(process_file(pid, "stat").split()[13]) > 5, "the handler to use up time")
 
     parent.kill()
     await parent.communicate()
 
-    await until(lambda: not running.exists() or running.read_text().split()[2] == "Z", "the process to be gone")
+    await until(lambda: process_file(pid, "stat").split()[2:3] in ([], ["Z"]), "the process to be gone")
 
 
 async def test_many_at_once_are_all_answered_with_their_own(sandbox: Sandbox) -> None:
