@@ -33,9 +33,9 @@ def test_the_code_of_an_answer_is_found(answer: str, code: str | None) -> None:
 
 @pytest.mark.parametrize("piece", ["```a\n", "```\n", "`", " \n", "```handler\n"])
 def test_an_answer_made_to_take_long_takes_no_longer_than_its_length(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     code_of(piece * (131_072 // len(piece)))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_schema_that_names_no_draft_is_of_the_newest() -> None:
@@ -62,8 +62,8 @@ async def test_events_are_read_however_they_are_cut(size: int) -> None:
 
 
 async def test_a_long_line_in_small_pieces_takes_no_longer_than_its_length() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadStream):
         async for _ in data_of(pieces(b"data: " + b"x" * 300_000, 1)):
             pass
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
