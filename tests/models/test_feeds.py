@@ -18,6 +18,7 @@ from models.cursor import KEPT_STARTS, START, Cursors
 from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE, MESSAGES
 from models.message_stream import Wanted, read_page
 from tests.models import make
+from tests.order import settled_order
 from tests.waiting import PATIENCE, until
 
 
@@ -116,6 +117,7 @@ async def test_a_row_that_commits_late_with_an_early_id_is_not_missed(db: str) -
 
     await open_transaction.commit()
     await slow.close()
+    await settled_order(db)
     chunk = await source.read(app.id, start, 100)
     assert [event.item.message_id for event in chunk.events] == [early.message_id, message_id]
     assert chunk.hidden is False
@@ -186,14 +188,17 @@ async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_foll
     start = await source.head(app.id)
     (stale,) = await make.claims(endpoint, lease_us=0)
     await delivery.take_back(10)
+    await settled_order(db)
     (interrupted,) = (await source.read(app.id, start, 10)).events
 
     await delivery.settle([make.result(stale)])
+    await settled_order(db)
 
     (corrected,) = (await source.read(app.id, interrupted.position, 10)).events
     assert (corrected.item.id, corrected.item.error_code) == (interrupted.item.id, None)
     await make.message(app)
     await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    await settled_order(db)
     assert len((await source.read(app.id, corrected.position, 10)).events) == 1
 
 
@@ -273,6 +278,7 @@ async def test_a_message_that_commits_late_is_not_missed_by_a_stream(db: str) ->
     await open_transaction.commit()
     await slow.close()
 
+    await settled_order(db)
     for key in (app.id, app.org_id):
         async with database.read() as session:
             page = await read_page(session, key, while_open.position, 10, Wanted())
@@ -283,6 +289,7 @@ async def test_a_filter_that_finds_nothing_still_gets_on(db: str) -> None:
     app = await make.application()
     for _ in range(12):
         await make.message(app)
+    await settled_order(db)
     places = [START]
     async with database.read() as session:
         for _ in range(3):

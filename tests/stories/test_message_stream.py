@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,28 @@ from graphook.clock import now, to_us
 from graphook.ids import new_id
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
+from tests.order import settled_order
 from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
+
+
+class Patient(Tenant):
+    """A tenant whose messages can be read in order as soon as they are there, whatever else goes on in the database."""
+
+    def __init__(self, deployment: Deployment, token: str) -> None:
+        super().__init__(deployment.graphql, token)
+        self._database_url = deployment.database_url
+
+    async def message(self, app: Any, **values: Any) -> Any:
+        made = await super().message(app, **values)
+        await settled_order(self._database_url)
+        return made
+
+
+@pytest.fixture
+async def acme(deployment: Deployment) -> AsyncIterator[Tenant]:
+    async with Patient(deployment, await mint(deployment)) as tenant:
+        yield tenant
 
 
 def ids(rows: list[Any]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Backend, mint
 from tests.deployment import deployed
+from tests.order import settled_order
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
 
@@ -108,6 +109,7 @@ async def test_a_restart_keeps_every_cursor(backend: Backend, receiver: Receiver
             token, app = acme.token, await acme.application()
             endpoint = await acme.endpoint(app, receiver.url())
             await sent(acme, app, 2)
+            await settled_order(database_url)
             attempts, messages = await ends(acme, app, endpoint)
             later = await sent(acme, app, 2)
     for _ in range(2):
@@ -116,6 +118,7 @@ async def test_a_restart_keeps_every_cursor(backend: Backend, receiver: Receiver
                 async with acme.subscribe("WatchMessageAttempts", appId=app["id"], after=attempts) as live:
                     seen = [(await live.next())["attempt"]["msgId"] for _ in later]
                 assert sorted(seen) == sorted(later)
+                await settled_order(database_url)
                 stream = await acme.run("MessageStream", appId=app["id"], iterator=messages)
                 assert [message["id"] for message in stream["data"]] == later
                 later += await sent(acme, app, 2)
