@@ -73,7 +73,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
-                self.popen.wait(30)
+                self.popen.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"it did not stop when asked to:\n{self.output}") from None
@@ -104,7 +104,7 @@ def environment_of(database_url: str, redis_url: str | None, **settings: str) ->
         "GRAPHOOK_ALLOW_SUBNETS": "127.0.0.0/8",
         "GRAPHOOK_RETRY_SCHEDULE": "0.1,0.1",
         "GRAPHOOK_RETRY_PENALTY": "0.2",
-        "GRAPHOOK_REQUEST_TIMEOUT": "2",
+        "GRAPHOOK_REQUEST_TIMEOUT": "5",
         "GRAPHOOK_LOG_LEVEL": "info",
         "PYTHONUNBUFFERED": "1",
     }

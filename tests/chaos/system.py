@@ -145,7 +145,7 @@ async def running(
     database_url: str, redis_url: str | None, *, apis: int = 1, workers: int = 1, each: dict[str, str] | None = None, **settings: str
 ) -> AsyncIterator[System]:
     """A deployment; `each` is further environment of every worker, `settings` of every process."""
-    environment = environment_of(database_url, redis_url, **settings)
+    environment = environment_of(database_url, redis_url, **{"GRAPHOOK_REQUEST_TIMEOUT": "2", **settings})
     system = System(database_url, environment)
     try:
         for _ in range(apis):

@@ -136,7 +136,7 @@ async def test_workers_together_keep_the_most_in_flight_and_the_order(backend: B
 async def test_a_process_that_dies_with_the_head_of_a_queue_leaves_the_order(backend: Backend, receiver: Receiver) -> None:
     database_url = await backend.fresh_database()
     redis_url = backend.fresh_redis()
-    with two_workers(database_url, redis_url, GRAPHOOK_REQUEST_TIMEOUT="1") as running:
+    with two_workers(database_url, redis_url, GRAPHOOK_REQUEST_TIMEOUT="3") as running:
         async with Tenant(running.graphql, await mint(running)) as acme:
             app = await acme.application()
             token = acme.token

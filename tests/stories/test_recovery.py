@@ -56,7 +56,7 @@ async def test_a_killed_server_delivers_every_accepted_message_after_a_restart(b
 @pytest.mark.postgresql_only
 async def test_a_killed_worker_is_taken_over_by_another(backend: Backend, receiver: Receiver) -> None:
     """The worker dies with deliveries in flight; another one records them as interrupted and sends them."""
-    with deployed(await backend.fresh_database(), backend.redis_url, GRAPHOOK_REQUEST_TIMEOUT="1") as running:
+    with deployed(await backend.fresh_database(), backend.redis_url, GRAPHOOK_REQUEST_TIMEOUT="3") as running:
         async with Tenant(running.graphql, await mint(running)) as acme:
             app = await acme.application()
             await acme.endpoint(app, receiver.url())
@@ -123,7 +123,7 @@ async def test_a_second_process_on_the_same_file_refuses_and_names_the_lock(back
     url = await backend.fresh_database()
     with deployed(url, None) as running:
         second = Process.start(running.server.popen.args, running.environment)  # type: ignore[arg-type]
-        await asyncio.to_thread(second.popen.wait, 20)
+        await asyncio.to_thread(second.popen.wait, 60)
         second.stop()
 
     assert second.popen.returncode != 0

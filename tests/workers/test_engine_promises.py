@@ -108,7 +108,7 @@ async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_
     sender, base = FakeSender(), Database(monkeypatch)
     sender.gate.clear()
 
-    async with running(sender, request_timeout=1.0):
+    async with running(sender, request_timeout=3.0):
         await until(lambda: sender.out == 1, "the request to be out")
         base.away = True
         sender.gate.set()
@@ -131,11 +131,11 @@ async def test_a_process_that_stops_gives_a_result_up_once_its_lease_is_over(mon
     sender, base = FakeSender(), Database(monkeypatch)
     sender.gate.clear()
 
-    async with running(sender, request_timeout=1.0) as engine:
+    async with running(sender, request_timeout=3.0) as engine:
         await until(lambda: sender.out == 1, "the request to be out")
         base.away = True
         sender.gate.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await engine.stop()
         assert await lease_is_over(), "it was not given up before"
         base.away = False

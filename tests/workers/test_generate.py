@@ -100,7 +100,7 @@ async def test_a_lease_is_renewed_while_the_model_is_silent_and_kept_to_one_work
     llm.answers(MARK, Answer([gate, *ANSWER]))
     begun = await begin()
 
-    async with generator(llm, lease_seconds=0.9):
+    async with generator(llm, lease_seconds=2.7):
         await until(lambda: len(llm.asked) == 1, "the request")
         seen = set[Any]()
 
