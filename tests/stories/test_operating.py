@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from tests.conftest import Backend, mint
 from tests.deployment import Deployment, deployed
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -32,7 +33,7 @@ class Observed:
     async def scrape(self) -> dict[str, float]:
         """Every sample of all its processes, added up; as `name`, and as `name{label=value}`."""
         found: dict[str, float] = {}
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=PATIENCE) as http:
             for process in (self.running.server, *self.running.workers):
                 url = json.loads(process.wait_for("metrics are at "))["message"].rpartition(" ")[2]
                 for family in text_string_to_metric_families((await http.get(url)).raise_for_status().text):
@@ -78,7 +79,7 @@ async def tenant(observed: Observed) -> AsyncIterator[Tenant]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         yield client
 
 
@@ -154,12 +155,12 @@ async def test_a_request_and_the_attempts_it_led_to_are_one_trace(observed: Obse
     message = answer["message"]
     await tenant.settled(app, message)
 
-    def attempts() -> list[object]:
+    def attempts() -> list[Any]:
         return [s for s in observed.collector.named("webhook attempt") if attributes(s)["graphook.message_id"] == message["id"]]
 
     await until(lambda: len(attempts()) == 2 and bool(observed.collector.named("mutation Send")), "the spans")
     (request,) = observed.collector.named("mutation Send")
-    failed, succeeded = observed.collector.named("webhook attempt")[-2:]
+    failed, succeeded = attempts()
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, SPAN)
     for span in (failed, succeeded):
         assert (span.trace_id.hex(), span.parent_span_id) == (TRACE, request.span_id)
