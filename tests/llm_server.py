@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.listening import stop_listening
+
 CODE = "function handler(webhook) {\n  webhook.payload = { text: `Paid: ${webhook.payload.number}` };\n  return webhook;\n}"
 ANSWER = ["Here ", "it is:\n```js\n", *(f"{line}\n" for line in CODE.split("\n")), "```\n"]
 
@@ -114,10 +116,7 @@ class LLMServer:
 
     async def _close(self) -> None:
         self._closing = True
-        self._server.close()
-        # Who has just been let in is a connection once asyncio has set it up.
-        setting_up = asyncio.all_tasks() - self._connections - {asyncio.current_task()}
-        await asyncio.gather(*setting_up, return_exceptions=True)
+        await stop_listening(self._server)
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
 
+from tests.listening import stop_listening
 from tests.waiting import until
 
 
@@ -70,7 +71,7 @@ class Receiver:
         for gate in self.gates.values():
             gate.set()
         self._closed = True
-        self._server.close()
+        await stop_listening(self._server)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Literal, Self
 
+from tests.listening import stop_listening
+
 Link = Literal["open", "refused", "silent"]
 
 
@@ -31,7 +33,7 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        await stop_listening(self._server)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from typing import Literal, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.chaos.ledger import Ledger
+from tests.listening import stop_listening
 
 DRIP_EVERY = 0.2
 BOMB = 64 * 1024 * 1024
@@ -67,7 +68,7 @@ class LedgerReceiver:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        await stop_listening(self._server)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

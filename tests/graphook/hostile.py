@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.listening import stop_listening
+
 Script = Callable[[Reader, Writer], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -77,7 +79,7 @@ async def hostile(script: Script | None = None, *, tls: ssl.SSLContext | None = 
     try:
         yield found
     finally:
-        server.close()
+        await stop_listening(server)
         await found.end()
 
 
