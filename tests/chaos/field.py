@@ -97,6 +97,10 @@ class Field:
         """A count of the scorecard, scaled; half of the least in the short form, whose scale is 0."""
         return max(least, round(full * self.scale)) if self.scale else max(1, least // 2)
 
+    def within(self, seconds: float) -> float:
+        """A limit of time: as it is said, and five times as much in the short form, which other tests run beside."""
+        return seconds if self.scale else 5 * seconds
+
     @property
     def redis_url(self) -> str:
         assert self.redis is not None
