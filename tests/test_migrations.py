@@ -229,7 +229,7 @@ async def _held_up_by_a_trigger(url: str) -> AsyncIterator[Callable[[], bool]]:
 
     def is_held_up() -> bool:
         # Every writing holds the database for a moment; only this one for longer.
-        with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=0.5, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=3, isolation_level=None)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:

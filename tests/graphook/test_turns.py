@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from graphook.errors import Overloaded
 from graphook.turns import Turns
+from tests.waiting import PATIENCE
 
 SLOTS = 3
 TENANTS = ("a", "b", "c")
@@ -41,7 +42,7 @@ async def test_who_gives_up_in_the_moment_of_its_turn_leaves_it_to_the_next() ->
     until.set()
     first.cancel()
     second.cancel()
-    await asyncio.wait_for(asyncio.gather(*held, third), 5.0)
+    await asyncio.wait_for(asyncio.gather(*held, third), PATIENCE)
 
     assert [type(found) for found in await asyncio.gather(first, second, return_exceptions=True)] == [asyncio.CancelledError] * 2
     await assert_all_free(turns)
@@ -117,7 +118,7 @@ def test_after_whatever_happened_every_turn_is_free_again(steps: list[tuple[str,
                     task.cancel()
         for _, until in calls:
             until.set()
-        found = await asyncio.wait_for(asyncio.gather(*(task for task, _ in calls), return_exceptions=True), 5.0)
+        found = await asyncio.wait_for(asyncio.gather(*(task for task, _ in calls), return_exceptions=True), PATIENCE)
         assert {type(one) for one in found} <= {type(None), asyncio.CancelledError, Overloaded}
         await assert_all_free(turns)
 
