@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SECRET_KEY = "a-key-for-tests-only-long-enough-to-be-one"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass
