@@ -180,7 +180,7 @@ async def test_cancelling_closes_the_connection_at_once(llm: LLMServer) -> None:
         await heard.wait()
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await until(lambda: llm.asked[0].hung_up, "the connection to be closed", patience=5)
+        await until(lambda: llm.asked[0].hung_up, "the connection to be closed", patience=10)
 
 
 async def test_the_key_is_in_no_message_and_no_log(llm: LLMServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -91,7 +91,7 @@ def test_a_variable_that_is_no_setting_is_noticed_with_what_may_be_meant() -> No
 def test_the_doctor_and_the_start_warn_of_it(tmp_path: Path) -> None:
     settings = {"GRAPHOOK_DATABASE_URL": f"sqlite://{tmp_path}/graphook.sqlite3", "GRAPHOOK_SECRET_KEY": SECRET_KEY, "GRAPHOOK_PROT": "1"}
     command = [sys.executable, "-m", "graphook.cli"]
-    said = subprocess.run([*command, "doctor"], env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
+    said = subprocess.run([*command, "doctor"], env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
     assert "warn  GRAPHOOK_PROT is no setting; is GRAPHOOK_PORT meant?\n" in said
     server = Process.start([*command, "serve", "--port", "0"], settings)
     try:

@@ -26,7 +26,7 @@ def refused(arguments: list[str], folder: Path, **settings: str) -> str:
     """The one line that a command ends with."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("GRAPHOOK_")}
     environment = inherited | {"PYTHONPATH": str(ROOT)} | settings
-    ended = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(arguments, env=environment, cwd=folder, capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
     (line,) = ended.stderr.splitlines()
     return line
@@ -48,7 +48,7 @@ async def test_dramatiq_without_our_command_says_it_too_and_ends(backend: Backen
     process = Process.start(command, {"GRAPHOOK_DATABASE_URL": url, "GRAPHOOK_SECRET_KEY": SECRET_KEY})
     try:
         process.wait_for("graphook: The database lacks the migrations 0001")
-        assert process.popen.wait(30) == 1
+        assert process.popen.wait(120) == 1
     finally:
         process.stop()
     assert "Traceback" not in process.output
@@ -119,7 +119,13 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(arguments: list[str], tmp
     try:
         command = [sys.executable, "-m", "graphook.cli", *arguments]
         ended = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+            command,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
         )
     finally:
         os.close(writing)
@@ -149,7 +155,7 @@ def test_make_run_says_where_its_data_is_and_ends_quietly_at_control_c(tmp_path:
     assert running.stdout is not None
     said = [running.stdout.readline() for _ in range(5)]
     os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    _, errors = running.communicate(timeout=120)
 
     assert said[2] == f"data: {tmp_path / 'graphook-data'}\n"
     assert said[4] == "Ctrl-C stops it.\n"

@@ -87,7 +87,7 @@ def test_graphook_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]) -
 def run(db: str, *arguments: str) -> list[str]:
     """What `graphook token …` prints."""
     command = [sys.executable, "-m", "graphook.cli", "token", *arguments]
-    ended = subprocess.run(command, env=os.environ | environment_of(db, None), capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(command, env=os.environ | environment_of(db, None), capture_output=True, text=True, timeout=120, check=True)
     return ended.stdout.splitlines()
 
 

@@ -220,7 +220,7 @@ async def test_a_process_that_is_killed_between_recording_and_waking_loses_nothi
     endpoint, listener = await scene()
     command = [sys.executable, "-c", DIE, db, endpoint.id, when, SECRET_KEY]
 
-    died = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    died = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
     assert died.returncode == -9, died.stderr
     assert await told(listener) == ([] if when == "before" else ["message.attempt.exhausted"])

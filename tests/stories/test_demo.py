@@ -17,7 +17,7 @@ from tests.documents import ROOT
 
 def demo(event: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--event", str(event)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.sqlite_only
@@ -64,7 +64,7 @@ def test_control_c_stops_it_and_its_server(with_make: bool, tmp_path: Path) -> N
     assert running.stdout is not None
     address = re.search(r"http://127\.0\.0\.1:(\d+)/", running.stdout.readline())
     os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    _, errors = running.communicate(timeout=120)
 
     assert errors == "stopped\n"
     assert running.returncode == (-signal.SIGINT if with_make else 130)

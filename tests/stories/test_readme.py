@@ -20,7 +20,7 @@ from tests.documents import ROOT, blocks
 from tests.receiver import Receiver
 from tests.servers import free_port
 from tests.tenant import Tenant
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 README = ROOT / "README.md"
 RECEIVER, SEND, LOOK = (block.text for block in blocks(README, "bash"))
@@ -65,7 +65,7 @@ async def test_the_readme_leads_to_a_first_webhook_that_verifies(
 
     def typed(text: str) -> list[Any]:
         there = text.replace("http://127.0.0.1:8000", address).replace("8090", str(receiver_port))
-        said = subprocess.run(["bash", "-eu", "-c", there], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True).stdout
+        said = subprocess.run(["bash", "-eu", "-c", there], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True).stdout
         return [json.loads(line) for line in said.splitlines()]
 
     answers = typed(SEND)
@@ -102,7 +102,7 @@ async def test_the_python_client_of_the_guide_goes_on_where_it_was(acme: Tenant,
     for message in messages:
         await acme.settled(app, message)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         first = names["watch"](url, acme.token, app["id"], listed["liveCursor"])
         event = await anext(first)
         await first.aclose()
