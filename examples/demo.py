@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 HERE = Path(__file__).parent
 RETRY_SECONDS = "0.5,1"
-PATIENCE = 20.0
+PATIENCE = 60.0
 FIELDS = {"eventType", "payload", "rawPayload", "eventId", "channels", "tags", "payloadRetentionPeriod"}
 
 EVENT_TYPE_CREATE = """
@@ -138,7 +138,7 @@ class Client:
     def __init__(self, url: str, token: str) -> None:
         self._url = url
         self._token = token
-        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
 
     async def run(self, document: str, **variables: Any) -> Any:
         """The one root field's answer. Raises `DemoFailed` with the errors, if there are any."""
