@@ -22,69 +22,71 @@ log = logging.getLogger(__name__)
 # Dropping a partition waits for every statement on its table, and everything after it waits too: rather try again a minute later.
 LOCK_WAIT = "500ms"
 
-# The statements below get the lowest message id to keep and how many rows to delete. On PostgreSQL they are for the default partitions.
+# The statements below get a range of message ids, the lowest in it and the lowest above it, and how many rows to delete. On PostgreSQL no week lies in
+# it: its messages are in the default partition if they are anywhere, and no other is read to see which are gone.
 _DELETE_MESSAGES = Statement(
     postgresql="""
-        DELETE FROM message WHERE id IN (
-            SELECT m.id FROM message_default m WHERE m.id < $1
+        DELETE FROM message_default WHERE id IN (
+            SELECT m.id FROM message_default m WHERE m.id >= $1 AND m.id < $2
               AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.state <= 2)
               AND NOT EXISTS (SELECT 1 FROM fanout f WHERE f.message_id = m.id)
-            ORDER BY m.id LIMIT $2) RETURNING id""",
+            ORDER BY m.id LIMIT $3) RETURNING id""",
     sqlite="""
         DELETE FROM message WHERE id IN (
-            SELECT m.id FROM message m WHERE m.id < ?1
+            SELECT m.id FROM message m WHERE m.id >= ?1 AND m.id < ?2
               AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.state <= 2)
               AND NOT EXISTS (SELECT 1 FROM fanout f WHERE f.message_id = m.id)
-            ORDER BY m.id LIMIT ?2) RETURNING id""",
+            ORDER BY m.id LIMIT ?3) RETURNING id""",
 )
 _DELETE_DELIVERIES = Statement(
     postgresql="""
-        DELETE FROM delivery WHERE (message_id, endpoint_id, run) IN (
-            SELECT d.message_id, d.endpoint_id, d.run FROM delivery_default d WHERE d.message_id < $1 AND d.state > 2
-              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message_id)
-            ORDER BY d.message_id LIMIT $2) RETURNING message_id AS id""",
+        DELETE FROM delivery_default WHERE (message_id, endpoint_id, run) IN (
+            SELECT d.message_id, d.endpoint_id, d.run FROM delivery_default d WHERE d.message_id >= $1 AND d.message_id < $2 AND d.state > 2
+              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message_id AND m.id >= $1 AND m.id < $2)
+            ORDER BY d.message_id LIMIT $3) RETURNING message_id AS id""",
     sqlite="""
         DELETE FROM delivery WHERE rowid IN (
-            SELECT d.rowid FROM delivery d WHERE d.message_id < ?1 AND d.state > 2
+            SELECT d.rowid FROM delivery d WHERE d.message_id >= ?1 AND d.message_id < ?2 AND d.state > 2
               AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = d.message_id)
-            ORDER BY d.message_id LIMIT ?2) RETURNING message_id AS id""",
+            ORDER BY d.message_id LIMIT ?3) RETURNING message_id AS id""",
 )
 _DELETE_ATTEMPTS = Statement(
     postgresql="""
-        DELETE FROM attempt WHERE (message_id, id) IN (
-            SELECT a.message_id, a.id FROM attempt_default a WHERE a.message_id < $1
-              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message_id)
-            ORDER BY a.message_id LIMIT $2) RETURNING id""",
+        DELETE FROM attempt_default WHERE (message_id, id) IN (
+            SELECT a.message_id, a.id FROM attempt_default a WHERE a.message_id >= $1 AND a.message_id < $2
+              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message_id AND m.id >= $1 AND m.id < $2)
+            ORDER BY a.message_id LIMIT $3) RETURNING id""",
     sqlite="""
         DELETE FROM attempt WHERE seq IN (
-            SELECT a.seq FROM attempt a WHERE a.message_id < ?1 AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message_id)
-            ORDER BY a.message_id LIMIT ?2) RETURNING id""",
+            SELECT a.seq FROM attempt a WHERE a.message_id >= ?1 AND a.message_id < ?2
+              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message_id)
+            ORDER BY a.message_id LIMIT ?3) RETURNING id""",
 )
 # A payload that would outlive its message.
 _DELETE_CONTENTS = Statement(
     postgresql="""
         DELETE FROM message_content WHERE (message_id, expires_at) IN (
-            SELECT c.message_id, c.expires_at FROM message_content c WHERE c.message_id < $1
-              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message_id)
-            LIMIT $2) RETURNING message_id AS id""",
+            SELECT c.message_id, c.expires_at FROM message_content c WHERE c.message_id >= $1 AND c.message_id < $2
+              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message_id AND m.id >= $1 AND m.id < $2)
+            ORDER BY c.message_id LIMIT $3) RETURNING message_id AS id""",
     sqlite="""
         DELETE FROM message_content WHERE message_id IN (
-            SELECT c.message_id FROM message_content c WHERE c.message_id < ?1
+            SELECT c.message_id FROM message_content c WHERE c.message_id >= ?1 AND c.message_id < ?2
               AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message_id)
-            ORDER BY c.message_id LIMIT ?2) RETURNING message_id AS id""",
+            ORDER BY c.message_id LIMIT ?3) RETURNING message_id AS id""",
 )
 # Event ids are free again once their message is gone.
 _DELETE_KEYS = Statement(
     postgresql="""
         DELETE FROM message_key WHERE (app_id, event_id) IN (
-            SELECT k.app_id, k.event_id FROM message_key k WHERE k.message_id < $1
-              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message_id)
-            ORDER BY k.message_id LIMIT $2) RETURNING message_id AS id""",
+            SELECT k.app_id, k.event_id FROM message_key k WHERE k.message_id >= $1 AND k.message_id < $2
+              AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message_id AND m.id >= $1 AND m.id < $2)
+            ORDER BY k.message_id LIMIT $3) RETURNING message_id AS id""",
     sqlite="""
         DELETE FROM message_key WHERE (app_id, event_id) IN (
-            SELECT k.app_id, k.event_id FROM message_key k WHERE k.message_id < ?1
+            SELECT k.app_id, k.event_id FROM message_key k WHERE k.message_id >= ?1 AND k.message_id < ?2
               AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = k.message_id)
-            ORDER BY k.message_id LIMIT ?2) RETURNING message_id AS id""",
+            ORDER BY k.message_id LIMIT ?3) RETURNING message_id AS id""",
 )
 _IN_ORDER = {
     "messages": _DELETE_MESSAGES,
@@ -105,16 +107,29 @@ async def alone(session: Session) -> bool:
 
 async def delete_rows(before: datetime, limit: int) -> int:
     """Delete of each kind at most `limit` rows that belong to messages from before that time; answers with the most that went of one kind."""
-    gone = {}
+    gone = dict.fromkeys(_IN_ORDER, 0)
+    ranges = await _outside_of_weeks(before)
     for what, statement in _IN_ORDER.items():
-        async with database.transaction() as session:
-            if not await alone(session):
-                return 0
-            gone[what] = len(await session.fetch(statement, start_id("msg_", before), limit))
+        for low, high in ranges:
+            async with database.transaction() as session:
+                if not await alone(session):
+                    return 0
+                gone[what] += len(await session.fetch(statement, low, high, limit - gone[what]))
     if any(gone.values()):
         listed = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
         log.info("retention deleted %s from before %s", listed, before.isoformat(timespec="seconds"), extra={"deleted": gone})
     return max(gone.values())
+
+
+async def _outside_of_weeks(before: datetime) -> list[tuple[str, str]]:
+    """The ranges of message ids from before that time that no weekly partition of messages holds: it goes as a whole, and what belongs to it after it."""
+    edges = [""]
+    if database.dialect() == "postgresql":
+        async with database.read() as session:
+            weeks = [partition for partition in await existing(session) if partition.table == "message"]
+        edges += [start_id("msg_", edge) for week in weeks for edge in (week.start, week.end) if week.start < before]
+    edges.append(start_id("msg_", before))
+    return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
 
 async def drop_partitions(before: datetime | None, expired_by: datetime) -> list[str]:

@@ -20,7 +20,7 @@ from models.application import Application
 from models.claim import Claim
 from models.delivery import State
 from models.message import Message, NewMessage
-from models.partitions import AHEAD, Partition, week_of
+from models.partitions import AHEAD, WEEK, Partition, week_of
 from models.task import Task, TaskType, forget_ended
 from tests.models import make
 from tests.waiting import PATIENCE
@@ -188,6 +188,28 @@ async def test_a_partition_in_use_is_dropped_another_time(db: str) -> None:
         assert name not in await names()
     finally:
         await reader.close()
+
+
+@pytest.mark.postgresql_only
+async def test_what_belongs_to_a_week_that_is_kept_is_not_looked_through_for_what_is_gone(db: str) -> None:
+    """Somebody has the week's messages to himself: whoever read them would wait. What belongs to a week that is gone goes all the same."""
+    app = await make.application()
+    week = week_of(now() - OLD)
+    await old_message(app, now() - week + timedelta(days=7), event_id="of a week that is gone", retention=timedelta(days=120))
+    await old_message(app, now() - week, event_id="of the week", retention=timedelta(days=120))
+    async with database.transaction() as session:
+        await session.fetch_text(f"DROP TABLE {Partition('message', week - WEEK).name}")
+    other = await asyncpg.connect(db)
+    try:
+        async with other.transaction():
+            await other.execute(f"LOCK TABLE {Partition('message', week).name} IN ACCESS EXCLUSIVE MODE")
+            async with asyncio.timeout(2):
+                assert [await retention.delete_rows(week + timedelta(days=3), 10) for _ in range(2)] == [1, 0]
+    finally:
+        await other.close()
+
+    counted = await count()
+    assert (counted["message"], counted["message_key"], counted["message_content"]) == (1, 1, 1)
 
 
 @pytest.mark.postgresql_only
