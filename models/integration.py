@@ -78,14 +78,14 @@ class Integration(Model):
         """Give it a new key that may do the same; the old one is dead at once. Raises `NotFound` when it was deleted meanwhile."""
         async with self._held():
             old = await self.key()
-            await old.revoke()
+            await old.revoke(forget=True)
             self.update_from_dict({"token_id": (await _key(self.org_id, self.app_id, self.name, old.scopes)).id, "updated_at": now()})
             await self.save(update_fields=["token_id", "updated_at"])
 
     async def remove(self) -> None:
         """Delete it; its key is dead at once. Raises `NotFound` when it was deleted meanwhile."""
         async with self._held():
-            await (await self.key()).revoke()
+            await (await self.key()).revoke(forget=True)
             await self.delete()
 
     @asynccontextmanager

@@ -139,11 +139,11 @@ class Token(Model):
         expired = (self.expires_at is not None and self.expires_at <= now()) or self.app_id in gone
         return "expired" if expired else "valid"
 
-    async def revoke(self) -> None:
-        """Make the token useless from now on."""
+    async def revoke(self, *, forget: bool = False) -> None:
+        """Make the token useless from now on. `forget`: it goes as those do that expired, since nothing names it any more."""
         self.revoked_at = self.revoked_at or now()
-        if self.kind == "integ":
-            self.expires_at = self.revoked_at  # it is forgotten as those are that expired
+        if forget:
+            self.expires_at = self.revoked_at
         await self.save(update_fields=["revoked_at", "expires_at"])
 
 

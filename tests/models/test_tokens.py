@@ -62,3 +62,20 @@ async def test_keys_that_were_rotated_away_are_forgotten_after_a_week() -> None:
     await prune(90)
 
     assert [token.id for token in await Token.all()] == [integration.token_id]
+
+
+async def test_an_integration_whose_key_an_operator_revoked_can_be_given_another_however_much_later() -> None:
+    app = await make.application()
+    integration = await Integration.add(Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES)), app, "a name")
+    old = await integration.key()
+    await old.revoke()
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE token SET revoked_at = revoked_at - 691200000000, expires_at = expires_at - 691200000000")
+
+    await prune(90)
+    await integration.rotate_key()
+
+    new = await integration.key()
+    assert new.id != old.id
+    assert not new.revoked_at
+    assert new.scopes == sorted(ALL_SCOPES)
