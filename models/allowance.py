@@ -6,8 +6,10 @@ from graphook import database
 from graphook.database import Statement
 from graphook.errors import LimitExceeded
 
-# id, tokens of a full bucket
-OPEN = Statement.same("INSERT INTO allowance (id, tokens, refilled_at) VALUES ($1, $2, graphook_now()) ON CONFLICT DO NOTHING")
+# id, tokens of a full bucket. A clock that was set back must not have whoever asks wait until it is where it was.
+OPEN = Statement.same("""
+    INSERT INTO allowance (id, tokens, refilled_at) VALUES ($1, $2, graphook_now())
+    ON CONFLICT (id) DO UPDATE SET refilled_at = excluded.refilled_at WHERE allowance.refilled_at > excluded.refilled_at""")
 _DRAW = """
     UPDATE allowance SET tokens = {least}({size}, tokens + (graphook_now() - refilled_at) / 1e6 * {rate}) - 1, refilled_at = graphook_now()
     WHERE id = {id} AND {least}({size}, tokens + (graphook_now() - refilled_at) / 1e6 * {rate}) >= 1 RETURNING tokens"""
