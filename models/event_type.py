@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Self
 
 from tortoise import Model, fields
@@ -67,13 +66,13 @@ class EventType(Model):
     async def add(cls, caller: Caller, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
         """Create an event type, or bring an archived one of that name back with the new values. Raises `Conflict` when a live one exists."""
         taken = Conflict(f"An event type {values['name']!r} exists already.", (*path, "name"))
-        archived = await cls.filter(org_id=caller.org_id, name=values["name"], archived=True).first()
-        if archived is not None:
-            with suppress(NotFound):  # it was forgotten in between
-                return await archived.change({**values, "archived": values.get("archived", False)})
         created_at = now()
         try:
             async with database.transaction():
+                # Of two that bring it back at once, the second finds that it is live.
+                archived = await cls.filter(org_id=caller.org_id, name=values["name"], archived=True).select_for_update().first()
+                if archived is not None:
+                    return await archived.change({**values, "archived": values.get("archived", False)})
                 return await cls.create(
                     id=new_id("evtype_", created_at), org_id=caller.org_id, created_at=created_at, updated_at=created_at, **values
                 )

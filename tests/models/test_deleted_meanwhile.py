@@ -63,6 +63,20 @@ async def test_an_event_type_that_was_forgotten_is_not_found_by_a_change_and_mad
     assert (await EventType.add(caller, {**values, "archived": False})).id != read_before.id
 
 
+async def test_of_two_that_bring_an_event_type_back_at_once_the_second_is_told_that_it_exists() -> None:
+    caller = await caller_of(await make.application())
+    values: dict[str, Any] = {"name": "invoice.paid", "description": "", "archived": True}
+    archived = await EventType.add(caller, values)
+
+    both = (EventType.add(caller, {**values, "description": text, "archived": False}) for text in ("one", "other"))
+    answers = await asyncio.gather(*both, return_exceptions=True)
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "EventType"], answers
+    made = next(answer for answer in answers if isinstance(answer, EventType))
+    assert made.id == archived.id
+    assert (await EventType.load(caller, "invoice.paid")).description == made.description
+
+
 async def test_an_integration_that_was_deleted_is_not_found_by_whatever_comes_after() -> None:
     app = await make.application()
     caller = await caller_of(app)
