@@ -1,16 +1,17 @@
 """The statements that send what an endpoint missed or failed once more, a page of messages at a time."""
 
 from graphook.database import Statement
+from models.destination import STANDING
 
-# Per message that the endpoint has a delivery of, in a range of ids, how it stands over all its runs: endpoint, after, up to, limit.
-DELIVERED = Statement.same("""
-    SELECT d.message_id, d.succeeded, d.open, d.state, m.event_type, m.channels, m.tags, (
+# Per message that the endpoint has a delivery of, in a range of ids, how it stands over all its runs: endpoint, after, up to, limit. A page is as long
+# as there are deliveries: one whose message retention has taken already counts, though nothing can be sent of it.
+DELIVERED = Statement.same(f"""
+    SELECT d.*, m.event_type, m.channels, m.tags, (
         SELECT a.response_status_code FROM attempt a WHERE a.message_id = d.message_id AND a.endpoint_id = $1 ORDER BY a.id DESC LIMIT 1) AS code
-    FROM (SELECT message_id, max(CASE WHEN state = 3 THEN 1 ELSE 0 END) AS succeeded, max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open,
-                 max(CASE WHEN run = 0 THEN state ELSE 0 END) AS state
+    FROM (SELECT message_id, endpoint_id, {STANDING}, max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open
           FROM delivery WHERE endpoint_id = $1 AND message_id > $2 AND message_id <= $3
-          GROUP BY message_id ORDER BY message_id LIMIT $4) d
-    JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
+          GROUP BY message_id, endpoint_id ORDER BY message_id LIMIT $4) d
+    LEFT JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
 
 # Endpoint id → a row while something can be sent to it.
 ENABLED = Statement.same("SELECT id FROM endpoint WHERE id = $1 AND NOT disabled AND deleted_at IS NULL")

@@ -12,7 +12,7 @@ from graphook.errors import Conflict
 from graphook.ids import id_time
 from models import replay_sql as sql
 from models.attempt import MessageStatus
-from models.delivery import State
+from models.destination import Destination
 from models.task import ClaimedTask
 from workers.tasks import Step
 
@@ -44,11 +44,10 @@ async def _delivered(session: Session, task: ClaimedTask, state: Mapping[str, An
 
 
 def _status(row: Row) -> MessageStatus:
-    if row["succeeded"]:
-        return MessageStatus.SUCCESS
-    if row["open"]:
-        return MessageStatus.SENDING
-    return MessageStatus.CANCELED if row["state"] == State.CANCELED else MessageStatus.FAIL
+    """How the message stands with the endpoint. One that did not succeed counts as on its way while any run of it is."""
+    status = Destination.of(row).status
+    over = status in (MessageStatus.FAIL, MessageStatus.CANCELED)
+    return MessageStatus.SENDING if over and row["open"] else status
 
 
 def _is_chosen(row: Row, filters: Mapping[str, Any]) -> bool:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from graphook import database
 from graphook.clock import now
+from graphook.database import Statement
 from graphook.errors import Conflict
 from graphook.ids import end_id, start_id
 from models import replay_sql
+from models.attempt import MessageStatus
+from models.endpoint import Endpoint
+from models.message import Message, NewMessage
 from models.task import Task, TaskType, claim_task
 from tests.models import make
-from workers.replay import recover, replay_missing
+from workers.replay import PAGE, bulk_replay, recover, replay_missing
+from workers.tasks import Step, TakeStep
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -43,3 +49,39 @@ async def test_a_task_says_how_far_it_had_come_when_its_endpoint_was_disabled() 
         async with database.transaction() as session:
             with pytest.raises(Conflict, match="disabled or deleted; 7 messages had been sent"):
                 await step(session, task, {"sent": 7})
+
+
+async def test_a_message_that_retention_has_taken_does_not_end_what_is_sent_again() -> None:
+    """Retention takes messages first and their deliveries a little later: a page with one of those is as full as any."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    batch = [NewMessage(app.org_id, app.id, "a.b", b"{}") for _ in range(PAGE + 1)]
+    await Message.accept(batch)
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE delivery SET state = 4")
+        await session.fetch(Statement.same("DELETE FROM message WHERE id = $1"), min(message.id for message in batch))
+
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == PAGE
+
+
+async def test_what_is_chosen_by_how_it_stands_stands_as_everywhere_else() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app, deliver_at=now() + timedelta(hours=1))
+    filters = {"event_types": None, "channel": None, "tag": None, "status_code_class": None}
+
+    for status, sent in ((MessageStatus.SENDING, 0), (MessageStatus.FAIL, 0), (MessageStatus.PENDING, 1)):
+        assert await sent_again(endpoint, TaskType.ENDPOINT_BULK_REPLAY, bulk_replay, **filters, status=int(status)) == sent, status
+
+
+async def sent_again(endpoint: Endpoint, kind: TaskType, take_step: TakeStep, **filters: Any) -> int:
+    """How many messages of the last hour a task sends once more."""
+    window = {"from": start_id("msg_", now() - timedelta(hours=1)), "to": end_id("msg_", now())}
+    await Task.start(endpoint.org_id, kind, {"endpoint_id": endpoint.id, **window, **filters}, endpoint.app_id)
+    task = await claim_task("worker", 30_000_000)
+    assert task is not None
+    step = Step({})
+    while not step.done:
+        async with database.transaction() as session:
+            step = await take_step(session, task, step.state)
+    return int(step.data["messagesSent"])
