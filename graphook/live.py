@@ -112,11 +112,13 @@ class _RemoteBus:
 class RedisBus(_RemoteBus):
     """The bus on Redis pub/sub."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ask_every: float = 10.0) -> None:
+        """`ask_every`: seconds without news after which the server is asked whether it is still there, and that it has to answer."""
         super().__init__()
+        self._ask_every = ask_every
         self._publisher = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
         # A reader that waits for news must not time out.
-        self._subscriber = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2, health_check_interval=10)
+        self._subscriber = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2)
 
     async def close(self) -> None:
         await super().close()
@@ -129,9 +131,18 @@ class RedisBus(_RemoteBus):
     async def _listen(self, heard: Callable[[str], None]) -> None:
         async with self._subscriber.pubsub() as channel:
             await channel.subscribe(CHANNEL)
-            async for message in channel.listen():
-                if message["type"] == "message":
-                    heard(message["data"].decode())
+            asked = False
+            while True:
+                message = await channel.get_message(timeout=self._ask_every)
+                if message is not None:
+                    asked = False
+                    if message["type"] == "message":
+                        heard(message["data"].decode())
+                elif asked:
+                    raise TimeoutError(f"Redis did not answer within {self._ask_every:g} seconds.")
+                else:
+                    await channel.ping()
+                    asked = True
 
 
 class PostgresBus(_RemoteBus):

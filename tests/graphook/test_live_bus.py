@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from redis.asyncio import Redis
 
 from graphook.live import CHANNEL, RedisBus
+from tests.chaos.proxy import Proxy
 from tests.conftest import Backend
 from tests.waiting import until
 
@@ -30,3 +33,33 @@ async def test_a_bus_that_hears_what_it_cannot_read_goes_on_listening(backend: B
     finally:
         await stranger.aclose()
         await bus.close()
+
+
+@pytest.mark.postgresql_only
+async def test_who_listens_notices_that_redis_is_silent_and_listens_anew(backend: Backend) -> None:
+    url = backend.fresh_redis()
+    assert url is not None
+    parts = urlsplit(url)
+    heard: set[str] = set()
+    async with Proxy(parts.port or 6379) as proxy:
+        bus, other = RedisBus(parts._replace(netloc=f"127.0.0.1:{proxy.port}").geturl(), ask_every=0.2), RedisBus(url)
+        stranger = Redis.from_url(url)
+
+        async def hears(news: str) -> bool:
+            other.publish([news])
+            return news in heard
+
+        async def keeps_its_connection() -> bool:
+            clients = await stranger.client_list(_type="pubsub")
+            return any(int(client["age"]) >= 2 for client in clients if client["db"] == parts.path.strip("/"))
+
+        await bus.open(heard.add)
+        try:
+            await until(lambda: hears("before"), "news before the silence")
+            await until(keeps_its_connection, "a time without news")
+            proxy.forget()
+            await until(lambda: hears("after"), "news after the silence")
+        finally:
+            await bus.close()
+            await other.close()
+            await stranger.aclose()
