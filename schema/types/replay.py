@@ -15,7 +15,7 @@ from schema.types.task import BackgroundTaskPayload
 
 @strawberry.input(description="Which failed messages to send once more (component RecoverIn).")
 class RecoverIn:
-    since: datetime = required("Messages accepted at or after this, at most 14 days ago.")
+    since: datetime = required("Messages accepted at or after this, at most 14 days before `until`.")
     until: datetime | None = value("Messages accepted before this; now when absent.", default=None)
 
 
