@@ -1,6 +1,7 @@
 """The statements that add attempts to the statistics, and read those."""
 
 from graphook.database import Statement
+from models.destination import CLAIM, STATE, SUCCEEDED
 
 # Adds at most `$1` counts to every row they belong to, and forgets them; answers with how many there were.
 FOLD_COUNTS = """
@@ -47,14 +48,13 @@ USAGE = Statement(
     postgresql=_USAGE.format("= ANY($1::text[])"), sqlite=Statement.same(_USAGE.format("IN (SELECT value FROM json_each($1))")).sqlite
 )
 
-# endpoint id, lowest and highest message id → messages by how they stand with the endpoint, as `models.delivery.Destination` says it.
-STANDING = Statement.same("""
+# endpoint id, lowest and highest message id → messages by how they stand with the endpoint, as `models.destination.Destination` says it.
+STANDING = Statement.same(f"""
     SELECT standing, count(*) AS messages FROM (
-        SELECT CASE WHEN max(CASE WHEN state = 3 THEN 1 ELSE 0 END) = 1 THEN 'success'
-                    WHEN COALESCE(max(CASE WHEN run = 0 THEN state END), max(state)) IN (4, 6) THEN 'fail'
-                    WHEN COALESCE(max(CASE WHEN run = 0 THEN state END), max(state)) = 5 THEN 'canceled'
-                    WHEN COALESCE(max(CASE WHEN run = 0 THEN state END), max(state)) = 2
-                      OR COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim)) > 0 THEN 'sending'
+        SELECT CASE WHEN {SUCCEEDED} = 1 THEN 'success'
+                    WHEN {STATE} IN (4, 6) THEN 'fail'
+                    WHEN {STATE} = 5 THEN 'canceled'
+                    WHEN {STATE} = 2 OR {CLAIM} > 0 THEN 'sending'
                     ELSE 'pending' END AS standing
         FROM delivery WHERE endpoint_id = $1 AND message_id >= $2 AND message_id < $3 GROUP BY message_id) d
     GROUP BY standing""")
