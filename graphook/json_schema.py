@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from jsonschema.validators import create
 
 Fault = tuple[str, tuple[str, ...]]
 
@@ -14,13 +15,29 @@ _TYPES = 7
 _PARTS = 2000
 _VALUES = frozenset(("enum", "const", "default", "examples"))
 
+# What later drafts brought is common in schemas that name none, and references lead into it: it has the form that those drafts give it.
+_SCHEMA = {"$ref": "#"}
+_SCHEMAS_BY_NAME = {"type": "object", "additionalProperties": _SCHEMA}
+_LATER = {
+    "$defs": _SCHEMAS_BY_NAME,
+    "dependentSchemas": _SCHEMAS_BY_NAME,
+    "dependentRequired": {"type": "object", "additionalProperties": {"$ref": "#/definitions/stringArray"}},
+    "prefixItems": {"$ref": "#/definitions/schemaArray"},
+    "unevaluatedItems": _SCHEMA,
+    "unevaluatedProperties": _SCHEMA,
+    "minContains": {"$ref": "#/definitions/nonNegativeInteger"},
+    "maxContains": {"$ref": "#/definitions/nonNegativeInteger"},
+}
+_META_7: dict[str, Any] = dict(Draft7Validator.META_SCHEMA)
+_Draft7 = create({**_META_7, "properties": {**_META_7["properties"], **_LATER}}, Draft7Validator.VALIDATORS)
+
 
 def fault(schema: dict[str, Any]) -> Fault | None:
     """What makes this no JSON Schema of the draft that it names (Draft 7 when it names none), and where; None when it is one."""
     found = _too_costly(schema)
     if found is not None:
         return found
-    draft = Draft202012Validator if "2020-12" in str(schema.get("$schema", "")) else Draft7Validator
+    draft = Draft202012Validator if "2020-12" in str(schema.get("$schema", "")) else _Draft7
     try:
         draft.check_schema(schema)
     except SchemaError as error:

@@ -18,7 +18,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from graphook.json_schema import Fault, fault
-from graphook.schema_parts import parts, rebuilt
+from graphook.schema_parts import names_referred_to, parts, rebuilt
 
 # A keyword applied to a value is a step; some microseconds, twenty where recursion is deep.
 MAX_STEPS = 100_000
@@ -56,13 +56,17 @@ class SchemaCheck:
         draft = _NEW if "2020-12" in str(schema.get("$schema", "")) else _OLD
         # The library would choose its own validator by a part's `$schema`.
         bare = rebuilt(schema, lambda part, _: {name: value for name, value in part.items() if name not in ("$schema", "$id", "id")})
+        places = {None, *(path for _, path in parts(bare))}
         self._validator = draft(_quiet(bare), registry=EMPTY_REGISTRY)
         for part, path in parts(bare):
             if isinstance(part.get("$ref"), str):
                 try:
-                    self._validator._resolver.lookup(part["$ref"])
+                    target = self._validator._resolver.lookup(part["$ref"]).contents
                 except Unresolvable as error:
                     raise BadSchema("it refers to something that it does not have", (*path, "$ref")) from error
+                # What is elsewhere, as in an enum, was not found to be a schema.
+                if not isinstance(target, bool) and names_referred_to(part["$ref"]) not in places:
+                    raise BadSchema("it refers to something that is no schema: put it under definitions or $defs", (*path, "$ref"))
 
     def faults(self, value: Any) -> list[Fault]:
         """What does not fit, each with its path in the value; at most nine."""
@@ -189,6 +193,12 @@ def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: 
                 yield from validator.descend(value, allowed, path=name)
 
 
+def _additional_items(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    # The library counts the items of `true` and `false`, too.
+    if isinstance(schema.get("items"), list):
+        yield from Draft7Validator.VALIDATORS["additionalItems"](validator, allowed, instance, schema)
+
+
 def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
     if unique and isinstance(instance, list):
         texts = [orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in instance]
@@ -201,6 +211,7 @@ _OURS = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "additionalItems": _additional_items,
     "uniqueItems": _unique_items,
 }
 
@@ -215,7 +226,7 @@ def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:
 
 def _limited(draft: Any) -> Any:
     return extend(  # type: ignore[no-untyped-call]
-        draft, {name: _counted(keyword) for name, keyword in {**draft.VALIDATORS, **_OURS}.items()}
+        draft, {name: _counted(_OURS.get(name, keyword)) for name, keyword in draft.VALIDATORS.items()}
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphook.schema_check import SchemaCheck, pattern
-from graphook.schema_parts import at, names_of
+from graphook.schema_parts import at, names_referred_to
 from graphook.text_example import TooMuch, matching, texts
 
 MAX_PARTS = 2000
@@ -94,7 +94,8 @@ class _Maker:
         if hops > 50:
             raise TooMuch
         plain = {name: value for name, value in schema.items() if name not in ("$ref", "allOf", "anyOf", "oneOf", "if", "then", "else")}
-        whole: list[Any] = [at(self._root, names_of(schema["$ref"][1:]))] if isinstance(schema.get("$ref"), str) else []
+        names = names_referred_to(schema["$ref"]) if isinstance(schema.get("$ref"), str) else None
+        whole: list[Any] = [] if names is None else [at(self._root, names)]
         whole += schema.get("allOf", ())
         if any(part is False for part in whole):
             return
@@ -125,7 +126,7 @@ class _Maker:
         elif kind == "string":
             yield from texts(schema)
         elif kind in ("integer", "number"):
-            yield from _numbers(schema, whole=kind == "integer")
+            yield from filter(_is_json, _numbers(schema, whole=kind == "integer"))
         elif kind == "boolean":
             yield from (True, False)
         else:
@@ -188,7 +189,7 @@ class _Maker:
             wanted = max(least, min(max(wanted, 1), int(schema["maxItems"])))
         found: list[Any] = []
         contained = schema.get("contains")
-        needed = schema.get("minContains", 1) if contained is not None else 0
+        needed = int(schema.get("minContains", 1)) if contained is not None else 0
         for index in range(max(wanted, needed)):
             part = leading[index] if index < len(leading) else rest
             if contained is not None and index < needed:
@@ -256,6 +257,10 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
     return [*told, *(kind for kind in ("string", "object", "integer", "array", "boolean", "null") if kind not in told)]
 
 
+def _is_json(number: int | float) -> bool:
+    return math.isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**64
+
+
 def _numbers(schema: Mapping[str, Any], *, whole: bool) -> Iterator[int | float]:
     step = schema.get("multipleOf", 1 if whole else None)
     if whole and step is not None and step < 1:
@@ -265,11 +270,12 @@ def _numbers(schema: Mapping[str, Any], *, whole: bool) -> Iterator[int | float]
     yield from (1, 0)
     if step is not None:
         for bound, towards in ((low, 1), (high, -1), (step, 1)):
-            if bound is not None and abs(bound) < 2**62:
+            if bound is not None and abs(bound / step) < 2**62:
                 nearest = math.ceil(bound / step) if towards > 0 else math.floor(bound / step)
                 for turn in range(3):
                     number = (nearest + towards * turn) * step
-                    yield int(number) if whole or (isinstance(number, float) and number.is_integer()) else number
+                    if math.isfinite(number):
+                        yield int(number) if whole or (isinstance(number, float) and number.is_integer()) else number
     elif low is not None and high is not None:
         yield from (low, high, (low + high) / 2)
     elif low is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 Path = tuple[str, ...]
 
@@ -47,6 +48,12 @@ def parts(schema: Any) -> Iterator[tuple[dict[str, Any], Path]]:
 def names_of(pointer: str) -> Path:
     """The steps of a JSON pointer such as `/$defs/a~1b`."""
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
+def names_referred_to(reference: str) -> Path | None:
+    """The steps of a `$ref` that begins with #; None for one that names an anchor."""
+    pointer = unquote(reference[1:])
+    return None if pointer and not pointer.startswith("/") else names_of(pointer)
 
 
 def pointer_of(path: Path) -> str:

@@ -23,6 +23,7 @@ NEW = "https://json-schema.org/draft/2020-12/schema"
         {"$schema": NEW, "dependentRequired": {"a": ["b"]}, "prefixItems": [True, {}]},
         {"enum": [{"type": [1, 2]}, 1], "examples": [{"required": [1]}]},
         {"enum": list(range(10_000))},
+        {"$defs": {"a": {"prefixItems": [True]}}, "contains": {}, "minContains": 2.0, "unevaluatedProperties": False},
     ],
 )
 def test_a_schema_is_taken(schema: dict[str, Any]) -> None:
@@ -38,6 +39,11 @@ def test_a_schema_is_taken(schema: dict[str, Any]) -> None:
         ({"pattern": "("}, ("pattern",)),
         ({"required": ["a", "a"]}, ("required",)),
         ({"dependencies": {"a": [1]}}, ("dependencies",)),
+        # What no draft 7 has, but references lead into.
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"required": True}}}, ("$defs", "a", "required")),
+        ({"$defs": {"a": {"$defs": {"b": {"type": "text"}}}}}, ("$defs", "a", "$defs", "b", "type")),
+        ({"properties": {"a": {"prefixItems": 3}}}, ("properties", "a", "prefixItems")),
+        ({"unevaluatedProperties": {"patternProperties": [1]}}, ("unevaluatedProperties", "patternProperties")),
     ],
 )
 def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:

@@ -52,6 +52,9 @@ def test_a_message_does_not_repeat_a_long_value() -> None:
         ({"$schema": NEW, "unevaluatedProperties": False}, ("unevaluatedProperties",)),
         ({"type": "nonsense"}, ("type",)),
         ({"items": {"$id": "https://example.com/"}}, ("items",)),
+        ({"items": {"$ref": "#/enum/0"}, "enum": [{"required": 5}]}, ("items", "$ref")),
+        ({"items": {"$ref": "#/properties"}, "properties": {"type": {}}}, ("items", "$ref")),
+        ({"items": {"$ref": "#/required"}, "required": ["a"]}, ("items", "$ref")),
     ],
 )
 def test_a_schema_that_nothing_can_be_held_against_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:
@@ -103,6 +106,19 @@ def test_a_unique_list_tells_one_from_true_and_not_from_one_point_nought() -> No
     assert check.fits([1, True, "1", [1], {"a": 1}, {"a": True}])
     assert not check.fits([1, 1.0])
     assert not check.fits([{"a": 1, "b": 2}, {"b": 2, "a": 1}])
+
+
+@pytest.mark.parametrize("items", [True, {}])
+def test_additional_items_say_nothing_where_items_are_not_listed(items: Any) -> None:
+    assert SchemaCheck({"items": items, "additionalItems": False}).fits([1])
+    assert not SchemaCheck({"items": [items], "additionalItems": False}).fits([1, 2])
+
+
+def test_a_reference_may_be_escaped_or_lead_to_true() -> None:
+    check = SchemaCheck({"items": [{"$ref": "#/%24defs/a~1b"}, {"$ref": "#/$defs/any"}], "$defs": {"a/b": {"const": 1}, "any": True}})
+
+    assert check.fits([1, 2])
+    assert not check.fits([2, 2])
 
 
 def test_a_pattern_may_escape_what_is_not_ascii() -> None:

@@ -37,6 +37,11 @@ NEW = "https://json-schema.org/draft/2020-12/schema"
         ({"$schema": NEW, "prefixItems": [{"const": 1}, {"const": "b"}]}, [1, "b"]),
         ({"if": {"required": ["a"]}, "then": {"properties": {"a": {"const": 5}}}, "type": "object"}, {"a": 5}),
         ({"minProperties": 2, "additionalProperties": {"const": 3}, "type": "object"}, {"property1": 3, "property2": 3}),
+        ({"$ref": "#/%24defs/a", "$defs": {"a": {"const": 1}}}, 1),
+        ({"type": "array", "contains": {"const": 1}, "minContains": 2.0}, [1, 1]),
+        ({"type": "number", "multipleOf": 5e-324, "minimum": 0}, 1),
+        ({"type": "number", "multipleOf": 1e308}, 0),
+        ({"type": "number", "exclusiveMinimum": 2**64 - 1}, 1.5 * 2**64),
     ],
 )
 def test_an_example_is_what_the_schema_says(schema: dict[str, Any], value: Any) -> None:
@@ -64,6 +69,7 @@ def test_a_schema_that_contains_itself_has_an_example() -> None:
         {"allOf": [{"anyOf": [{"properties": {f"a{n}{k}": {}}} for k in range(4)]} for n in range(30)], "not": {}},
         {"allOf": [{"$ref": "#/definitions/a"}] * 8, "definitions": {"a": {"anyOf": [{"$ref": "#/definitions/a"}] * 8}}},
         {"type": "integer", "minimum": 5, "maximum": 4},
+        {"type": "number", "minimum": 1e10, "multipleOf": 5e-324},
     ],
 )
 def test_what_has_no_example_or_too_large_a_one_is_given_up_soon(schema: dict[str, Any]) -> None:
