@@ -66,17 +66,19 @@ class Connection(Generic[T]):
 
 def connection(page: Page[R], node: Callable[[R], Any], *, live_cursor: str | None = None) -> Any:
     """The connection of a page, each row shown by `node`. A `live_cursor` must have been taken before the page was read."""
+    # As an iterator, a name that begins with a dash would lead back.
+    cursors = [f"+{key}" if key.startswith("-") else key for key in page.keys]
     return Connection(
         nodes=[node(row) for row in page.items],
         page_info=PageInfo(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=page.keys[0] if page.keys else None,
-            end_cursor=page.keys[-1] if page.keys else None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
         ),
         done=page.done,
         live_cursor=live_cursor,
-        cursors=page.keys,
+        cursors=cursors,
     )
 
 
@@ -162,6 +164,8 @@ def page_request(
         name = "before" if backwards else "after"
         cursor = relay.get(name)
         size = relay.get("last" if backwards else "first", DEFAULT_LIMIT)
+    if cursor is not None and prefix is None:
+        cursor = cursor.removeprefix("+")
     if cursor is not None and not _is_cursor(cursor, prefix):
         raise InvalidInput(f"The cursor {short(cursor)} was not made by this list.", (name,))
     return PageRequest(size, cursor, backwards)

@@ -49,6 +49,7 @@ async def test_a_policy_is_chosen_read_changed_in_parts_and_given_up(acme: Tenan
         ({"noRetryOn": ["200"]}, ["noRetryOn", "0"]),
         ({"noRetryOn": ["404", "40x"]}, ["noRetryOn", "1"]),
         ({"noRetryOn": ["404", "404"]}, ["noRetryOn", "1"]),
+        ({"noRetryOn": ["4\N{ARABIC-INDIC DIGIT ZERO}4"]}, ["noRetryOn", "0"]),
         ({"maxInFlight": 0}, ["maxInFlight"]),
         ({"maxInFlight": 1001}, ["maxInFlight"]),
     ],

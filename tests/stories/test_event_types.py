@@ -42,6 +42,26 @@ async def test_event_types_are_listed_and_paged_by_name(acme: Tenant) -> None:
     assert ([node["name"] for node in rest["nodes"]], rest["done"]) == (["c.d"], True)
 
 
+async def test_names_that_begin_with_a_dash_are_paged_to_their_end_and_back(acme: Tenant) -> None:
+    names = ["--", "-a", "-b", "a", "b"]
+    for name in names:
+        await acme.event_type(name)
+    found: list[str] = []
+    page = await acme.run("EventTypes", limit=1)
+    while len(found) < len(names):
+        found += [node["name"] for node in page["nodes"]]
+        last, page = page, await acme.run("EventTypes", limit=1, iterator=page["iterator"])
+
+    assert found == names
+    assert (page["nodes"], page["done"]) == ([], True)
+    back = await acme.run("EventTypes", limit=3, iterator=last["prevIterator"])
+    assert [node["name"] for node in back["nodes"]] == ["-a", "-b", "a"]
+    again = await acme.run("EventTypes", last=3, before=back["pageInfo"]["startCursor"])
+    assert [node["name"] for node in again["nodes"]] == ["--"]
+    on = await acme.run("EventTypes", first=1, after=again["pageInfo"]["endCursor"])
+    assert [node["name"] for node in on["nodes"]] == ["-a"]
+
+
 async def test_updating_an_unknown_event_type_creates_it(acme: Tenant) -> None:
     payload = await acme.run("EventTypeUpdate", name="new.one", input={"description": "d", "archived": True})
 
