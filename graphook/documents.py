@@ -13,6 +13,7 @@ from strawberry import Schema
 from graphook.compiled_inputs import Unusual
 from graphook.compiled_operations import DirectOperation
 from graphook.graphql_limits import MAX_TOKENS, breach, page_size, size_variables
+from graphook.input_sizes import Look, looks, oversize
 from graphql import (
     ASTValidationRule,
     DocumentNode,
@@ -41,6 +42,7 @@ class Document:
     _invalid: list[GraphQLError] | None = None
     _breaches: dict[tuple[int, ...], GraphQLError | None] = field(default_factory=dict)
     _direct: dict[int, DirectOperation | None] = field(default_factory=dict)
+    _looks: list[tuple[str, Look]] | None = None
     operations: list[OperationDefinitionNode] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,11 +67,13 @@ class Document:
         return self._direct[key]
 
     def refusals(self, schema: GraphQLSchema, rules: Rules, variables: Mapping[str, Any] | None, name: str | None) -> list[GraphQLError]:
-        """Why the document is not executed: a limit it breaks with these variables, an operation that is not named, or faults of its own.
+        """Why the document is not executed: a limit it or its variables break, an operation that is not named, or faults of its own.
 
         The limits come before validation, which costs more than linear time.
         """
-        refusal = self._breach(variables) or self._ambiguity(name)
+        if self._looks is None:
+            self._looks = looks(schema, self.node)
+        refusal = self._breach(variables) or oversize(variables or {}, self._looks) or self._ambiguity(name)
         if refusal is not None:
             return [refusal]
         if self._invalid is None:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MAX_STEP = 1000
+
 
 class GraphookError(Exception):
     """An expected failure. `message` is one sentence for a person; `path` names the argument it is about, if any."""
@@ -38,7 +40,8 @@ class GraphookError(Exception):
         """What graphql-core copies into a top-level error's `extensions`."""
         found: dict[str, object] = {"code": self.code}
         if self.path:
-            found["path"] = list(self.path)
+            # A name in it may be of any length.
+            found["path"] = [step[:MAX_STEP] for step in self.path]
         return found
 
 

@@ -56,7 +56,7 @@ class Text:
         if fault is not None:
             code = {"code": "INVALID_UID_PREFIX"} if fault == _OWN_PREFIX else {}
             shown = "" if self.secret else f" {short(value)}"
-            of = f" of {_named(path)}" if path else ""
+            of = f" of {named(path)}" if path else ""
             yield InvalidInput(f"The value{shown}{of} {fault}", path, **code)
 
     def _fault(self, value: str) -> str | None:
@@ -132,7 +132,7 @@ class Range:
     def check(self, value: float, path: Path) -> Iterator[InvalidInput]:
         if not self.minimum <= value <= self.maximum:
             verb = "are" if self.minimum < self.maximum else "is"
-            yield InvalidInput(f"{_named(path)} is {value}; {self.describe()} {verb} allowed.", path)
+            yield InvalidInput(f"{named(path)} is {value}; {self.describe()} {verb} allowed.", path)
 
     def describe(self) -> str:
         return f"{self.minimum} to {self.maximum}" if self.minimum < self.maximum else f"only {self.minimum}"
@@ -156,11 +156,11 @@ class TextMap:
         return f"at most {self.max_bytes} bytes as JSON"
 
 
-def _named(path: Path) -> str:
+def named(path: Path) -> str:
     """What a message calls the place, of which the path has the whole: `uid`, or `list item 1 of channels`."""
     if len(path) > 1 and path[-1].isdecimal():
         return f"list item {int(path[-1]) + 1} of {path[-2]}"
-    return path[-1] if path else "value"
+    return path[-1][:40] if path else "value"
 
 
 def is_storable(value: Any) -> bool:

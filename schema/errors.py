@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import strawberry
 
@@ -84,6 +85,6 @@ def user_errors(failure: failures.GraphookError) -> list[UserError] | None:
         return [error for found in failure.errors for error in user_errors(found) or []]
     for kind, shown in USER_ERRORS.items():
         if isinstance(failure, kind):
-            path = list(failure.path) or None
+            path: Any = failure.extensions.get("path")
             return [shown(code=ErrorCode(failure.code), message=failure.message, path=path)]
     return None

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from enum import Enum
 from functools import wraps
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 import strawberry
@@ -146,9 +147,9 @@ def check(data: Any, path: Path = ("input",)) -> None:
 
 def refuse(found: Iterator[InvalidInput]) -> None:
     """Raise `InvalidInputs` if there is any fault."""
-    listed = list(found)
+    listed = list(islice(found, 9))
     if listed:
-        raise InvalidInputs(listed[:9])
+        raise InvalidInputs(listed)
 
 
 def check_value(rule: Rule, found: Any, path: Path) -> None:

@@ -89,6 +89,32 @@ async def test_a_hostile_argument_is_answered_with_a_typed_error_or_taken(acme: 
         await asyncio.gather(*(send(path, value) for path in places(good) for value in HOSTILE))
 
 
+@pytest.mark.parametrize(
+    ("name", "at", "value", "path"),
+    [
+        ("EndpointCreate", ("input", "filterTypes"), [f"t{number}" for number in range(300_000)], ["input", "filterTypes"]),
+        ("EnvironmentImport", ("input", "eventTypes"), [{}] * 20_000, ["input", "eventTypes"]),
+        ("MessageCreateBatch", ("inputs", 0, "tags"), ["t"] * 20_000, ["inputs", "0", "tags"]),
+        ("ApplicationCreate", ("input",), dict.fromkeys(map(str, range(20_000)), 1), ["input"]),
+        ("ApplicationCreate", ("input", "x" * 100_000), 1, ["input"]),
+        ("EndpointUpdateHeaders", ("input", "headers"), {"é" * 100_000: ""}, ["input", "headers", "é" * 1000]),
+    ],
+)
+async def test_what_is_far_too_large_is_refused_at_its_place_in_few_words(
+    acme: Tenant, name: str, at: tuple[str | int, ...], value: Any, path: list[str]
+) -> None:
+    given = replaced((await of_every_operation(acme))[name], at, value)
+
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}, timeout=30) as http:
+        response = await http.post(acme.url, json={"query": operations()[name], "variables": given})
+
+    answer = response.json()
+    errors = answer["errors"] if "errors" in answer else answer["data"]["endpointUpdateHeaders"]["errors"]
+    told = errors[-1].get("extensions", errors[-1])
+    assert (told["code"], told["path"]) == ("BAD_USER_INPUT", path)
+    assert len(response.content) < 10_000
+
+
 OWN_ORGANISATION = {
     "EnvironmentExport",
     "EnvironmentImport",
