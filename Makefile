@@ -16,6 +16,11 @@ export PYTHONDONTWRITEBYTECODE :=
 # Inexact: what only development needs stays when `make run` looks after what running needs.
 SYNC := UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON=.venv UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --quiet --frozen --inexact
 
+# Programs in .venv name the folder that they were made in, and need its Python. Where the folder was renamed or copied, or the Python has
+# gone, they would be missing, or be another folder's: .venv is made anew.
+$(shell .venv/bin/python -c "import uv" 2>/dev/null && \
+	[ "$$(sed -n 's/^command = .* -m venv --clear //p' .venv/pyvenv.cfg)" = "$$(pwd -P)/.venv" ] || rm -f .venv/.made)
+
 help: ## List what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
