@@ -41,7 +41,7 @@ help: ## List what there is to make
 install: .venv/.development ## Set up everything for development
 
 demo: .venv/.runtime ## Send a first webhook, signed and retried, and watch it live (EVENT=path.json)
-	@trap : INT; $(BIN)/python examples/demo.py $(if $(EVENT),--event "$(EVENT)") || [ $$? -eq 130 ]  # after Ctrl-C it has said all there is
+	@trap : INT; $(BIN)/python examples/demo.py $(if $(EVENT),--event "$$EVENT") || [ $$? -eq 130 ]  # after Ctrl-C it has said all there is
 
 run: .venv/.runtime ## Serve the API and GraphiQL on SQLite until stopped (PORT=8000)
 	@trap : INT; $(BIN)/graphook serve --port "$(PORT)" || [ $$? -eq 130 ]  # Ctrl-C is how it ends, and no error

@@ -175,7 +175,7 @@ def step(number: int, text: str) -> None:
 def read_event(path: Path) -> dict[str, Any]:
     """The message to send, from a JSON file such as `examples/invoice_paid.json`."""
     try:
-        event = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
+        event = json.loads(path.read_text("utf-8-sig"), parse_constant=_no_number)
         json.dumps(event, ensure_ascii=False).encode()
     except OSError as error:
         raise DemoFailed(f"cannot read {path}: {error.strerror}") from error

@@ -20,6 +20,14 @@ def demo(event: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+def make_demo(folder: Path) -> list[str]:
+    """The command that does what `make demo` does, with a Makefile in `folder` that sets nothing up."""
+    recipe = re.search(r"^demo:.*\n(\t@.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    (folder / "Makefile").write_text(f"demo:\n{recipe[1]}\n")
+    return ["make", "--no-print-directory", "-f", str(folder / "Makefile"), "demo", f"BIN={Path(sys.executable).parent}"]
+
+
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("text", "said"),
@@ -52,10 +60,7 @@ def test_an_event_that_cannot_be_sent_is_told_in_one_sentence(text: str, said: s
 def test_control_c_stops_it_and_its_server(with_make: bool, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "demo.py")]
     if with_make:
-        recipe = re.search(r"^demo:.*\n(\t@.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert recipe is not None
-        (tmp_path / "Makefile").write_text(f"demo:\n{recipe[1]}\n")
-        command = ["make", "--no-print-directory", "-f", str(tmp_path / "Makefile"), "demo", f"BIN={Path(sys.executable).parent}"]
+        command = make_demo(tmp_path)
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     # As a terminal does it: the signal goes to make, its shell and the demo alike.
     running = subprocess.Popen(
@@ -71,6 +76,22 @@ def test_control_c_stops_it_and_its_server(with_make: bool, tmp_path: Path) -> N
     assert address is not None
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(address[1])), timeout=5)
+
+
+@pytest.mark.sqlite_only
+def test_an_event_of_any_name_and_from_any_editor_is_read(tmp_path: Path) -> None:
+    event = tmp_path / 'the customer\'s "$(first)" événement.json'
+    event.write_text('{"eventType": "a"}', "utf-8-sig")  # with a byte order mark, as editors on Windows write it
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    ended = subprocess.run(
+        [*make_demo(tmp_path), "EVENT=" + str(event).replace("$", "$$")],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr.splitlines()[0] == f"the demo failed: {event} needs exactly one of payload and rawPayload"
 
 
 @pytest.mark.sqlite_only
