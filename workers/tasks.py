@@ -100,7 +100,9 @@ class TaskRunner:
                     await self._awake.wait()
             except TimeoutError:
                 pass
-            self._awake.clear()
+            # Who is stopped must find it set also when it was looking meanwhile.
+            if not self._stopping.is_set():
+                self._awake.clear()
 
     async def _do(self, task: ClaimedTask) -> None:
         """Take the task's steps until it is done, lost to another worker, or given back."""

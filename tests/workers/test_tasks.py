@@ -15,7 +15,7 @@ from graphook.errors import InvalidInput, Unavailable
 from graphook.live import LocalBus
 from models.organisation import Organisation
 from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from workers.tasks import Step, TakeStep, TaskRunner
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -162,6 +162,31 @@ async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
 
     assert (done.status, len(tries)) == ("failed", 3)
     assert "interrupted" in done.data["error"]
+
+
+async def test_who_is_looking_when_its_worker_stops_ends_as_well() -> None:
+    """The others, who were woken to end, must not leave it asleep."""
+    gate = asyncio.Event()
+
+    class Runner(TaskRunner):
+        looks = 0
+
+        async def _claim(self) -> ClaimedTask | None:
+            self.looks += 1
+            if self.looks == 2:
+                await gate.wait()
+            return None
+
+    running = Runner("worker", {KIND: count}, lambda _: None, LocalBus(), at_once=2, look_every=3600.0)
+    work = asyncio.create_task(running.run())
+    await until(lambda: running.looks == 2, "one to wait and one to look")
+    running.stop()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gate.set()
+
+    async with asyncio.timeout(PATIENCE):
+        await work
 
 
 async def test_a_stopping_worker_gives_its_task_back_after_the_present_step() -> None:
