@@ -143,7 +143,7 @@ async def test_a_redirect_is_not_followed(llm: LLMServer) -> None:
 async def test_silence_has_an_end_before_the_answer_and_within(llm: LLMServer, steps: list[Any]) -> None:
     began = time.monotonic()
 
-    failed = await failure(llm, Answer(steps), llm_silence=0.3)
+    failed = await failure(llm, Answer(steps), llm_silence=1.0)
 
     assert failed.failure is Failure.MODEL_TIMEOUT
     assert time.monotonic() - began < 15, "well before the limit of the whole answer"
