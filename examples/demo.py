@@ -116,12 +116,15 @@ async def server(folder: str) -> AsyncIterator[tuple[str, str]]:
     try:
         assert process.stdout is not None
         said = ""
-        async with asyncio.timeout(PATIENCE):
-            while "token: " not in said:
-                line = await process.stdout.readline()
-                if not line:
-                    raise DemoFailed("the server stopped before it was ready; its messages are above")
-                said += line.decode()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while "token: " not in said:
+                    line = await process.stdout.readline()
+                    if not line:
+                        raise DemoFailed("the server stopped before it was ready; its messages are above")
+                    said += line.decode()
+        except TimeoutError:
+            raise DemoFailed(f"the server was not ready within {PATIENCE:g} s") from None
         url, token = re.search(r"http://\S+/graphql", said), re.search(r"token: (\S+)", said)
         assert url is not None
         assert token is not None
