@@ -85,7 +85,7 @@ async def test_what_comes_during_the_pause_after_a_flush_goes_together_though_th
 
     def pause(count: int, seconds: float) -> float:
         asked.append((count, seconds >= 0))
-        return 0.01 if count == 1 else 0.0
+        return 1.0 if count == 1 else 0.0
 
     batcher: Batcher[int, int] = Batcher(flush, max_items=100, concurrency=1, pause=pause)
     assert await batcher.submit(1) == 1

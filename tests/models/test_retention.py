@@ -203,7 +203,7 @@ async def test_what_belongs_to_a_week_that_is_kept_is_not_looked_through_for_wha
     try:
         async with other.transaction():
             await other.execute(f"LOCK TABLE {Partition('message', week).name} IN ACCESS EXCLUSIVE MODE")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 assert [await retention.delete_rows(week + timedelta(days=3), 10) for _ in range(2)] == [1, 0]
     finally:
         await other.close()
