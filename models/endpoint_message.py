@@ -12,7 +12,7 @@ from models.where import Where, page_where
 
 _OPEN = f"({State.READY:d}, {State.WAITING:d})"
 _ENDED = f"({State.FAILED:d}, {State.QUARANTINED:d})"
-# What `Destination.of` says, as a condition on all runs of a message.
+# What `Destination.of` says, as a condition on all runs of a message …
 _HAS_STATUS = {
     MessageStatus.SUCCESS: f"{SUCCEEDED} = 1",
     MessageStatus.PENDING: f"{SUCCEEDED} = 0 AND {STATE} IN {_OPEN} AND {CLAIM} = 0",
@@ -20,20 +20,35 @@ _HAS_STATUS = {
     MessageStatus.FAIL: f"{SUCCEEDED} = 0 AND {STATE} IN {_ENDED}",
     MessageStatus.CANCELED: f"{SUCCEEDED} = 0 AND {STATE} = {State.CANCELED:d}",
 }
-# The message of each delivery is looked up by its key: a join would be free to read every message of every application.
+# … and the states of which one of its runs has one then: the runs of the others are not looked at.
+_STATES = {
+    MessageStatus.SUCCESS: f"({State.SUCCEEDED:d})",
+    MessageStatus.PENDING: _OPEN,
+    MessageStatus.SENDING: f"({State.READY:d}, {State.WAITING:d}, {State.LEASED:d})",
+    MessageStatus.FAIL: _ENDED,
+    MessageStatus.CANCELED: f"({State.CANCELED:d})",
+}
+# All runs of the message of each delivery, and the message, are looked up by its key: a join would be free to read those of every endpoint and
+# application, and to sort them before it shows a few.
+_DELIVERIES = f"SELECT d.message_id, d.endpoint_id, {STANDING} FROM (SELECT message_id, endpoint_id, state AS one_state FROM delivery) d"
 _SELECT = Statement(
-    postgresql=f"""
-        SELECT d.message_id, d.endpoint_id, {STANDING} FROM delivery d
+    postgresql=f"""{_DELIVERIES}
+        CROSS JOIN LATERAL (
+            SELECT run, state, claim, due_at FROM delivery WHERE message_id = d.message_id AND endpoint_id = d.endpoint_id OFFSET 0) r
         CROSS JOIN LATERAL (SELECT event_type, channels, tags FROM message WHERE id = d.message_id OFFSET 0) m""",
-    sqlite=f"SELECT d.message_id, d.endpoint_id, {STANDING} FROM delivery d CROSS JOIN message m ON m.id = d.message_id",
+    sqlite=f"""{_DELIVERIES}
+        CROSS JOIN delivery r ON r.message_id = d.message_id AND r.endpoint_id = d.endpoint_id CROSS JOIN message m ON m.id = d.message_id""",
 )
 
 
 async def page_of_endpoint(endpoint_id: str, where: Where, request: PageRequest, status: MessageStatus | None) -> Page[Destination]:
     """A page of an endpoint's messages. Conditions name the message's columns with `m.`."""
+    chosen = where.copy().equal("d.endpoint_id", endpoint_id)
+    if status is not None:
+        chosen.raw(f"d.one_state IN {_STATES[status]}")
     page = await page_where(
         _SELECT.text(database.dialect()),
-        where.copy().equal("d.endpoint_id", endpoint_id),
+        chosen,
         request,
         descending=True,
         key="d.message_id",

@@ -97,6 +97,20 @@ async def test_the_messages_of_an_endpoint_are_found_by_its_index(app: Any, stat
     assert not re.search(r"Seq Scan on message_default|SCAN m\b", found), found
 
 
+@pytest.mark.postgresql_only
+@pytest.mark.usefixtures("app")
+async def test_what_failed_is_found_without_looking_at_what_did_not() -> None:
+    lookups = "SELECT COALESCE(sum(idx_scan), 0)::int AS n FROM pg_stat_xact_user_tables WHERE relname = 'message_default'"
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE delivery SET state = 3 WHERE endpoint_id = 'ep_4'")
+        await session.fetch_text("UPDATE delivery SET state = 4 WHERE endpoint_id = 'ep_4' AND message_id LIKE '%004'")
+        before = (await session.fetch_text(lookups))[0]["n"]
+        found = (await page_of_endpoint("ep_4", Where(), PageRequest(limit=50), MessageStatus.FAIL)).items
+
+        assert len(found) == ROWS / 1000
+        assert (await session.fetch_text(lookups))[0]["n"] - before == len(found)
+
+
 @pytest.mark.parametrize("status", MessageStatus)
 async def test_the_filter_of_a_status_chooses_what_is_shown_with_it(app: Any, status: MessageStatus) -> None:
     every = (await page_of_endpoint("ep_4", Where(), PageRequest(limit=250), None)).items
