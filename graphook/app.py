@@ -152,7 +152,8 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         trial = TrialSender(settings, bus, sandbox)
         await trial.open(stack)
         broker = create_broker(settings.redis_url)
-        waker = Waker(broker)
+        # The broker of this process wakes those that work here: whatever it gets where nobody does, it would keep for ever.
+        waker = Waker(broker if worker or settings.redis_url is not None else None)
         stack.push_async_callback(waker.close)
         if worker:
             working = await start_workers(settings, bus, stack, owns_database=settings.embedded, sandbox=sandbox)

@@ -45,9 +45,12 @@ def create_broker(redis_url: str | None, middleware: Sequence[dramatiq.Middlewar
 
 
 class Waker:
-    """Sends wake-ups off the event loop, one Dramatiq message per hundred ids, and gathers what arrives while one is being sent."""
+    """Sends wake-ups off the event loop, one Dramatiq message per hundred ids, and gathers what arrives while one is being sent.
 
-    def __init__(self, broker: dramatiq.Broker) -> None:
+    Without a broker nobody would hear them, and none are kept.
+    """
+
+    def __init__(self, broker: dramatiq.Broker | None) -> None:
         self._broker = broker
         self._pending: dict[str, dict[str, None]] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphook-wake")
@@ -56,13 +59,16 @@ class Waker:
 
     def wake(self, actor_name: str, ids: Iterable[str]) -> None:
         """Tell a worker that these have something to do. Never waits, never raises; ids beyond ten thousand are left to the tick."""
+        broker = self._broker
+        if broker is None:
+            return
         pending = self._pending.setdefault(actor_name, {})
         for item in ids:
             if len(pending) >= MAX_PENDING:
                 break
             pending[item] = None
         if pending and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._send())
+            self._task = asyncio.get_running_loop().create_task(self._send(broker))
 
     async def close(self) -> None:
         """Send what is pending and stop."""
@@ -70,24 +76,24 @@ class Waker:
             await asyncio.wait([self._task], timeout=3)
         self._thread.shutdown(wait=False)
 
-    async def _send(self) -> None:
+    async def _send(self, broker: dramatiq.Broker) -> None:
         loop = asyncio.get_running_loop()
         try:
             while any(self._pending.values()):
                 batch, self._pending = self._pending, {}
                 began = loop.time()
-                await loop.run_in_executor(self._thread, self._enqueue, batch)
+                await loop.run_in_executor(self._thread, self._enqueue, broker, batch)
                 # On a busy process, where this takes long, wake-ups for more endpoints go together: at most half of the time is spent on them.
                 await asyncio.sleep(min(loop.time() - began, LONGEST_PAUSE))
         finally:
             self._task = None
 
-    def _enqueue(self, batch: dict[str, dict[str, None]]) -> None:
+    def _enqueue(self, broker: dramatiq.Broker, batch: dict[str, dict[str, None]]) -> None:
         try:
             for actor_name, ids in batch.items():
                 listed = list(ids)
                 for start in range(0, len(listed), MAX_IDS):
-                    self._broker.enqueue(
+                    broker.enqueue(
                         dramatiq.Message(
                             queue_name=QUEUE,
                             actor_name=actor_name,
