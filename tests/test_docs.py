@@ -20,7 +20,7 @@ from graphook.cli import _parser
 from graphook.completion import Failure
 from graphook.sandbox import Code as TransformationCode
 from graphook.sender import ErrorCode as AttemptErrorCode
-from graphook.settings import describe, describe_in_markdown
+from graphook.settings import Settings, describe, describe_in_markdown
 from graphook.signing import SigningKey, generate_secret, parse_secret, public_form, signed_headers
 from graphql import GraphQLSchema, parse, validate
 from schema.api import schema
@@ -262,3 +262,10 @@ def test_the_asymmetric_secret_that_the_guide_makes_is_one() -> None:
     (block,) = (block for block in blocks(ROOT / "docs" / "guide" / "signatures.md", "python") if "whsk_" in block.text)
     exec(compile(block.text, str(block), "exec"), names)
     assert parse_secret(names["secret"]) == SigningKey("ed25519", base64.b64decode(names["secret"].removeprefix("whsk_")))
+
+
+def test_a_composed_worker_has_the_time_to_stop_that_the_guide_asks_for() -> None:
+    worker = (ROOT / "compose.yaml").read_text("utf-8").partition("\n  worker:\n")[2].partition("\n\n")[0]
+    found = re.search(r"stop_grace_period: (\d+)s", worker)
+    assert found, worker
+    assert int(found[1]) >= Settings.model_fields["request_timeout"].default + 10
