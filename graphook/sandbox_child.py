@@ -145,6 +145,8 @@ def _run(context: Any, run: Any, asked: Sequence[str], seconds: float) -> list[s
         if text.startswith("InternalError: interrupted"):
             return ["TIMEOUT", "", ""]
         return ["MEMORY", "", ""] if text.startswith(("InternalError: out of memory", "null")) else ["THREW", text[:300], ""]
+    except UnicodeDecodeError:
+        return ["THREW", "something was thrown that holds half of a surrogate pair", ""]
     if None in found:
         return ["BAD_OUTPUT", "handler returned a promise that nothing settles", ""]
     return found

@@ -181,6 +181,7 @@ def peak(pid: int) -> int:
 REFUSED = {
     "function handler(w){throw new Error('no\\nname')}": ("THREW", "Error: no name (line 1)."),
     "function handler(w){\n  return w.missing.field }": ("THREW", "TypeError: cannot read property 'field' of undefined (line 2)."),
+    "function handler(w){throw new Error('\\ud800')}": ("THREW", "something was thrown that holds half of a surrogate pair."),
     "function handler(w){throw 'x'.repeat(5e6)}": ("THREW", "x" * 300 + "."),
     "function handler(w){return JSON.parse('['.repeat(1e6))}": ("THREW", "RangeError: Maximum call stack size exceeded (line 1)."),
     "(function f(){f()})(); function handler(w){return w}": ("THREW", "RangeError: Maximum call stack size exceeded (line 1)."),
