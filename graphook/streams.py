@@ -32,4 +32,16 @@ async def until(ended: Coroutine[Any, Any, Any], items: AsyncGenerator[T, None],
             tasks = [task for task in (following, ending) if task is not None]
             for task in tasks:
                 task.cancel()
+            await _ended(tasks)
+
+
+async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Return when the tasks have ended; who is cancelled meanwhile, however often, is so only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
             await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
