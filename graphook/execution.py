@@ -22,7 +22,7 @@ from strawberry.types.graphql import OperationType
 from graphook import metrics, tracing
 from graphook.compiled_inputs import Unusual
 from graphook.compiled_operations import Outcome
-from graphook.documents import Document, Rules, documents
+from graphook.documents import MAX_ERRORS, Document, Rules, documents
 from graphook.graphql_extensions import TimeLimit, outcome, shown, took_too_long
 from graphook.shared_timeout import SharedTimeout
 from graphql import GraphQLError, OperationDefinitionNode, execute, specified_rules
@@ -100,6 +100,8 @@ class Execution:
                     executor_class=self._schema.execution_context_class,
                     operation_extensions=extensions,
                     middleware=[done] if done else None,
+                    # Each of them costs a look at all that is given, and no more are shown.
+                    max_coercion_errors=MAX_ERRORS,
                 )
                 if isawaitable(result):
                     result = await result
