@@ -55,6 +55,9 @@ async def receive(request: Request) -> Response:
 
 async def _accept(services: Services, request: Request) -> str:
     to = await Inbound.find(request.path_params["app_id"], request.path_params["inbound_token"])
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        # Receivers would get the bytes as they came, and never hear how they are encoded.
+        raise HTTPException(415, "The body must not be compressed: it is sent on as it comes.")
     body = await read_body(request.receive, MAX_PAYLOAD, _BODY_TIME)
     verify(to.scheme, to.secret, request.headers, body, now())
     services.backlog.check(to.org_id)

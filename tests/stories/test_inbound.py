@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from datetime import timedelta
 from typing import Any
@@ -182,6 +183,17 @@ async def test_an_idempotency_key_makes_one_message_and_does_not_take_another_bo
     assert (reused.status_code, reused.json()["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
     assert (await post(elsewhere, BODY, key)).json()["id"] != first
     assert (await post(url, BODY, {"Idempotency-Key": "k" * 257})).status_code == 400
+    assert len(await messages(acme, app)) == 1
+
+
+async def test_a_compressed_body_which_receivers_could_not_read_is_refused(acme: Tenant) -> None:
+    app = await acme.application()
+    url = await url_of(acme, app)
+
+    refused = await post(url, gzip.compress(BODY), {"Content-Encoding": "gzip"})
+
+    assert (refused.status_code, refused.json()["code"]) == (415, "HTTP_415")
+    assert (await post(url, BODY, {"Content-Encoding": "identity"})).status_code == 202
     assert len(await messages(acme, app)) == 1
 
 
