@@ -1,25 +1,16 @@
 // The GraphiQL page: reads /graphiql/config.json, lays out the first steps as tabs and talks to the server it came from.
 import { explorerPlugin } from '@graphiql/plugin-explorer';
-import { useEditorContext, useExecutionContext } from '@graphiql/react';
-import { createGraphiQLFetcher } from '@graphiql/toolkit';
+import { useEditorContext, useExecutionContext, useSchemaStore } from '@graphiql/react';
 import { GraphiQL } from 'graphiql';
-import { Kind, parse } from 'graphql';
 import { useEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import '@graphiql/plugin-explorer/style.css';
 import 'graphiql/style.css';
 import './page.css';
+import { fetcherOf, NO_TOKEN } from './fetcher.js';
 import { stepsPlugin } from './steps.jsx';
 import { prepare, storage } from './storage.js';
-
-const NO_TOKEN = { Authorization: 'Bearer ' };
-
-function webSocketUrl(path) {
-  const url = new URL(path, window.location.href);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  return url.href;
-}
 
 function Page({ config, headers, fetcher, plugins }) {
   return (
@@ -41,6 +32,7 @@ function Page({ config, headers, fetcher, plugins }) {
       </GraphiQL.Logo>
       <LineWrapping />
       <RunAnywhere />
+      <SchemaLater />
     </GraphiQL>
   );
 }
@@ -70,39 +62,16 @@ function RunAnywhere() {
   return null;
 }
 
-/**
- * GraphiQL learns a moment after a document was opened which operation it has, and until then names the one of the tab before. A
- * document with one operation leaves no doubt, neither of its name nor whether it is a subscription.
- */
-function ofItsDocument(fetcher) {
-  return (params, options) => {
-    let documentAST;
-    try {
-      documentAST = parse(params.query);
-    } catch {
-      return fetcher(params, options); // the server says what is wrong with it
+/** A schema that could not be had when the page opened is asked for again with whatever is run: by then there may be a token, or a server. */
+function SchemaLater() {
+  const { isFetching } = useExecutionContext({ nonNull: true });
+  const { schema, introspect } = useSchemaStore();
+  useEffect(() => {
+    if (isFetching && !schema) {
+      introspect();
     }
-    const operations = documentAST.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
-    return operations.length === 1
-      ? fetcher({ ...params, operationName: operations[0].name?.value }, { ...options, documentAST })
-      : fetcher(params, options);
-  };
-}
-
-/**
- * Without a client of its own, the fetcher opens a WebSocket per subscription and sends the content of the headers editor as
- * the connection's payload, so that the token in the editor is the one that counts.
- */
-function fetcherOf({ url, headers }) {
-  // The schema is first asked for before there is a headers editor.
-  const defaults = { ...headers };
-  const askSchema = createGraphiQLFetcher({ url, enableIncrementalDelivery: false });
-  const fetcher = createGraphiQLFetcher({
-    url,
-    subscriptionUrl: webSocketUrl(url),
-    schemaFetcher: (params, options) => askSchema(params, { headers: defaults, ...options }),
-  });
-  return ofItsDocument(fetcher);
+  }, [isFetching, schema, introspect]);
+  return null;
 }
 
 async function start() {

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket, async_playwright
 
 from tests import servers
 from tests.deployment import Deployment, deployed
 from tests.receiver import Receiver
+from tests.tenant import Tenant
 from tests.waiting import until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -49,6 +53,14 @@ async def browser(chromium: str) -> AsyncIterator[BrowserContext]:
         await launched.close()
 
 
+def made_token(deployment: Deployment) -> str:
+    """A new token, made as an operator makes one."""
+    command = [sys.executable, "-m", "graphook.cli", "token", "create", "--name", "browser"]
+    environment = {**os.environ, **deployment.environment}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    return next(line.removeprefix("token: ") for line in said.splitlines() if line.startswith("token: "))
+
+
 class Window:
     """One window of the page, as a person uses it."""
 
@@ -62,10 +74,16 @@ class Window:
         await self.page.wait_for_function(learnt, arg=TABS[number - 1])
 
     async def write_variables(self, variables: Any) -> None:
-        await self.page.get_by_role("button", name="Variables").click()
+        await self._write("Variables", variables)
+
+    async def write_token(self, token: str) -> None:
+        await self._write("Headers", {"Authorization": f"Bearer {token}"})
+
+    async def _write(self, editor: str, content: Any) -> None:
+        await self.page.get_by_role("button", name=editor, exact=True).click()
         await self.page.locator(".graphiql-editor-tool .CodeMirror:visible").click()
         await self.page.keyboard.press("Control+A")
-        await self.page.keyboard.insert_text(json.dumps(variables))
+        await self.page.keyboard.insert_text(json.dumps(content))
 
     async def variables(self) -> Any:
         return json.loads(await self._text(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror"))
@@ -101,6 +119,20 @@ class Window:
         await until(there, lambda: f"the response; it is {seen}")
         return next(iter(seen["data"].values()))
 
+    async def failure(self) -> str:
+        """The message of the one error that the response shows, once it shows one; it says nothing else but its extensions."""
+        seen: Any = None
+
+        async def there() -> bool:
+            nonlocal seen
+            seen = await self.response()
+            return seen is not None and "errors" in seen
+
+        await until(there, lambda: f"an error; the response is {seen}")
+        ((error,),) = seen.values()
+        assert set(error) <= {"message", "extensions"}
+        return str(error["message"])
+
     async def _text(self, editor: str) -> str:
         return str(await self.page.locator(editor).evaluate("element => element.CodeMirror.getValue()"))
 
@@ -109,11 +141,16 @@ async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_li
     development: Deployment, browser: BrowserContext, receiver: Receiver
 ) -> None:
     urls: list[str] = []
+    frames: list[str] = []
     said: list[str] = []
 
     def listen(page: Page) -> None:
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("websocket", lambda socket: urls.append(socket.url))
+        page.on("websocket", opened)
+
+    def opened(socket: WebSocket) -> None:
+        urls.append(socket.url)
+        socket.on("framesent", lambda frame: frames.append(str(frame)))
 
     def heard(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -146,12 +183,12 @@ async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_li
     assert (endpoint["endpoint"]["url"], endpoint["errors"]) == (receiver.url(), [])
 
     await page.get_by_role("button", name="Show First steps").click()
-    async with browser.expect_page() as opened:
+    async with browser.expect_page() as second:
         await page.get_by_role("link", name="Open a second window").click()
-    watching = Window(await opened.value)
+    watching = Window(await second.value)
     await watching.open_tab(4)
     await watching.start()
-    await until(lambda: any(url.startswith("ws:") for url in urls), "the subscription to be opened")
+    await until(lambda: any('"type":"subscribe"' in frame for frame in frames), "the subscription to begin")
     await watching.page.get_by_role("button", name="Stop query").wait_for()
 
     sent = await window.run(5)
@@ -201,3 +238,55 @@ async def test_ctrl_enter_runs_what_a_tab_shows_that_was_opened_this_very_moment
     await page.locator(".graphiql-tab-button").nth(TABS.index("WatchAttempts")).click()
     await page.keyboard.press("Control+Enter")
     await until(lambda: opened != [], "the subscription to be opened")
+
+
+async def test_what_goes_wrong_is_said_in_a_sentence(
+    development: Deployment, browser: BrowserContext, receiver: Receiver, tmp_path: Path
+) -> None:
+    async with Tenant(development.graphql, (tmp_path / "development-token").read_text().strip()) as acme:
+        app = await acme.application(uid="demo")
+        endpoint = await acme.endpoint(app, receiver.url())
+        before = await acme.execute(f'{{ messageAttempts(appId: "demo", endpointId: "{endpoint["id"]}") {{ liveCursor }} }}')
+        await acme.message(app)
+
+    window = Window(await browser.new_page())
+    await window.page.goto(f"{development.url}/graphiql")
+    await window.open_tab(TABS.index("WatchAttempts") + 1)
+    await window.write_variables({"after": before["liveCursor"]})
+    await window.start()
+    event = await window.shown(lambda event: True)
+    await window.page.get_by_role("button", name="Stop query").click()
+
+    await window.write_token("orgsk_unknown")
+    await window.start()
+    assert await window.failure() == 'This token is missing, unknown, expired or revoked. Put one that is valid under "Headers".'
+    await window.open_tab(TABS.index("ListAttempts") + 1)
+    await window.write_token("orgsk_…")
+    await window.start()
+    assert (await window.failure()).startswith('What is under "Headers" cannot be sent: ')
+
+    await window.page.reload()
+    await window.open_tab(TABS.index("WatchAttempts") + 1)
+    await window.start()
+    await window.shown(lambda event: True)
+    development.server.stop()
+    lost = f'The connection to the server was lost. Is it running? Run this again, with "after": "{event["cursor"]}" to miss nothing.'
+    assert await window.failure() == lost
+    for tab in ("WatchAttempts", "ListAttempts"):
+        await window.open_tab(TABS.index(tab) + 1)
+        await window.start()
+        assert await window.failure() == "The server cannot be reached. Is it running?"
+
+
+async def test_a_token_that_is_filled_in_once_serves_every_tab(tmp_path: Path, browser: BrowserContext) -> None:
+    with deployed(f"sqlite://{tmp_path}/graphook.sqlite3", None) as production:
+        page = await browser.new_page()
+        window = Window(page)
+        await page.goto(f"{production.url}/graphiql")
+        assert await window.failure() == "Send the token as `Authorization: Bearer …`."
+
+        await window.write_token(made_token(production))
+        assert (await window.run_here())["created"]
+        assert (await window.run(2))["eventType"]["name"] == "invoice.paid"
+        await page.get_by_role("button", name="Show Documentation Explorer").click()
+        await page.get_by_role("link", name="Mutation", exact=True).wait_for()
