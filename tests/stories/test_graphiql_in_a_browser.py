@@ -290,3 +290,17 @@ async def test_a_token_that_is_filled_in_once_serves_every_tab(tmp_path: Path, b
         assert (await window.run(2))["eventType"]["name"] == "invoice.paid"
         await page.get_by_role("button", name="Show Documentation Explorer").click()
         await page.get_by_role("link", name="Mutation", exact=True).wait_for()
+
+
+async def test_a_narrow_screen_has_room_for_the_document_and_the_response(development: Deployment, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_role("button", name="Show First steps").click()
+    await page.get_by_role("button", name="1 Create application").wait_for()
+    for part in (".graphiql-query-editor", ".graphiql-response", ".graphiql-plugin"):
+        box = await page.locator(part).bounding_box()
+        assert box is not None
+        assert box["width"] > 290
+        assert box["height"] > 150
+        assert box["x"] + box["width"] <= 390
