@@ -59,8 +59,8 @@ def _look(of: Any) -> Look | None:
 
 def _of_list(item: Look | None) -> Look:
     def look(value: Any) -> tuple[Path, str] | None:
-        if not isinstance(value, list):
-            return None
+        if not isinstance(value, list):  # it stands for a list of one
+            return None if item is None else item(value)
         if len(value) > MAX_ITEMS:
             return (), f"{len(value)} items; at most {MAX_ITEMS} are allowed."
         for index, given in enumerate(value if item is not None else ()):

@@ -38,6 +38,9 @@ def refused(**variables: Any) -> list[str] | None:
         ({"whole": {"list": MANY}}, ["whole", "list"]),
         ({"wholes": [[], [{"part": {"parts": MANY}}]]}, ["wholes", "1", "0", "part", "parts"]),
         ({"wholes": MANY}, ["wholes"]),
+        # One thing that stands for a list of one.
+        ({"whole": {"list": {"parts": MANY}}}, ["whole", "list", "parts"]),
+        ({"wholes": dict.fromkeys(map(str, range(MAX_ITEMS + 1)))}, ["wholes"]),
         ({"whole": dict.fromkeys(map(str, range(MAX_ITEMS + 1)))}, ["whole"]),
         ({"whole": {"part": {"x" * 1001: 1}}}, ["whole", "part"]),
     ],
