@@ -89,6 +89,7 @@ class Caller:
 
     def require_organisation(self) -> None:
         """Raise `Forbidden` for a token that is limited to one application."""
+        self.require_session()
         if self.app_id is not None:
             raise Forbidden("This needs a token of the organisation; yours is limited to one application.")
 

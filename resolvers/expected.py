@@ -28,12 +28,14 @@ def mutation(
         async def run(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 info: Any = kwargs["info"]
-                if scope is not None:
-                    info.context.caller.require(scope, capability)
+                caller: Caller = info.context.caller
+                # First the organisation: whoever needs another token is not helped by a capability.
                 if organisation:
-                    info.context.caller.require_organisation()
-                elif scope is not None and info.context.caller.app_id is not None:
-                    await _require_writable(info.context.caller)
+                    caller.require_organisation()
+                if scope is not None:
+                    caller.require(scope, capability)
+                    if caller.app_id is not None:
+                        await _require_writable(caller)
                 return await resolver(*args, **kwargs)
             except GraphookError as failure:
                 errors = user_errors(failure)

@@ -214,6 +214,19 @@ async def test_a_secret_is_changed_by_patch_only_with_the_capability_for_it(acme
     assert (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["description"] == ""
 
 
+async def test_a_token_is_not_said_to_lack_a_capability_that_would_not_help(acme: Tenant) -> None:
+    app = await acme.application()
+    for capabilities in (["VIEW_BASE"], ["VIEW_BASE", "CREATE_ATTEMPTS", "MANAGE_ENDPOINT"]):
+        access = await grant(acme, app, capabilities=capabilities)
+        async with bearer(acme, access["token"]) as customer:
+            for name, values in (
+                ("MessageCreate", {"appId": app["id"], "input": {"eventType": "invoice.paid", "payload": {}}}),
+                ("ApplicationCreate", {"input": {"name": "another"}}),
+            ):
+                (error,) = (await customer.run(name, **values))["errors"]
+                assert error["message"] == "This needs a token of the organisation; yours is limited to one application."
+
+
 async def test_a_null_that_is_refused_is_to_be_left_out(acme: Tenant) -> None:
     app = await acme.application()
     payload = await acme.run("AppPortalAccessCreate", appId=app["id"], input={"capabilities": None, "featureFlags": None})
