@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket, async_playwright
 
@@ -19,7 +20,7 @@ from tests import servers
 from tests.deployment import Deployment, deployed
 from tests.receiver import Receiver
 from tests.tenant import Tenant
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 TABS = ["CreateApplication", "CreateEventType", "CreateEndpoint", "WatchAttempts", "SendMessage", "ListAttempts", "ResendMessage"]
@@ -39,7 +40,8 @@ def chromium() -> str:
 @pytest.fixture
 def development(tmp_path: Path) -> Iterator[Deployment]:
     """Graphook as `make run` starts it: without a secret key, and so with a token for the page."""
-    with deployed(f"sqlite://{tmp_path}/graphook.sqlite3", None, GRAPHOOK_SECRET_KEY="", GRAPHOOK_ALLOW_SUBNETS="") as running:
+    settings = {"GRAPHOOK_SECRET_KEY": "", "GRAPHOOK_ALLOW_SUBNETS": "", "GRAPHOOK_METRICS_PORT": "0"}
+    with deployed(f"sqlite://{tmp_path}/graphook.sqlite3", None, **settings) as running:
         yield running
 
 
@@ -137,6 +139,13 @@ class Window:
         return str(await self.page.locator(editor).evaluate("element => element.CodeMirror.getValue()"))
 
 
+async def is_watched(running: Deployment) -> bool:
+    """Whether the service follows something for somebody."""
+    url = running.server.wait_for("metrics are at ").rpartition(" ")[2]
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        return "\ngraphook_live_subscribers 1.0\n" in (await client.get(url)).text
+
+
 async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_live(
     development: Deployment, browser: BrowserContext, receiver: Receiver
 ) -> None:
@@ -190,6 +199,7 @@ async def test_the_first_steps_lead_from_nothing_to_a_webhook_that_is_watched_li
     await watching.start()
     await until(lambda: any('"type":"subscribe"' in frame for frame in frames), "the subscription to begin")
     await watching.page.get_by_role("button", name="Stop query").wait_for()
+    await until(lambda: is_watched(development), "the subscription to be taken up")
 
     sent = await window.run(5)
     assert (sent["message"]["eventId"], sent["errors"]) == ("invoice-1001-paid", [])
