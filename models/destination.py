@@ -48,7 +48,8 @@ class Destination:
     async def page(cls, message_id: str, request: PageRequest) -> Page[Self]:
         """A page of a message's destinations, by endpoint id."""
         where = Where().equal("message_id", message_id)
-        page = await page_where(_DESTINATIONS, where, request, descending=False, key="endpoint_id", group_by="message_id, endpoint_id")
+        # Grouped in the order of the index, which SQLite would not see behind a second column.
+        page = await page_where(_DESTINATIONS, where, request, descending=False, key="endpoint_id", group_by="endpoint_id")
         return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
 
     @staticmethod
@@ -64,7 +65,7 @@ CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
 SUCCEEDED = "max(CASE WHEN state = 3 THEN 1 ELSE 0 END)"
 STANDING = f"""
     {STATE} AS state, {CLAIM} AS claim, {SUCCEEDED} AS succeeded, COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at"""
-_DESTINATIONS = f"SELECT message_id, endpoint_id, {STANDING} FROM delivery"
+_DESTINATIONS = f"SELECT max(message_id) AS message_id, endpoint_id, {STANDING} FROM delivery"
 # Whatever is still to be sent, or still to be written because the message goes to many endpoints.
 _OPEN = Statement.same("""
     SELECT EXISTS (SELECT 1 FROM fanout WHERE message_id = $1)

@@ -30,7 +30,9 @@ _STATES = {
 }
 # All runs of the message of each delivery, and the message, are looked up by its key: a join would be free to read those of every endpoint and
 # application, and to sort them before it shows a few.
-_DELIVERIES = f"SELECT d.message_id, d.endpoint_id, {STANDING} FROM (SELECT message_id, endpoint_id, state AS one_state FROM delivery) d"
+_DELIVERIES = f"""
+        SELECT d.message_id, max(d.endpoint_id) AS endpoint_id, {STANDING}
+        FROM (SELECT message_id, endpoint_id, state AS one_state FROM delivery) d"""
 _SELECT = Statement(
     postgresql=f"""{_DELIVERIES}
         CROSS JOIN LATERAL (
@@ -46,13 +48,14 @@ async def page_of_endpoint(endpoint_id: str, where: Where, request: PageRequest,
     chosen = where.copy().equal("d.endpoint_id", endpoint_id)
     if status is not None:
         chosen.raw(f"d.one_state IN {_STATES[status]}")
+    # Grouped in the order of the index, which SQLite would not see behind a second column.
     page = await page_where(
         _SELECT.text(database.dialect()),
         chosen,
         request,
         descending=True,
         key="d.message_id",
-        group_by="d.message_id, d.endpoint_id",
+        group_by="d.message_id",
         having="" if status is None else _HAS_STATUS[status],
     )
     return Page([Destination.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)

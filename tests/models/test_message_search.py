@@ -10,6 +10,7 @@ import pytest
 
 from graphook import database
 from models.attempt import MessageStatus
+from models.destination import Destination
 from models.endpoint_message import _HAS_STATUS, _SELECT, page_of_endpoint
 from models.message import COLUMNS
 from models.page import PageRequest
@@ -17,6 +18,7 @@ from models.where import Where
 from resolvers.message import choose
 from schema.types.message import MessageFilter
 from tests.models import make
+from tests.statements import reads
 
 ROWS = 20_000
 FILTERS: dict[str, Any] = {
@@ -89,12 +91,27 @@ async def test_a_rare_label_is_found_by_its_own_index(app: Any, name: str) -> No
 @pytest.mark.parametrize("status", [None, *MessageStatus])
 async def test_the_messages_of_an_endpoint_are_found_by_its_index(app: Any, status: MessageStatus | None) -> None:
     having = f"HAVING {_HAS_STATUS[status]} " if status is not None else ""
-    tail = f"GROUP BY d.message_id, d.endpoint_id {having}ORDER BY d.message_id DESC LIMIT 51"
+    tail = f"GROUP BY d.message_id {having}ORDER BY d.message_id DESC LIMIT 51"
 
     found = await plan(_SELECT.text(database.dialect()), Where().equal("d.endpoint_id", "ep_4"), tail)
 
     assert not reads_all(found, "delivery"), found
+    assert "TEMP B-TREE" not in found, found
     assert not re.search(r"Seq Scan on message_default|SCAN m\b", found), found
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.usefixtures("app")
+async def test_no_page_of_what_went_where_is_sorted_out_of_all_that_there_is() -> None:
+    """A page is read in the order of an index: SQLite has one connection, and everybody would wait for it."""
+    async with reads() as asked:
+        await page_of_endpoint("ep_4", Where(), PageRequest(limit=50), None)
+        await Destination.page("msg_4", PageRequest(limit=50))
+    async with database.read() as session:
+        plans = [await session.fetch_text(f"EXPLAIN QUERY PLAN {statement}") for statement in asked]
+
+    assert len(plans) == 2, asked
+    assert not [row["detail"] for plan in plans for row in plan if "TEMP B-TREE" in row["detail"]]
 
 
 @pytest.mark.postgresql_only
