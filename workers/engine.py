@@ -89,7 +89,7 @@ class Engine:
         self._stopping = False
         self._ended = asyncio.Event()
         self._scan_after = ""
-        self._pruned_at = 0.0
+        self._prune_at = 0.0
         self._answers = True
         self._take_back_at = 0.0
         self._fan_outs = FanOuts()
@@ -281,8 +281,11 @@ class Engine:
         self._scan_after = found[-1] if len(found) == SCAN else ""
         self._add_lanes(found)
         folded = await statistic.fold(FOLD)
-        if time.monotonic() - self._pruned_at > PRUNE_EVERY and await prune(self._settings.retention_days) < SCAN:
-            self._pruned_at = time.monotonic()
+        if time.monotonic() >= self._prune_at:
+            # Also what fails is tried again a minute later only: the rest of a tick must not wait for it each time.
+            self._prune_at = time.monotonic() + PRUNE_EVERY
+            if await prune(self._settings.retention_days) >= SCAN:
+                self._prune_at = 0.0
         return max(promoted, taken_back) >= SCAN or page is not None or folded >= FOLD
 
     async def _take_back(self) -> int:

@@ -341,3 +341,34 @@ async def test_statistics_that_are_behind_are_caught_up_with_without_a_pause(mon
         full += 1
 
     assert full == 3
+
+
+async def test_what_retention_fails_at_is_not_tried_again_at_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    async def failing(days: int) -> int:
+        tries.append(days)
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(engine_module, "prune", failing)
+    engine = idle()
+
+    with pytest.raises(RuntimeError):
+        await engine._tick()
+    assert not await engine._tick()
+
+    assert len(tries) == 1
+
+
+async def test_what_retention_leaves_goes_with_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [engine_module.SCAN, engine_module.SCAN, 3]
+
+    async def much(days: int) -> int:
+        return left.pop(0)
+
+    monkeypatch.setattr(engine_module, "prune", much)
+    engine = idle()
+    for _ in range(5):
+        await engine._tick()
+
+    assert left == []
