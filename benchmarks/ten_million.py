@@ -13,7 +13,7 @@ from benchmarks.harness import Bench, Figure, Graphook, alternate, at_most
 from benchmarks.load import Make, at_rate, percentile
 from graphook import database
 from graphook.clock import now_us
-from models import delivery
+from models import claiming, delivery
 from models.claim import Claim
 from models.delivery import Result, State
 from models.message import Message, NewMessage
@@ -137,7 +137,7 @@ async def _claims(side: _Side, seconds: float) -> None:
         began = time.monotonic()
         await Message.accept([NewMessage(org_id, app["id"], queries.EVENT_TYPE, queries.payload(n, 0)) for n in range(10)])
         asked = time.monotonic()
-        claimed = await delivery.claim({app["endpoint"]["id"]: 10}, "wrk_bench", 30_000_000)
+        claimed = await claiming.claim({app["endpoint"]["id"]: 10}, "wrk_bench", 30_000_000)
         took = time.monotonic() - asked
         # The worker may have been quicker.
         if claimed.claims:

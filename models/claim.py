@@ -86,7 +86,7 @@ def claimed_endpoint(row: Row, breaker: bool) -> ClaimedEndpoint:
 
 
 def claim_of(row: Row, endpoint: ClaimedEndpoint, content: Row | None, probe: int, lease_until: float) -> Claim:
-    """The claim of a delivery from a row of `PICK`, with its row of `BODIES` where the content is still there."""
+    """The claim of a delivery from a row of `PICK`, with its row of `BODIES` (both may be one of `CLAIM`) where the content is still there."""
     return Claim(
         message_id=row["message_id"],
         endpoint=endpoint,

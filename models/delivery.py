@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -18,22 +16,19 @@ from graphook.database import Row, Session
 from graphook.errors import InvalidInput
 from graphook.ids import new_id
 from models import delivery_sql as sql
-from models import endpoint_health, restriction
+from models import endpoint_health
 from models.attempt import INSERT, MessageStatus, TriggerType
 from models.breaker import BreakerRule, Tried, record
-from models.claim import Claim, ClaimedEndpoint, claim_of, claimed_endpoint
+from models.claim import Claim, ClaimedEndpoint
 from models.endpoint import Endpoint
 from models.message import Message
 from models.operational import SettledAttempt, tell_attempts
 from models.operational_type import OperationalType
-from models.restriction import Limits, Room
 
 log = logging.getLogger(__name__)
 
 # The third time a process dies while sending a delivery, the delivery is taken out of circulation.
 MAX_INTERRUPTS = 3
-# What a claim cancels at most of a disabled endpoint; the rest is found again.
-CANCEL_PER_LANE = 200
 # With so many failed tries, and retries left, a message is told to be failing.
 FAILING_TRIES = 4
 
@@ -46,18 +41,6 @@ class State(IntEnum):
     FAILED = 4
     CANCELED = 5
     QUARANTINED = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The leased deliveries; which lanes may hold more now, after so many seconds, or (`full`) once something of theirs in flight has ended;
-    whose applications had something canceled."""
-
-    claims: list[Claim]
-    more: list[str]
-    later: dict[str, float]
-    full: list[str]
-    canceled_apps: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,48 +84,6 @@ async def lanes(after: str, limit: int) -> list[str]:
     """The next endpoints after an id that have something ready."""
     async with database.read() as session:
         return [row["endpoint_id"] for row in await session.fetch(sql.LANES, after, limit)]
-
-
-async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, transform_us: int = 0, breaker: bool = False) -> Claimed:
-    """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within what restricts it.
-
-    A lease is `transform_us` longer where there is a transformation. `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
-    """
-    began = time.monotonic()
-    async with database.transaction() as session:
-        rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
-        closed = [endpoint_id for endpoint_id in sorted(wanted) if endpoint_id not in rows or rows[endpoint_id]["closed"]]
-        canceled = await _cancel_ready(session, closed) if closed else set()
-        open_lanes = {endpoint_id: n for endpoint_id, n in wanted.items() if endpoint_id not in closed}
-        endpoints = {endpoint_id: claimed_endpoint(rows[endpoint_id], breaker) for endpoint_id in open_lanes}
-        limits = {
-            lane: Limits.of(rows[lane]["rate_limit"], endpoint.policy, bool(endpoint.breaker and rows[lane]["tripped"]))
-            for lane, endpoint in endpoints.items()
-        }
-        rooms = await restriction.look(session, open_lanes, {lane: limit for lane, limit in limits.items() if limit is not None})
-        picked = await _pick(session, {lane: n for lane, n in open_lanes.items() if lane not in rooms} | _unordered(rooms))
-        picked += await restriction.pick_queued(session, rooms)
-        await restriction.write(session, rooms, picked)
-        counted = {lane for lane, room in rooms.items() if room.counted}
-        lasting = {lane: lease_us + (0 if endpoint.code is None else transform_us) for lane, endpoint in endpoints.items()}
-        leases = [
-            (row["message_id"], row["endpoint_id"], row["run"], leased_by, lasting[row["endpoint_id"]], row["endpoint_id"] in counted)
-            for row in picked
-        ]
-        await session.write_rows(sql.LEASE, sorted(leases))
-        bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
-    taken = Counter(row["endpoint_id"] for row in picked)
-    openings = {lane: room.opening for lane, room in rooms.items()}
-    until = {lane: began + lasts / 1_000_000 for lane, lasts in lasting.items()}
-    claims = [
-        claim_of(row, endpoints[lane], bodies.get(row["message_id"]), openings.get(lane, 0), until[lane])
-        for row in picked
-        for lane in (row["endpoint_id"],)
-    ]
-    full = [lane for lane, room in rooms.items() if room.is_full]
-    later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
-    more = [lane for lane, n in open_lanes.items() if taken[lane] >= n and lane not in full and lane not in later]
-    return Claimed(claims, more, later, full, canceled)
 
 
 async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> Settled:
@@ -219,28 +160,6 @@ async def resend(message: Message, endpoint: Endpoint) -> None:
         async with database.transaction() as session:
             if await session.fetch(sql.RESEND, message.id, endpoint.id, message.org_id, message.app_id):
                 return
-
-
-def _unordered(rooms: Mapping[str, Room]) -> dict[str, int]:
-    return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered and not room.is_open}
-
-
-async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
-    rows = await session.fetch(sql.PICK, endpoint_ids, CANCEL_PER_LANE)
-    reason = "the endpoint is disabled or deleted"
-    await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], reason) for row in rows))
-    return {row["app_id"] for row in rows}
-
-
-async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
-    by_count: dict[int, list[str]] = {}
-    for lane, n in sorted(allowed.items()):
-        by_count.setdefault(n, []).append(lane)
-    picked: list[Row] = []
-    for n, lanes_of_n in sorted(by_count.items()):
-        if n > 0:
-            picked += await session.fetch(sql.PICK, lanes_of_n, n)
-    return picked
 
 
 async def _record(session: Session, results: Sequence[Result]) -> list[Result]:

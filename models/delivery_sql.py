@@ -1,4 +1,4 @@
-"""The statements that claim, settle and list deliveries. States are those of `models.delivery.State`."""
+"""The statements that settle, promote and list deliveries. States are those of `models.delivery.State`."""
 
 from graphook.database import Statement, probing
 
@@ -10,52 +10,6 @@ LANES = Statement.same("""
         SELECT (SELECT d.endpoint_id FROM delivery d WHERE d.state = 0 AND d.endpoint_id > lane.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
         FROM lane WHERE lane.endpoint_id IS NOT NULL
     ) SELECT endpoint_id FROM lane WHERE endpoint_id IS NOT NULL LIMIT $2""")
-
-_ENDPOINTS = """
-    SELECT e.id, e.app_id, e.url, e.headers, e.secret, e.old_secrets, COALESCE(e.rate_limit, a.rate_limit) AS rate_limit,
-           CAST(e.delivery_policy AS text) AS delivery_policy,
-           r.open_until IS NOT NULL AS tripped, (e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL) AS closed,
-           COALESCE(s.enforce_https, false) AS enforce_https, t.code, t.variables
-    FROM endpoint e JOIN application a ON a.id = e.app_id LEFT JOIN restriction r ON r.endpoint_id = e.id
-      LEFT JOIN organisation_settings s ON s.org_id = e.org_id
-      LEFT JOIN transformation t ON t.endpoint_id = e.id AND t.enabled WHERE e.id {}"""
-ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
-
-# At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.
-PICK = Statement(
-    postgresql="""
-        SELECT d.* FROM unnest($1::text[]) AS lane(endpoint_id) CROSS JOIN LATERAL (
-            SELECT message_id, endpoint_id, run, org_id, app_id, tries, claim, interrupts FROM delivery
-            WHERE state = 0 AND endpoint_id = lane.endpoint_id ORDER BY due_at, message_id LIMIT $2 FOR UPDATE SKIP LOCKED) d""",
-    sqlite="""
-        SELECT d.message_id, d.endpoint_id, d.run, d.org_id, d.app_id, d.tries, d.claim, d.interrupts
-        FROM json_each(?1) lane JOIN delivery d ON d.rowid IN (
-            SELECT x.rowid FROM delivery x WHERE x.state = 0 AND x.endpoint_id = lane.value ORDER BY x.due_at, x.message_id LIMIT ?2)""",
-)
-# (message_id, endpoint_id, run, leased_by, lease in µs, whether its endpoint counts its leases)
-LEASE = Statement(
-    postgresql=f"""
-        UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = p.leased_by, lease_until = graphook_now() + p.lease, limited = p.limited
-        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bool[])
-          AS p(message_id, endpoint_id, run, leased_by, lease, limited)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND {probing("p.message_id")}""",
-    sqlite="""
-        UPDATE delivery SET state = 2, claim = claim + 1, leased_by = ?4, lease_until = graphook_now() + ?5, limited = ?6
-        WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3""",
-)
-BODIES = Statement(
-    postgresql=f"""
-        SELECT m.id, m.event_type, m.traceparent, m.channels::text AS channels, t.retry_schedule::text AS retry_schedule, c.body, c.params
-        FROM unnest($1::text[]) AS w(id) JOIN message m ON m.id = w.id
-        JOIN message_content c ON c.message_id = m.id AND c.expires_at = m.expires_at
-        LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type
-        WHERE c.expires_at > graphook_now() AND {probing("w.id")}""",
-    sqlite="""
-        SELECT m.id, m.event_type, m.traceparent, m.channels, t.retry_schedule, c.body, c.params
-        FROM json_each(?1) w JOIN message m ON m.id = w.value
-        JOIN message_content c ON c.message_id = m.id
-        LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type WHERE c.expires_at > graphook_now()""",
-)
 
 # (message_id, endpoint_id, run, claim, state, delay in µs, counted tries, counted interrupts, reason). A success is final whoever reports it
 # and whatever became of the delivery: the receiver has it. Anything else only counts from the claim that is still current.
@@ -92,15 +46,6 @@ _EXPIRED = """
 EXPIRED = Statement(postgresql=_EXPIRED.format("$1 FOR UPDATE OF d SKIP LOCKED"), sqlite=_EXPIRED.format("?1"))
 # A process that owns the database alone takes back what its former life had leased.
 EXPIRE_ALL = Statement.same("UPDATE delivery SET lease_until = 0 WHERE state = 2 AND leased_by <> $1")
-# (message_id, endpoint_id, run, reason)
-CANCEL_READY = Statement(
-    postgresql=f"""
-        UPDATE delivery d SET state = 5, reason = p.reason
-        FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS p(message_id, endpoint_id, run, reason)
-        WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND d.state = 0 AND {probing("p.message_id")}""",
-    sqlite="UPDATE delivery SET state = 5, reason = ?4 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 0",
-)
-
 # message id, endpoint id, org id, app id → the run of a manual resend
 RESEND = Statement.same("""
     INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)

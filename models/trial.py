@@ -10,7 +10,7 @@ import orjson
 from graphook import database
 from graphook.database import Statement
 from models.claim import Claim, claimed_endpoint
-from models.delivery_sql import ENDPOINTS
+from models.claiming_sql import ENDPOINTS
 from models.endpoint import Endpoint
 from models.message import Message
 

@@ -10,7 +10,6 @@ A lane is an endpoint that may have something ready. Wake-ups only make it faste
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 import time
@@ -28,11 +27,12 @@ from graphook.live import Bus
 from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models import delivery, endpoint_health, statistic
+from models import claiming, delivery, endpoint_health, statistic
 from models.breaker import BreakerRule
 from models.claim import Claim
 from models.delivery import Result, State
 from workers.fanout import FanOuts
+from workers.lanes import Lanes
 from workers.prune import prune
 from workers.record import record
 from workers.send import GONE, attempt, failure
@@ -42,10 +42,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LANES_PER_CLAIM = 64
-PER_LANE = 10
-# The last part of the slots is for endpoints with nothing in flight, one delivery each: those that hang cannot take everything.
-RESERVE = 0.25
+# So many claims are made at a time.
+CLAIMS = 2
 SCAN = 1000
 FOLD = 2000
 # While many are in flight, a transaction for few is followed by a pause this many times as long as it took, within a limit in seconds.
@@ -79,12 +77,10 @@ class Engine:
         self._sandbox = sandbox
         self._owns_database = owns_database
         self._rule = BreakerRule.of(settings)
-        self._lanes: dict[str, None] = {}
-        self._later: list[tuple[float, str]] = []
-        self._deferred: set[str] = set()
-        self._blocked: set[str] = set()
-        self._in_flight: Counter[str] = Counter()
-        self._sends: set[asyncio.Task[None]] = set()
+        # One waits for the database while another's deliveries are sent; SQLite takes one transaction at a time anyway.
+        self._claims = 1 if owns_database else CLAIMS
+        self._lanes = Lanes(settings.worker_slots, settings.endpoint_slots, self._claims)
+        self._deliveries: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._stopping = False
         self._ended = asyncio.Event()
@@ -107,16 +103,10 @@ class Engine:
         if self._owns_database:
             await self._through_outages(delivery.take_back_all, self.name)
         tick = asyncio.create_task(self._tick_forever())
-        metrics.watch(in_flight=lambda: len(self._sends))
+        metrics.watch(in_flight=lambda: self._lanes.sending)
         log.info("delivery engine %s is ready", self.name, extra={"engine": self.name})
         try:
-            while not self._stopping:
-                began = time.monotonic()
-                claimed = await self._through_outages(self._claim_once)
-                if claimed is None:
-                    await self._wait()
-                else:
-                    await asyncio.sleep(self._pause(claimed, time.monotonic() - began))
+            await asyncio.gather(*(self._claim_forever() for _ in range(self._claims)))
         finally:
             tick.cancel()
             await asyncio.gather(tick, return_exceptions=True)
@@ -128,27 +118,33 @@ class Engine:
         self._awake.set()
         if self._loop is not None:  # a claim that is being made is still sent
             await self._ended.wait()
-        while self._sends:
-            await asyncio.wait(self._sends)
+        while self._deliveries:
+            await asyncio.wait(self._deliveries)
         await self._settle.drain()
         log.info("delivery engine %s has stopped", self.name, extra={"engine": self.name})
 
     def _pause(self, count: int, seconds: float) -> float:
         """How long to wait after a transaction for so many: slots come free and results come in one by one, and together they cost less."""
-        return min(PAUSE * seconds, LONGEST_PAUSE) if count < FEW <= len(self._sends) else 0.0
+        return min(PAUSE * seconds, LONGEST_PAUSE) if count < FEW <= self._lanes.held else 0.0
 
     # Claiming
 
     def _add_lanes(self, endpoint_ids: Iterable[str]) -> None:
-        for endpoint_id in endpoint_ids:
-            # What was put off comes up by itself: a wake-up would only ask again what was just refused.
-            if endpoint_id not in self._deferred:
-                self._lanes.setdefault(endpoint_id)
+        self._lanes.add(endpoint_ids)
         self._awake.set()
+
+    async def _claim_forever(self) -> None:
+        while not self._stopping:
+            began = time.monotonic()
+            claimed = await self._through_outages(self._claim_once)
+            if claimed is not None:
+                await asyncio.sleep(self._pause(claimed, time.monotonic() - began))
+            elif not self._stopping:  # nobody would wake it again
+                await self._wait()
 
     async def _wait(self) -> None:
         """Until there is something to claim: a wake-up, a finished send, or the time a limited lane may go on."""
-        timeout = self._later[0][0] - time.monotonic() if self._later else None
+        timeout = self._lanes.until_next()
         if timeout is None or timeout > 0:
             try:
                 async with asyncio.timeout(timeout):
@@ -159,79 +155,61 @@ class Engine:
 
     async def _claim_once(self) -> int | None:
         """Claim one batch and begin to send it; how many deliveries it has, None when there is nothing to claim or no slot is free."""
-        while self._later and self._later[0][0] <= time.monotonic():
-            lane = heapq.heappop(self._later)[1]
-            self._deferred.discard(lane)
-            self._lanes.setdefault(lane)
-        wanted = self._choose_lanes()
-        if not wanted or self._stopping:
+        wanted = {} if self._stopping else self._lanes.choose()
+        if not wanted:
             return None
         since = time.monotonic()
         lease, transform = round((self._settings.request_timeout + LEASE_MARGIN) * 1e6), round(self._sandbox.longest * 1e6)
         try:
-            claimed = await delivery.claim(wanted, self.name, lease, transform_us=transform, breaker=self._settings.breaker)
+            claimed = await claiming.claim(wanted, self.name, lease, transform_us=transform, breaker=self._settings.breaker)
         except BaseException:
+            self._lanes.claimed(wanted, {})
             self._add_lanes(wanted)
             raise
         metrics.claimed(len(claimed.claims), time.monotonic() - since)
+        self._lanes.claimed(wanted, Counter(claim.endpoint.id for claim in claimed.claims))
         for claim in claimed.claims:
-            self._in_flight[claim.endpoint.id] += 1
             task = asyncio.create_task(self._deliver(_Held(claim, since)))
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
-        for lane in claimed.more:
-            self._lanes.setdefault(lane)
+            self._deliveries.add(task)
+            task.add_done_callback(self._deliveries.discard)
+        self._lanes.add(claimed.more)
         for lane, seconds in claimed.later.items():
-            if lane not in self._deferred:
-                self._deferred.add(lane)
-                heapq.heappush(self._later, (time.monotonic() + seconds, lane))
-        # Where only other processes have something in flight, they go on, or the tick finds what they leave.
-        self._blocked.update(lane for lane in claimed.full if self._in_flight[lane])
+            self._lanes.defer(lane, seconds)
+        for lane in claimed.full:
+            self._lanes.fill(lane)
         self._bus.publish(claimed.canceled_apps)
         return len(claimed.claims)
-
-    def _choose_lanes(self) -> dict[str, int]:
-        """The next lanes in turn with how many of each to claim, within the free slots and each endpoint's own."""
-        free = self._settings.worker_slots - len(self._sends)
-        reserve = int(RESERVE * self._settings.worker_slots)
-        wanted: dict[str, int] = {}
-        while self._lanes and free > 0 and len(wanted) < LANES_PER_CLAIM:
-            lane = next(iter(self._lanes))
-            del self._lanes[lane]
-            in_flight = self._in_flight[lane]
-            room = min(PER_LANE, free, self._settings.endpoint_slots - in_flight, max(free - reserve, 1 - in_flight))
-            if room <= 0:
-                self._blocked.add(lane)
-                continue
-            wanted[lane] = room
-            free -= room
-        return wanted
 
     # Sending
 
     async def _deliver(self, held: _Held) -> None:
         claim = held.claim
         try:
-            if time.monotonic() - held.since > STALE_CLAIM:
-                log.warning("a claim on message %s went stale before it was sent; it is left to run out", claim.message_id)
-            elif claim.body is None:
-                await delivery.cancel([claim], "the payload has expired or was expunged")
-                self._bus.publish([claim.app_id])
-            else:
-                result = await attempt(claim, claim.body, self._sender, self._settings, self._sandbox)
+            try:
+                result = await self._send(held)
+            finally:
+                self._lanes.sent(claim.endpoint.id)
+                self._awake.set()
+            if result is not None:
                 await record(claim, partial(self._settle.submit, result), lambda: self._stopping)
         except Exception:
             # Left leased: the delivery is taken back when the lease runs out, and quarantined if this goes on.
             log.exception("sending message %s to endpoint %s broke off", claim.message_id, claim.endpoint.id)
         finally:
-            lane = claim.endpoint.id
-            self._in_flight[lane] -= 1
-            if not self._in_flight[lane]:
-                del self._in_flight[lane]
-            if lane in self._blocked:
-                self._blocked.discard(lane)
-                self._lanes.setdefault(lane)
+            self._lanes.recorded(claim.endpoint.id)
             self._awake.set()
+
+    async def _send(self, held: _Held) -> Result | None:
+        """What came of it; None when there is nothing to record."""
+        claim = held.claim
+        if time.monotonic() - held.since > STALE_CLAIM:
+            log.warning("a claim on message %s went stale before it was sent; it is left to run out", claim.message_id)
+        elif claim.body is None:
+            await delivery.cancel([claim], "the payload has expired or was expunged")
+            self._bus.publish([claim.app_id])
+        else:
+            return await attempt(claim, claim.body, self._sender, self._settings, self._sandbox)
+        return None
 
     async def _settle_batch(self, results: Sequence[Result]) -> list[Exception | None]:
         began = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
 from graphook.database import Statement
-from models import delivery
+from models import claiming
 from models.application import Application
 from models.claim import Claim
 from models.delivery import Result, State
@@ -49,7 +49,7 @@ async def message(app: Application, **values: Any) -> str:
 
 async def claims(*endpoints: Endpoint, each: int = 10, worker: str = "worker", lease_us: int = 30_000_000) -> list[Claim]:
     """What is ready for the endpoints, leased."""
-    return (await delivery.claim({e.id: each for e in endpoints}, worker, lease_us)).claims
+    return (await claiming.claim({e.id: each for e in endpoints}, worker, lease_us)).claims
 
 
 def result(

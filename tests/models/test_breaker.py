@@ -10,7 +10,7 @@ import pytest
 from graphook import database
 from graphook.clock import now_us
 from graphook.database import Statement
-from models import delivery
+from models import claiming, delivery
 from models.breaker import PROBES_TO_CLOSE, BreakerRule, opened
 from models.claim import Claim
 from models.delivery import State
@@ -128,7 +128,7 @@ async def test_an_open_breaker_keeps_deliveries_pending_without_using_up_tries()
     await trip(endpoint)
     before = await tries(endpoint)
 
-    claimed = await delivery.claim({endpoint.id: 10}, "another", 30 * SECOND)
+    claimed = await claiming.claim({endpoint.id: 10}, "another", 30 * SECOND)
 
     assert (claimed.claims, claimed.more, list(claimed.later)) == ([], [], [endpoint.id])
     assert await delivery.lanes("", 10) == [endpoint.id], "they are still ready"

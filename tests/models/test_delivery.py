@@ -12,7 +12,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
-from models import delivery, endpoint_health
+from models import claiming, delivery, endpoint_health
 from models.attempt import Attempt
 from models.cancel import cancel_pending
 from models.claim import Claim
@@ -155,7 +155,7 @@ async def _wait_again(claim: Claim) -> list[Claim]:
         await session.fetch(Statement.same("UPDATE delivery SET due_at = 0 WHERE message_id = $1"), claim.message_id)
     lanes, count = await delivery.promote(10)
     assert (lanes, count) == ([claim.endpoint.id], 1)
-    return (await delivery.claim({claim.endpoint.id: 5}, "worker", 1_000_000)).claims
+    return (await claiming.claim({claim.endpoint.id: 5}, "worker", 1_000_000)).claims
 
 
 async def test_many_workers_never_hold_one_delivery_twice() -> None:
@@ -199,7 +199,7 @@ async def test_what_is_ready_for_a_disabled_endpoint_is_canceled() -> None:
     message_id = await make.message(app)
     await endpoint.change({"disabled": True})
 
-    claimed = await delivery.claim({endpoint.id: 5}, "worker", 1_000_000)
+    claimed = await claiming.claim({endpoint.id: 5}, "worker", 1_000_000)
 
     assert (claimed.claims, claimed.canceled_apps) == ([], {app.id})
     ((row),) = await rows(message_id)

@@ -14,7 +14,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.ids import new_id, start_id
-from models import breaker_sql, delivery, endpoint_health, partitions, restriction_sql
+from models import breaker_sql, claiming_sql, delivery, endpoint_health, partitions, restriction_sql
 from models import delivery_sql as sql
 from models.delivery import State
 from models.message_sql import CONTENTS
@@ -108,13 +108,16 @@ async def test_claims_settlements_and_cancellations_at_once_do_not_lock_each_oth
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_no_hot_statement_reads_more_than_it_takes_however_long_the_backlog(analyzed: bool, mode: str) -> None:
     lanes = await fill()
-    picked = await explain(mode, analyzed, sql.PICK, lanes, PER_LANE)
+    picked = await explain(mode, analyzed, claiming_sql.PICK, lanes, PER_LANE)
     assert sum(read(node) for node in nodes(picked) if "Relation Name" in node) <= LANES * (PER_LANE + WEEKS + 4)
     found = await explain(mode, analyzed, sql.LANES, "", 1000)
     assert sum(read(node) for node in nodes(found) if "Relation Name" in node) <= (OTHERS + 2) * (WEEKS + 4)
     assert not [node for node in nodes(picked) if node["Node Type"] == "Sort" and rows(node["Plans"][0]) > LANES * PER_LANE], (
         "a backlog is sorted"
     )
+
+    claimed = await explain(mode, analyzed, Statement(claiming_sql.CLAIM, ""), lanes, [PER_LANE] * LANES, [1] * LANES, "worker")
+    assert sum(read(node) for node in nodes(claimed) if "Relation Name" in node) <= 12 * LANES * (PER_LANE + WEEKS + 4)
 
     few: list[tuple[Statement, tuple[Any, ...]]] = [
         (restriction_sql.PICK_HEADS, (lanes, [None] * LANES)),
@@ -130,8 +133,8 @@ async def test_no_hot_statement_reads_more_than_it_takes_however_long_the_backlo
     messages, endpoints, runs = (list(column) for column in zip(*keys, strict=True))
     ones, zeros = [1] * BATCH, [0] * BATCH
     batches: list[tuple[Statement, tuple[Any, ...]]] = [
-        (sql.LEASE, (messages, endpoints, runs, ["worker"] * BATCH, ones, [False] * BATCH)),
-        (sql.BODIES, (messages,)),
+        (claiming_sql.LEASE, (messages, endpoints, runs, ["worker"] * BATCH, ones, [False] * BATCH)),
+        (claiming_sql.BODIES, (messages,)),
         (sql.SETTLE, (messages, endpoints, runs, ones, [int(State.WAITING)] * BATCH, zeros, ones, zeros, [None] * BATCH)),
         (sql.PROMOTE, (messages, endpoints, runs)),
         (CONTENTS, (messages, [FAR_AHEAD] * BATCH)),

@@ -195,14 +195,14 @@ DIE = """
 import asyncio, os, signal, sys
 from graphook import database, secrets
 from graphook.secrets import KeyRing
-from models import delivery
+from models import claiming, delivery
 from models.delivery import State
 from tests.models import make
 
 async def main(url, endpoint_id, when):
     secrets.install(KeyRing([sys.argv[4]]))
     await database.connect(url)
-    (claim,) = (await delivery.claim({endpoint_id: 1}, "worker", 1)).claims
+    (claim,) = (await claiming.claim({endpoint_id: 1}, "worker", 1)).claims
     result = make.result(claim, State.FAILED, status=500)
     if when == "before":
         async with database.transaction():

@@ -9,7 +9,7 @@ import pytest
 
 from graphook import database
 from graphook.database import Statement
-from models import delivery
+from models import claiming, delivery
 from models.claim import Claim
 from models.delivery import State
 from models.endpoint import Endpoint
@@ -49,7 +49,7 @@ async def test_all_claimers_together_stay_within_the_most_in_flight() -> None:
     for _ in range(8):
         await make.message(app)
 
-    claimed = await delivery.claim({endpoint.id: 10}, "first", 30_000_000)
+    claimed = await claiming.claim({endpoint.id: 10}, "first", 30_000_000)
     assert (len(claimed.claims), claimed.full, claimed.more, claimed.later) == (3, [endpoint.id], [], {})
     assert await make.claims(endpoint, worker="second") == []
     await delivery.settle([make.result(claimed.claims[0])])
@@ -97,7 +97,7 @@ async def test_one_of_an_ordered_queue_is_in_flight_and_its_retry_keeps_its_plac
     app, endpoint = await restricted(ordered=True)
     first, second = await make.message(app), await make.message(app)
 
-    claimed = await delivery.claim({endpoint.id: 10}, "first", 30_000_000)
+    claimed = await claiming.claim({endpoint.id: 10}, "first", 30_000_000)
     (head,) = claimed.claims
     assert (head.message_id, claimed.full) == (first, [endpoint.id])
     assert await claim_all(endpoint, "second") == []

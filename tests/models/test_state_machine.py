@@ -25,7 +25,7 @@ from graphook import database, secrets
 from graphook.database import Statement
 from graphook.errors import Conflict
 from graphook.secrets import KeyRing
-from models import delivery
+from models import claiming, delivery
 from models.application import Application
 from models.claim import Claim
 from models.delivery import MAX_INTERRUPTS, Result, State
@@ -124,7 +124,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(target=claims, wanted=st.lists(st.integers(0, 2), min_size=2, max_size=2))
     def claim(self, wanted: list[int]) -> Any:
         asked = {endpoint.id: n for endpoint, n in zip(self.endpoints, wanted, strict=True) if n}
-        found = self.run(delivery.claim(asked, "worker", FAR)).claims
+        found = self.run(claiming.claim(asked, "worker", FAR)).claims
         for endpoint, disabled in zip(self.endpoints, self.disabled, strict=True):
             ready = [key for key, it in self.model.items() if key[1] == endpoint.id and it.state is State.READY]
             mine = [claim for claim in found if claim.endpoint.id == endpoint.id]

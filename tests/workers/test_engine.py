@@ -133,7 +133,8 @@ async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None
     (claim,) = await make.claims(endpoint)
     sender = FakeSender()
     engine = Engine(Settings.load(), cast(Sender, sender), LocalBus(), Sandbox())
-    engine._in_flight[endpoint.id] += 1
+    engine._lanes.add([endpoint.id])
+    engine._lanes.claimed(engine._lanes.choose(), {endpoint.id: 1})
 
     await engine._deliver(_Held(claim, time.monotonic() - engine_module.STALE_CLAIM - 1))
 

@@ -19,7 +19,7 @@ from graphook.sandbox import CLOCK, PATIENCE, Sandbox, Webhook
 from graphook.sandbox_process import START_SECONDS
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models import delivery
+from models import claiming, delivery
 from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
@@ -28,6 +28,7 @@ from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
 from workers import engine as engine_module
+from workers import lanes
 from workers.engine import LEASE_MARGIN, Engine
 from workers.trial import TrialSender
 
@@ -176,8 +177,7 @@ async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(m
 
     for _ in range(4):
         await engine._tick()
-        seen.append(list(engine._lanes))
-        engine._lanes.clear()
+        seen.append(list(engine._lanes.choose()))
 
     assert seen == [endpoints[:2], endpoints[2:4], endpoints[4:], endpoints[:2]]
 
@@ -302,14 +302,14 @@ async def test_a_claim_that_fails_is_made_again_without_a_tick(fault: Exception,
     monkeypatch.setattr(engine_module, "TICK", 3600.0)
     await make.endpoint(app := await make.application())
     await make.message(app)
-    claim, failures = delivery.claim, [fault]
+    claim, failures = claiming.claim, [fault]
 
     async def failing_once(*args: Any, **options: Any) -> Any:
         if failures:
             raise failures.pop()
         return await claim(*args, **options)
 
-    monkeypatch.setattr(delivery, "claim", failing_once)
+    monkeypatch.setattr(claiming, "claim", failing_once)
 
     async with running(FakeSender()):
         await until(all_succeeded, "the delivery to be sent after all")
@@ -320,7 +320,7 @@ async def test_a_claim_that_fails_is_made_again_without_a_tick(fault: Exception,
 async def test_what_one_claim_leaves_of_a_backlog_is_claimed_without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "TICK", 3600.0)
     await make.endpoint(app := await make.application())
-    for _ in range(2 * engine_module.PER_LANE + 1):
+    for _ in range(2 * lanes.PER_LANE + 1):
         await make.message(app)
 
     async with running(FakeSender(), endpoint_slots=1000):

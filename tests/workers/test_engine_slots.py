@@ -36,7 +36,7 @@ async def test_a_claim_that_is_being_made_when_the_engine_stops_is_sent_and_reco
     writer.execute("BEGIN IMMEDIATE")  # whatever writes waits for it
     running = asyncio.create_task(engine.run())
     engine._add_lanes([endpoint.id])
-    await until(lambda: not engine._lanes, "the claim to begin")
+    await until(lambda: not engine._lanes.ready, "the claim to begin")
 
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0)

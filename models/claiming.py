@@ -1,0 +1,128 @@
+"""Claiming deliveries: leasing to a process what is ready, as much of it as the process has slots for and each endpoint allows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Self
+
+from graphook import database
+from graphook.database import Row, Session
+from models import claiming_sql as sql
+from models import restriction
+from models.claim import Claim, ClaimedEndpoint, claim_of, claimed_endpoint
+from models.restriction import Limits, Room
+
+# What a claim cancels at most of a disabled endpoint; the rest is found again.
+CANCEL_PER_LANE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The leased deliveries; which lanes may hold more now, after so many seconds, or (`full`) once something of theirs in flight has ended;
+    whose applications had something canceled."""
+
+    claims: list[Claim]
+    more: list[str]
+    later: dict[str, float]
+    full: list[str]
+    canceled_apps: Set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    endpoint: ClaimedEndpoint
+    limits: Limits | None
+    lease_us: int
+
+    @classmethod
+    def of(cls, row: Row, lease_us: int, transform_us: int, breaker: bool) -> Self:
+        endpoint = claimed_endpoint(row, breaker)
+        limits = Limits.of(row["rate_limit"], endpoint.policy, bool(endpoint.breaker and row["tripped"]))
+        return cls(endpoint, limits, lease_us + (0 if endpoint.code is None else transform_us))
+
+
+async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, transform_us: int = 0, breaker: bool = False) -> Claimed:
+    """Lease ready deliveries: of each endpoint in `wanted` at most so many, oldest first, within what restricts it.
+
+    A lease is `transform_us` longer where there is a transformation. `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
+    """
+    began = time.monotonic()
+
+    async def read_lanes(session: Session) -> dict[str, _Lane]:
+        rows = await session.fetch(sql.ENDPOINTS, sorted(wanted))
+        return {row["id"]: _Lane.of(row, lease_us, transform_us, breaker) for row in rows if not row["closed"]}
+
+    if database.dialect() == "postgresql":
+        async with database.read() as session:
+            lanes = await read_lanes(session)
+            if len(lanes) == len(wanted) and all(lane.limits is None for lane in lanes.values()):
+                leases = [lane.lease_us for lane in lanes.values()]
+                picked = await session.fetch_text(sql.CLAIM, list(lanes), [wanted[lane] for lane in lanes], leases, leased_by)
+                bodies = {row["message_id"]: row for row in picked if row["body"] is not None}
+                return _claimed(wanted, lanes, picked, bodies, {}, began)
+    async with database.transaction() as session:
+        lanes = await read_lanes(session)
+        closed = sorted(wanted.keys() - lanes.keys())
+        canceled = await _cancel_ready(session, closed) if closed else set()
+        limits = {endpoint_id: lane.limits for endpoint_id, lane in lanes.items() if lane.limits is not None}
+        rooms = await restriction.look(session, wanted, limits)
+        picked = await _pick(session, {lane: wanted[lane] for lane in lanes.keys() - rooms.keys()} | _unordered(rooms))
+        picked += await restriction.pick_queued(session, rooms)
+        await restriction.write(session, rooms, picked)
+        counted = {lane for lane, room in rooms.items() if room.counted}
+        await session.write_rows(sql.LEASE, sorted(_lease(row, leased_by, lanes, counted) for row in picked))
+        bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
+    return _claimed(wanted, lanes, picked, bodies, rooms, began, canceled)
+
+
+def _claimed(
+    wanted: Mapping[str, int],
+    lanes: Mapping[str, _Lane],
+    picked: Sequence[Row],
+    bodies: Mapping[str, Row],
+    rooms: Mapping[str, Room],
+    began: float,
+    canceled_apps: Set[str] = frozenset(),
+) -> Claimed:
+    taken = Counter(row["endpoint_id"] for row in picked)
+    openings = {lane: room.opening for lane, room in rooms.items()}
+    until = {endpoint_id: began + lane.lease_us / 1_000_000 for endpoint_id, lane in lanes.items()}
+    claims = [
+        claim_of(row, lanes[lane].endpoint, bodies.get(row["message_id"]), openings.get(lane, 0), until[lane])
+        for row in picked
+        for lane in (row["endpoint_id"],)
+    ]
+    full = [lane for lane, room in rooms.items() if room.is_full]
+    later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
+    more = [lane for lane in lanes if taken[lane] >= wanted[lane] and lane not in full and lane not in later]
+    return Claimed(claims, more, later, full, canceled_apps)
+
+
+def _lease(row: Row, leased_by: str, lanes: Mapping[str, _Lane], counted: Set[str]) -> tuple[Any, ...]:
+    endpoint_id = row["endpoint_id"]
+    return row["message_id"], endpoint_id, row["run"], leased_by, lanes[endpoint_id].lease_us, endpoint_id in counted
+
+
+def _unordered(rooms: Mapping[str, Room]) -> dict[str, int]:
+    return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered and not room.is_open}
+
+
+async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
+    rows = await session.fetch(sql.PICK, endpoint_ids, CANCEL_PER_LANE)
+    reason = "the endpoint is disabled or deleted"
+    await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], reason) for row in rows))
+    return {row["app_id"] for row in rows}
+
+
+async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:
+    by_count: dict[int, list[str]] = {}
+    for lane, n in sorted(allowed.items()):
+        by_count.setdefault(n, []).append(lane)
+    picked: list[Row] = []
+    for n, lanes_of_n in sorted(by_count.items()):
+        if n > 0:
+            picked += await session.fetch(sql.PICK, lanes_of_n, n)
+    return picked

@@ -1,0 +1,158 @@
+"""How much may be claimed of which endpoint: slots, the endpoints' own, and what several claims at a time share."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.lanes import HELD, PER_CLAIM, PER_LANE, SHARED, Lanes
+
+
+def lanes(*, slots: int = 1000, lane_slots: int = 100, claims: int = 1) -> Lanes:
+    return Lanes(slots, lane_slots, claims)
+
+
+def claim(them: Lanes, found: int = 1) -> dict[str, int]:
+    """A claim that finds so many of each lane, or as many as it wants."""
+    wanted = them.choose()
+    them.claimed(wanted, {lane: min(found, count) for lane, count in wanted.items()})
+    return wanted
+
+
+def test_a_claim_takes_some_of_each_lane_in_the_order_they_came() -> None:
+    them = lanes()
+    them.add(["a", "b"])
+    them.add(["a"])
+
+    assert list(them.choose().items()) == [("a", PER_LANE), ("b", PER_LANE)]
+    assert them.choose() == {}
+
+
+def test_what_is_asked_for_takes_slots_before_it_is_found() -> None:
+    them = lanes(slots=40, lane_slots=8)
+    them.add(["a"])
+    assert them.choose() == {"a": 8}
+
+    them.add(["a"])
+    assert them.choose() == {}, "the lane's own slots are taken"
+
+
+def test_slots_that_a_claim_did_not_need_are_free_again() -> None:
+    them = lanes(lane_slots=8)
+    them.add(["a"])
+    wanted = them.choose()
+    them.add(["a"])
+    assert them.choose() == {}
+
+    them.claimed(wanted, {"a": 3})
+
+    assert them.choose() == {"a": 5}
+
+
+def test_a_claim_that_failed_leaves_nothing_taken() -> None:
+    them = lanes(lane_slots=8)
+    them.add(["a"])
+
+    them.claimed(them.choose(), {})
+    them.add(["a"])
+
+    assert (them.held, them.choose()) == (0, {"a": 8})
+
+
+def test_a_delivery_gives_its_slot_back_when_it_is_sent_and_is_held_until_it_is_recorded() -> None:
+    them = lanes(slots=3)
+    them.add(["a"])
+    claim(them, found=3)
+    them.add(["a"])
+    assert (them.held, them.choose()) == (3, {})
+
+    them.sent("a")
+    assert (them.held, them.choose()) == (3, {"a": 1})
+
+    them.recorded("a")
+    assert them.held == 2
+
+
+def test_no_more_is_held_than_a_few_times_the_slots_although_all_of_it_is_sent() -> None:
+    them = lanes(slots=3)
+    for _ in range(HELD):
+        them.add(["a"])
+        assert claim(them, found=3)
+        for _ in range(3):
+            them.sent("a")
+
+    them.add(["a"])
+    assert (them.held, them.choose()) == (3 * HELD, {})
+    them.recorded("a")
+    assert them.choose() == {"a": 1}
+
+
+def test_the_last_slots_are_for_lanes_to_which_nothing_is_sent_one_each() -> None:
+    them = lanes(slots=8, lane_slots=8)
+    them.add(["hangs"])
+    assert claim(them, found=8) == {"hangs": 6}
+
+    them.add(["hangs", "other"])
+
+    assert them.choose() == {"other": 1}
+
+
+def test_a_lane_without_room_comes_up_when_one_of_its_own_is_sent() -> None:
+    them = lanes(lane_slots=1)
+    them.add(["a"])
+    claim(them)
+    them.add(["a"])
+    assert them.choose() == {}
+    assert them.ready == {}, "it is not asked for again and again"
+
+    them.sent("a")
+
+    assert them.choose() == {"a": 1}
+
+
+def test_a_full_lane_comes_up_when_one_of_its_own_is_recorded_and_not_before() -> None:
+    them = lanes()
+    them.add(["a"])
+    claim(them)
+    them.fill("a")
+
+    them.sent("a")
+    assert them.choose() == {}
+    them.recorded("a")
+    assert list(them.choose()) == ["a"]
+
+
+def test_a_lane_that_only_others_fill_is_left_to_them() -> None:
+    them = lanes()
+    them.fill("a")
+    them.add(["a"])
+    claim(them)
+
+    them.sent("a")
+    them.recorded("a")
+
+    assert them.choose() == {}
+
+
+def test_what_was_put_off_is_not_asked_for_before_its_time_whoever_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now)
+    them = lanes()
+    assert them.until_next() is None
+    them.defer("a", 5)
+    them.defer("b", 2)
+    them.add(["a", "b"])
+    assert (them.choose(), them.until_next()) == ({}, 2)
+
+    now = 102.0
+
+    assert list(them.choose()) == ["b"]
+    assert them.until_next() == 3
+
+
+def test_several_claims_share_the_lanes_that_are_ready_unless_they_are_few() -> None:
+    them = lanes(claims=2, slots=10_000)
+    them.add(str(n) for n in range(2 * SHARED + 2))
+    assert [len(them.choose()), len(them.choose()), len(them.choose())] == [SHARED + 1, SHARED, 1]
+
+    them.add(str(n) for n in range(4 * PER_CLAIM))
+    assert len(them.choose()) == PER_CLAIM

@@ -1,0 +1,120 @@
+"""The lanes of an engine: endpoints that may have something ready, in turn, and how much of it there is room for."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+# What one claim takes. Fewer lanes than `SHARED` are not worth a claim each where several are made at a time.
+PER_CLAIM = 64
+PER_LANE = 20
+SHARED = 8
+# The last part of the slots is for endpoints to which nothing is being sent, one delivery each: those that hang cannot take everything.
+RESERVE = 0.25
+# At most so many times as many deliveries as slots are held: sent, or waiting for their result to be recorded.
+HELD = 2
+
+
+class Lanes:
+    """What may be claimed. `slots` deliveries are sent at the same time, `lane_slots` of them to one endpoint, and `claims` made.
+
+    A delivery has a slot from when it is asked for until the receiver has answered. Until its result is recorded it is still held.
+    """
+
+    def __init__(self, slots: int, lane_slots: int, claims: int) -> None:
+        self._slots = slots
+        self._lane_slots = lane_slots
+        self._claims = claims
+        self.ready: dict[str, None] = {}
+        self._later: list[tuple[float, str]] = []
+        self._deferred: set[str] = set()
+        # They wait for a slot, and for a delivery of theirs to be recorded.
+        self._blocked: set[str] = set()
+        self._full: set[str] = set()
+        self._taken: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        self._slots_taken = 0
+        self.sending = 0
+        self.held = 0
+
+    def add(self, lanes: Iterable[str]) -> None:
+        """They may have something ready. What was put off comes up by itself: a wake-up would only ask again what was just refused."""
+        for lane in lanes:
+            if lane not in self._deferred:
+                self.ready.setdefault(lane)
+
+    def defer(self, lane: str, seconds: float) -> None:
+        """Ask for it again after so many seconds, and not before."""
+        if lane not in self._deferred:
+            self._deferred.add(lane)
+            heapq.heappush(self._later, (time.monotonic() + seconds, lane))
+
+    def until_next(self) -> float | None:
+        """Seconds until the next one that was put off comes up; None without any."""
+        return self._later[0][0] - time.monotonic() if self._later else None
+
+    def fill(self, lane: str) -> None:
+        """Ask for it again once a delivery of its own is recorded. Where only other processes hold some, they go on, or a tick finds what they leave."""
+        if self._held[lane]:
+            self._full.add(lane)
+
+    def choose(self) -> dict[str, int]:
+        """The next lanes in turn with how many of each to claim, within the free slots and each lane's own, which are taken until `claimed`."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            lane = heapq.heappop(self._later)[1]
+            self._deferred.discard(lane)
+            self.ready.setdefault(lane)
+        free = min(self._slots - self._slots_taken, HELD * self._slots - self.held)
+        reserve = int(RESERVE * self._slots)
+        most = min(PER_CLAIM, max(SHARED, len(self.ready) // self._claims))
+        wanted: dict[str, int] = {}
+        while self.ready and free > 0 and len(wanted) < most:
+            lane = next(iter(self.ready))
+            del self.ready[lane]
+            taken = self._taken[lane]
+            room = min(PER_LANE, free, self._lane_slots - taken, max(free - reserve, 1 - taken))
+            if room <= 0:
+                self._blocked.add(lane)
+                continue
+            wanted[lane] = room
+            self._taken[lane] += room
+            self._slots_taken += room
+            free -= room
+        return wanted
+
+    def claimed(self, wanted: Mapping[str, int], found: Mapping[str, int]) -> None:
+        """So many deliveries of each lane were found of those wanted: they are held, and the slots of the others are free."""
+        for lane, count in wanted.items():
+            self._give_back(lane, count - found.get(lane, 0))
+        for lane, count in found.items():
+            self._held[lane] += count
+            self.held += count
+            self.sending += count
+
+    def sent(self, lane: str) -> None:
+        """A delivery of it needs its slot no more."""
+        self.sending -= 1
+        self._give_back(lane, 1)
+
+    def recorded(self, lane: str) -> None:
+        """A delivery of it is held no more."""
+        self.held -= 1
+        self._held[lane] -= 1
+        if not self._held[lane]:
+            del self._held[lane]
+        if lane in self._full:
+            self._full.discard(lane)
+            self.ready.setdefault(lane)
+
+    def _give_back(self, lane: str, count: int) -> None:
+        if not count:
+            return
+        self._slots_taken -= count
+        self._taken[lane] -= count
+        if not self._taken[lane]:
+            del self._taken[lane]
+        if lane in self._blocked:
+            self._blocked.discard(lane)
+            self.ready.setdefault(lane)
