@@ -111,8 +111,9 @@ class Batcher(Generic[Item, Result]):
     def _may_start(self) -> bool:
         if not self._running:
             return True
-        slow = asyncio.get_running_loop().time() - self._began > self._slow_seconds
-        return len(self._running) < self._concurrency and (slow or len(self._queue) >= min(ENOUGH, self._max_items))
+        if len(self._running) >= self._concurrency:
+            return False
+        return len(self._queue) >= min(ENOUGH, self._max_items) or asyncio.get_running_loop().time() - self._began > self._slow_seconds
 
     def _start(self) -> None:
         self._began = asyncio.get_running_loop().time()

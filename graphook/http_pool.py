@@ -38,10 +38,11 @@ class Pool:
         self._kept_seconds = kept_seconds
         self._slots = asyncio.Semaphore(connections)
         self._closed = False
+        self._loop = asyncio.get_running_loop()
         self._out: set[Connection] = set()
         # The longest kept first, each with the time when it is given up; and the same connections by origin.
         self._kept: dict[Connection, float] = {}
-        self._by_origin: dict[Origin, list[Connection]] = {}
+        self._by_origin: dict[Origin, dict[Connection, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     async def exchange(self, target: Target, request: bytes, answer: Answer) -> None:
@@ -88,7 +89,7 @@ class Pool:
     def _take(self, origin: Origin) -> Connection | None:
         """The connection to an origin that was used last, if one is alive."""
         while kept := self._by_origin.get(origin):
-            connection = kept[-1]
+            connection = next(reversed(kept))
             self._forget(connection)
             if connection.reusable:
                 return connection
@@ -97,16 +98,15 @@ class Pool:
     def _keep(self, connection: Connection) -> None:
         if len(self._kept) >= self._connections:
             self._drop(next(iter(self._kept)))
-        loop = asyncio.get_running_loop()
-        self._kept[connection] = loop.time() + self._kept_seconds
-        self._by_origin.setdefault(connection.origin, []).append(connection)
+        self._kept[connection] = self._loop.time() + self._kept_seconds
+        self._by_origin.setdefault(connection.origin, {})[connection] = None
         if self._timer is None:
-            self._timer = loop.call_later(self._kept_seconds, self._sweep)
+            self._timer = self._loop.call_later(self._kept_seconds, self._sweep)
 
     def _forget(self, connection: Connection) -> None:
         del self._kept[connection]
         of_origin = self._by_origin[connection.origin]
-        of_origin.remove(connection)
+        del of_origin[connection]
         if not of_origin:
             del self._by_origin[connection.origin]
 
@@ -117,10 +117,9 @@ class Pool:
     def _sweep(self) -> None:
         """Give up what was kept long enough, and come again for the next."""
         self._timer = None
-        loop = asyncio.get_running_loop()
         while self._kept:
             connection, until = next(iter(self._kept.items()))
-            if until > loop.time():
-                self._timer = loop.call_at(until, self._sweep)
+            if until > self._loop.time():
+                self._timer = self._loop.call_at(until, self._sweep)
                 return
             self._drop(connection)

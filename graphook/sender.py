@@ -55,7 +55,7 @@ class Outcome:
     """What came of one request. `status_code` is 0 when no response began; an `error_code` means failure whatever the status.
 
     So a response whose body does not end in time keeps its status but is a `timeout`. `body` holds the first bytes as they came, never
-    decompressed; a longer one is `truncated`, which is no error. `retry_after` and `duration_ms` are in seconds and milliseconds.
+    decompressed; a longer one is `truncated`, which is no error. `duration_ms` is in milliseconds.
     """
 
     status_code: int
@@ -63,7 +63,6 @@ class Outcome:
     body: bytes = b""
     truncated: bool = False
     error_code: str | None = None
-    retry_after: float | None = None
     duration_ms: int = 0
     # What a sentence of its own says of the error.
     detail: str | None = None
@@ -74,6 +73,19 @@ class Outcome:
     def error(self) -> str | None:
         """A sentence for the tenant, the same one for every address that is blocked."""
         return None if self.error_code is None else self.detail or _SENTENCES[self.error_code]
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that its `Retry-After` header asks for: a number, or the time until an HTTP date."""
+        text = next((value for name, value in self.headers if name.lower() == "retry-after"), "").strip()
+        if not text.isascii() or not 0 < len(text) <= _RETRY_AFTER_LENGTH:
+            return None
+        if text.replace(".", "", 1).isdigit():
+            return float(text)
+        try:
+            return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError, OverflowError, IndexError):  # whatever the parser makes of a receiver's text
+            return None
 
 
 class Sender:
@@ -139,7 +151,6 @@ class Sender:
             body=bytes(answer.body),
             truncated=answer.truncated,
             error_code=error_code,
-            retry_after=_retry_after(answer.headers),
             duration_ms=round((time.monotonic() - began) * 1000),
         )
 
@@ -207,16 +218,3 @@ def _classify(error: Exception, answer: Answer) -> ErrorCode:
             return "request"
     _logger.exception("a request failed in a way that is not foreseen")
     return "internal"
-
-
-def _retry_after(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Seconds that a `Retry-After` header asks for: a number, or the time until an HTTP date."""
-    text = next((value for name, value in headers if name.lower() == "retry-after"), "").strip()
-    if not text.isascii() or not 0 < len(text) <= _RETRY_AFTER_LENGTH:
-        return None
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):  # whatever the parser makes of a receiver's text
-        return None

@@ -25,8 +25,7 @@ class SharedTimeout:
         """A block: cancelled when it takes longer, it then raises `TimeoutError`."""
         return _Block(self)
 
-    def _began(self, block: _Block) -> None:
-        loop = asyncio.get_running_loop()
+    def _began(self, block: _Block, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:
             self._loop, self._timer = loop, None
             self._line.clear()
@@ -63,10 +62,11 @@ class _Block:
         self.task: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> None:
-        self.task = task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self.task = task = asyncio.current_task(loop)
         assert task is not None
         self._cancelling = task.cancelling()
-        self._limit._began(self)
+        self._limit._began(self, loop)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         task, self.task = self.task, None

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from graphook import database
-from graphook.clock import from_us, now_us
+from graphook.clock import now_us
 from graphook.database import Row, Session
 from graphook.errors import InvalidInput
 from graphook.ids import new_id
@@ -211,7 +211,7 @@ def _attempt(result: Result) -> tuple[Any, ...]:
     claim = result.claim
     succeeded = result.state is State.SUCCEEDED
     return (
-        new_id("atmpt_", from_us(result.started_at)),
+        new_id("atmpt_", result.started_at),
         claim.message_id,
         claim.endpoint.id,
         claim.run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
 from graphook import database
-from graphook.clock import from_us, now, to_us
+from graphook.clock import now, to_us
 from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
@@ -219,10 +219,10 @@ class Endpoint(Model):
             )
 
 
-def signing_keys(endpoint_id: str, secret: str, old_secrets: str, at: datetime) -> list[SigningKey]:
-    """The keys that sign at a moment, current first, from an endpoint's sealed columns."""
+def signing_keys(endpoint_id: str, secret: str, old_secrets: str, at_us: int) -> list[SigningKey]:
+    """The keys that sign at a moment (in microseconds), current first, from an endpoint's sealed columns."""
     texts = [_open(endpoint_id, "secret", secret)]
-    texts += [key for key, until in _old_secrets(endpoint_id, old_secrets) if from_us(until) > at]
+    texts += [key for key, until in _old_secrets(endpoint_id, old_secrets) if until > at_us]
     return [parse_secret(text) for text in texts]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from graphook.clock import from_us
 from graphook.headers import is_sensitive
 from graphook.sandbox import Webhook
 from graphook.settings import Settings
@@ -38,7 +37,7 @@ def request_headers(
     """
     if made is not None:
         body = made.payload
-    keys = signing_keys(endpoint.id, endpoint.secret, endpoint.old_secrets, from_us(at_us))
+    keys = signing_keys(endpoint.id, endpoint.secret, endpoint.old_secrets, at_us)
     custom = open_headers(endpoint.id, endpoint.headers)
     signed = signed_headers(keys, message_id, at_us // 1_000_000, body, style=settings.signature_headers)
     if made is not None:

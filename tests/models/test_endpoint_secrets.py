@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from graphook.clock import now
+from graphook.clock import now, to_us
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.endpoint import Endpoint, signing_keys
 from tests.models import make
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 def signing(endpoint: Endpoint, at: datetime) -> list[SigningKey]:
-    return signing_keys(endpoint.id, endpoint.secret, endpoint.old_secrets, at)
+    return signing_keys(endpoint.id, endpoint.secret, endpoint.old_secrets, to_us(at))
 
 
 async def test_old_secrets_sign_on_behind_the_current_one_until_their_grace_is_over() -> None:
