@@ -168,15 +168,24 @@ def _attempt(message_id: str, endpoint_id: str, org_id: str, app_id: str, at: in
     return (new_id("atmpt_"), message_id, endpoint_id, 0, 1, org_id, app_id, 0, 0, url, 200, b"ok", _HEADERS, _HEADERS, "[]", at, 1)
 
 
+_DELIVERY_HEADERS = [
+    ("Content-Type", "application/json"),
+    ("User-Agent", "graphook/0.1.0 (+https://hooks.example.com/)"),
+    ("webhook-id", "msg_" + "0" * 27),
+    ("webhook-timestamp", "1700000000"),
+    ("webhook-signature", "v1," + "A" * 43 + "="),
+]
+
+
 async def send(url: str, count: int, connections: int) -> None:
-    """POST `count` payloads with the sender that workers use, on kept connections."""
+    """POST `count` payloads, with the headers that deliveries have, with the sender that workers use, on kept connections."""
     numbers = itertools.count()
     sender = Sender(Policy(allow_subnets=(ip_network("127.0.0.0/8"),)), connections=connections)
     await sender.open()
 
     async def run() -> None:
         while (number := next(numbers)) < count:
-            outcome = await sender.send(url, [("Content-Type", "application/json")], payload(number, 0))
+            outcome = await sender.send(url, _DELIVERY_HEADERS, payload(number, 0))
             assert outcome.error_code is None, outcome.error
 
     await asyncio.gather(*(run() for _ in range(connections)))

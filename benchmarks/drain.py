@@ -1,6 +1,6 @@
-"""How fast one worker drains a backlog, against the bare loop of aiohttp.
+"""How fast one worker drains a backlog, against the bare loop of the sender it uses.
 
-The loop of our own sender is in the details: as the limit it would make every gain of the sender look like a loss of the worker.
+A sender that becomes faster lowers the ratio, and makes no worker slower: the details have the ratio to aiohttp's loop, which does not move with ours.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from benchmarks.harness import Bench, Figure, alternate, at_least, bare_program
 from benchmarks.load import saturate
 
 SIZE = 100
+# As many connections as a worker keeps to the receiver: what is sent at a time to sixteen endpoints of one origin.
+CONNECTIONS = 320
 
 
 async def measure(bench: Bench) -> list[Figure]:
     """Deliveries a second, from the first attempt's beginning to the last one's end; the backlog is written before the worker starts."""
-    count = bench.scaled(10_000, 500)
+    count = bench.scaled(40_000, 500)
     async with bench.graphook(worker=False) as graphook:
         apps = await graphook.applications(16, bench.hook)
         make = queries.create_batches(graphook.token, [app["id"] for app in apps], SIZE)
         costs: list[dict[str, float]] = []
         loops: dict[str, list[float]] = {"send": [], "post": [], "exchange": []}
-        ours: list[float] = []
+        library: list[float] = []
         done = 0
 
         async def drain() -> float:
@@ -44,11 +46,11 @@ async def measure(bench: Bench) -> list[Figure]:
             # What our sender costs, what a library's does, and how much cannot be avoided.
             seconds = {}
             for name, costs_of in loops.items():
-                sent = bare_program(name, bench.hook, str(count), "64")
+                sent = bare_program(name, bench.hook, str(count), str(CONNECTIONS))
                 costs_of.append(round(sent["cpu"] / count * 1e6))
                 seconds[name] = sent["seconds"]
-            ours.append(count / seconds["send"])
-            return count / seconds["post"]
+            library.append(count / seconds["post"])
+            return count / seconds["send"]
 
         values, limits = await alternate(bench.rounds, drain, loop)
     details = {
@@ -56,6 +58,6 @@ async def measure(bench: Bench) -> list[Figure]:
         "sender_cpu_us": loops["send"],
         "aiohttp_cpu_us": loops["post"],
         "protocol_cpu_us": loops["exchange"],
-        "ratio_to_sender": median(values) / median(ours[1:]),
+        "ratio_to_aiohttp": median(values) / median(library[1:]),
     }
     return [at_least("backlog drain, one worker", values, "deliveries/s", limits, 0.3, 0.5, **details)]

@@ -156,7 +156,7 @@ class Graphook:
         while (await self.ask(_OPEN))[0][0]:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the deliveries were not done after {PATIENCE:g} s: {self.said()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.25)
         found = {row[0]: row[1] for row in await self.ask("SELECT status, count(*) FROM attempt GROUP BY status ORDER BY status")}
         if found != {0: attempts}:
             raise RuntimeError(f"expected {attempts} successful attempts, found {found} (status: count): {self.said()}")

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
+import redis
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.errors import ConnectionClosed
 
 from graphook import metrics
 
@@ -22,6 +26,56 @@ QUEUE = "graphook"
 MAX_IDS = 100
 MAX_PENDING = 10_000
 LONGEST_PAUSE = 0.02
+# Who has as many messages as it may hold looks again after so many seconds: its threads need a fraction of a millisecond for one.
+FULL_SECONDS = 0.002
+
+
+class _Consumer(_RedisConsumer):
+    """Waits until it hears of a message, where Dramatiq's asks Redis fifty times a second: that took the interpreter from the engine each time.
+
+    `timeout` is in milliseconds, after which it looks by itself: what is said while it is not connected is not heard.
+    """
+
+    def __init__(self, broker: _Broker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, 0)  # type: ignore[no-untyped-call]
+        self._seconds = timeout / 1000
+        self._pubsub = broker.client.pubsub(ignore_subscribe_messages=True)
+
+    def __next__(self) -> dramatiq.MessageProxy | None:
+        try:
+            if not self._pubsub.subscribed:
+                self._pubsub.subscribe(self.broker.channel(self.queue_name))
+            full = self.outstanding_message_count >= self.prefetch
+            found: dramatiq.MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+            if found is None and full:
+                time.sleep(FULL_SECONDS)
+            elif found is None and self._pubsub.get_message(timeout=self._seconds) is not None:
+                while self._pubsub.get_message() is not None:  # one look finds all that was said by now
+                    pass
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None
+        return found
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._pubsub.close()
+
+
+class _Broker(RedisBroker):
+    @property
+    def consumer_class(self) -> type[_Consumer]:
+        """What workers consume with."""
+        return _Consumer
+
+    def channel(self, queue_name: str) -> str:
+        """Where it is said that a queue has something."""
+        return f"{self.namespace}:{queue_name}.said"
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Enqueue a message and say so."""
+        enqueued: dramatiq.Message[Any] = super().enqueue(message, delay=delay)
+        self.client.publish(self.channel(message.queue_name), b"")
+        return enqueued
 
 
 def create_broker(redis_url: str | None, middleware: Sequence[dramatiq.Middleware] = ()) -> dramatiq.Broker:
@@ -31,7 +85,7 @@ def create_broker(redis_url: str | None, middleware: Sequence[dramatiq.Middlewar
         broker.declare_queue(QUEUE)
     else:
         # Redis that does not answer must not hold up a thread for long. A worker's unacknowledged messages come back on maintenance only.
-        broker = RedisBroker(
+        broker = _Broker(  # type: ignore[no-untyped-call]
             url=redis_url,
             middleware=list(middleware),
             maintenance_chance=50_000,

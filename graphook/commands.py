@@ -58,7 +58,7 @@ def work(arguments: argparse.Namespace) -> int:
 
     asyncio.run(check_worker(Settings.load()))
     command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
-    os.environ.setdefault("dramatiq_worker_timeout", "20")
+    os.environ.setdefault("dramatiq_worker_timeout", "200")
     os.execv(sys.executable, command)
 
 

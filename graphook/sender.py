@@ -50,7 +50,7 @@ _FRAMING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What came of one request. `status_code` is 0 when no response began; an `error_code` means failure whatever the status.
 

@@ -30,7 +30,7 @@ class ClaimedEndpoint:
     variables: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, like all that is made anew for each delivery: every field would be set by a call
 class Claim:
     """A delivery leased to this process. `number` fences the result: only the current claim may record a failure.
 

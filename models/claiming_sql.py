@@ -48,6 +48,7 @@ BODIES = Statement(
         LEFT JOIN event_type t ON t.org_id = m.org_id AND t.name = m.event_type WHERE c.expires_at > graphook_now()""",
 )
 # In one statement, for endpoints that nothing restricts: PICK, LEASE and BODIES, the body with the first delivery of each message.
+# The planner would take `picked` for a tenth of the backlog; an array it takes for few. PostgreSQL alone has it.
 # $1 endpoints, $2 at most so many of each, $3 for how many µs, $4 the process.
 CLAIM = f"""
     WITH picked AS (
@@ -57,7 +58,8 @@ CLAIM = f"""
             WHERE state = 0 AND endpoint_id = lane.endpoint_id ORDER BY due_at, message_id LIMIT lane.n FOR UPDATE SKIP LOCKED) d),
     leased AS (
         UPDATE delivery d SET state = 2, claim = d.claim + 1, leased_by = $4, lease_until = graphook_now() + p.lease, limited = false
-        FROM picked p
+        FROM unnest((SELECT array_agg(message_id) FROM picked), (SELECT array_agg(endpoint_id) FROM picked), (SELECT array_agg(run) FROM picked),
+                    (SELECT array_agg(lease) FROM picked)) AS p(message_id, endpoint_id, run, lease)
         WHERE d.message_id = p.message_id AND d.endpoint_id = p.endpoint_id AND d.run = p.run AND {probing("p.message_id")}
         RETURNING d.message_id, d.endpoint_id, d.run, d.org_id, d.app_id, d.tries, d.claim - 1 AS claim, d.interrupts)
     SELECT l.*, m.event_type, m.traceparent, m.channels::text AS channels, t.retry_schedule::text AS retry_schedule, c.body, c.params

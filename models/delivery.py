@@ -43,7 +43,7 @@ class State(IntEnum):
     QUARANTINED = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """What became of a claim: the attempt to record, and where the delivery goes. `delay` is in microseconds, None when the state is final.
 

@@ -163,21 +163,18 @@ class Engine:
         try:
             claimed = await claiming.claim(wanted, self.name, lease, transform_us=transform, breaker=self._settings.breaker)
         except BaseException:
-            self._lanes.claimed(wanted, {})
-            self._add_lanes(wanted)
+            self._lanes.claimed(wanted, {}, more=wanted)
+            self._awake.set()
             raise
         metrics.claimed(len(claimed.claims), time.monotonic() - since)
-        self._lanes.claimed(wanted, Counter(claim.endpoint.id for claim in claimed.claims))
+        found = Counter(claim.endpoint.id for claim in claimed.claims)
+        self._lanes.claimed(wanted, found, more=claimed.more, later=claimed.later, full=claimed.full)
         for claim in claimed.claims:
             task = asyncio.create_task(self._deliver(_Held(claim, since)))
             self._deliveries.add(task)
             task.add_done_callback(self._deliveries.discard)
-        self._lanes.add(claimed.more)
-        for lane, seconds in claimed.later.items():
-            self._lanes.defer(lane, seconds)
-        for lane in claimed.full:
-            self._lanes.fill(lane)
         self._bus.publish(claimed.canceled_apps)
+        self._awake.set()  # another claim may have waited for the slots or the lanes of this one
         return len(claimed.claims)
 
     # Sending
@@ -188,6 +185,7 @@ class Engine:
             try:
                 result = await self._send(held)
             finally:
+                claim.body = claim.params = None  # many results may wait to be recorded
                 self._lanes.sent(claim.endpoint.id)
                 self._awake.set()
             if result is not None:

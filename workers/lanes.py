@@ -13,7 +13,7 @@ PER_LANE = 20
 SHARED = 8
 # The last part of the slots is for endpoints to which nothing is being sent, one delivery each: those that hang cannot take everything.
 RESERVE = 0.25
-# At most so many times as many deliveries as slots are held: sent, or waiting for their result to be recorded.
+# At most so many times as many deliveries as slots, in all and of one lane, are held: sent, or waiting for their result to be recorded.
 HELD = 2
 
 
@@ -30,7 +30,9 @@ class Lanes:
         self.ready: dict[str, None] = {}
         self._later: list[tuple[float, str]] = []
         self._deferred: set[str] = set()
-        # They wait for a slot, and for a delivery of theirs to be recorded.
+        # Those that are being asked for, with whether somebody woke them meanwhile: another claim would find their rows locked.
+        self._asked: dict[str, bool] = {}
+        # They wait for room, and for a delivery of theirs to be recorded.
         self._blocked: set[str] = set()
         self._full: set[str] = set()
         self._taken: Counter[str] = Counter()
@@ -42,23 +44,14 @@ class Lanes:
     def add(self, lanes: Iterable[str]) -> None:
         """They may have something ready. What was put off comes up by itself: a wake-up would only ask again what was just refused."""
         for lane in lanes:
-            if lane not in self._deferred:
+            if lane in self._asked:
+                self._asked[lane] = True
+            elif lane not in self._deferred:
                 self.ready.setdefault(lane)
-
-    def defer(self, lane: str, seconds: float) -> None:
-        """Ask for it again after so many seconds, and not before."""
-        if lane not in self._deferred:
-            self._deferred.add(lane)
-            heapq.heappush(self._later, (time.monotonic() + seconds, lane))
 
     def until_next(self) -> float | None:
         """Seconds until the next one that was put off comes up; None without any."""
         return self._later[0][0] - time.monotonic() if self._later else None
-
-    def fill(self, lane: str) -> None:
-        """Ask for it again once a delivery of its own is recorded. Where only other processes hold some, they go on, or a tick finds what they leave."""
-        if self._held[lane]:
-            self._full.add(lane)
 
     def choose(self) -> dict[str, int]:
         """The next lanes in turn with how many of each to claim, within the free slots and each lane's own, which are taken until `claimed`."""
@@ -66,7 +59,8 @@ class Lanes:
             lane = heapq.heappop(self._later)[1]
             self._deferred.discard(lane)
             self.ready.setdefault(lane)
-        free = min(self._slots - self._slots_taken, HELD * self._slots - self.held)
+        asked = self._slots_taken - self.sending
+        free = min(self._slots - self._slots_taken, HELD * self._slots - self.held - asked)
         reserve = int(RESERVE * self._slots)
         most = min(PER_CLAIM, max(SHARED, len(self.ready) // self._claims))
         wanted: dict[str, int] = {}
@@ -74,24 +68,45 @@ class Lanes:
             lane = next(iter(self.ready))
             del self.ready[lane]
             taken = self._taken[lane]
-            room = min(PER_LANE, free, self._lane_slots - taken, max(free - reserve, 1 - taken))
+            unheld = HELD * self._lane_slots - self._held[lane]
+            room = min(PER_LANE, free, self._lane_slots - taken, unheld, max(free - reserve, 1 - taken))
             if room <= 0:
                 self._blocked.add(lane)
                 continue
             wanted[lane] = room
+            self._asked[lane] = False
             self._taken[lane] += room
             self._slots_taken += room
             free -= room
         return wanted
 
-    def claimed(self, wanted: Mapping[str, int], found: Mapping[str, int]) -> None:
-        """So many deliveries of each lane were found of those wanted: they are held, and the slots of the others are free."""
+    def claimed(
+        self,
+        wanted: Mapping[str, int],
+        found: Mapping[str, int],
+        *,
+        more: Iterable[str] = (),
+        later: Mapping[str, float] | None = None,
+        full: Iterable[str] = (),
+    ) -> None:
+        """So many deliveries of each lane were found of those wanted: they are held, and the slots of the others are free.
+
+        There may be `more` now, after so many seconds and not before (`later`), or once a delivery of the lane's own is recorded (`full`). Where
+        only other processes hold some of what is full, they go on, or a tick finds what they leave.
+        """
         for lane, count in wanted.items():
             self._give_back(lane, count - found.get(lane, 0))
         for lane, count in found.items():
             self._held[lane] += count
             self.held += count
             self.sending += count
+        for lane, seconds in (later or {}).items():
+            self._deferred.add(lane)
+            heapq.heappush(self._later, (time.monotonic() + seconds, lane))
+        self._full.update(lane for lane in full if self._held[lane])
+        woken = [lane for lane in wanted if self._asked.pop(lane)]
+        self.add(more)
+        self.add(woken)
 
     def sent(self, lane: str) -> None:
         """A delivery of it needs its slot no more."""
@@ -106,7 +121,8 @@ class Lanes:
             del self._held[lane]
         if lane in self._full:
             self._full.discard(lane)
-            self.ready.setdefault(lane)
+            self.add([lane])
+        self._unblock(lane)
 
     def _give_back(self, lane: str, count: int) -> None:
         if not count:
@@ -115,6 +131,9 @@ class Lanes:
         self._taken[lane] -= count
         if not self._taken[lane]:
             del self._taken[lane]
+        self._unblock(lane)
+
+    def _unblock(self, lane: str) -> None:
         if lane in self._blocked:
             self._blocked.discard(lane)
             self.ready.setdefault(lane)

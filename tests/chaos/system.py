@@ -124,7 +124,7 @@ class System:
 
     def add_worker(self, **more: str) -> Member:
         command = [sys.executable, "-m", "dramatiq", WORKER, "--processes", "1", "--threads", "2"]
-        member = Member(command, self.environment | more | {"dramatiq_worker_timeout": "20"}, "is ready")
+        member = Member(command, self.environment | more | {"dramatiq_worker_timeout": "200"}, "is ready")
         self.workers.append(member)
         return member
 

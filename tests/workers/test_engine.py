@@ -17,7 +17,7 @@ from graphook.live import LocalBus
 from graphook.sandbox import Sandbox
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
-from models import delivery
+from models import claiming, delivery
 from models.delivery import State
 from tests.models import make
 from tests.waiting import until
@@ -124,6 +124,61 @@ async def test_no_more_is_sent_at_a_time_than_there_are_slots() -> None:
         await until(all_succeeded, "everything to be sent")
 
     assert (sender.most_out, len(sender.urls)) == (6, 20)
+
+
+async def test_a_slot_is_free_when_the_receiver_has_answered_and_twice_as_many_as_slots_wait_to_be_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = await make.application()
+    await make.endpoint(app)
+    for _ in range(9):
+        await make.message(app)
+    settle, recording = delivery.settle, asyncio.Event()
+
+    async def settle_later(*args: Any) -> Any:
+        await recording.wait()
+        return await settle(*args)
+
+    monkeypatch.setattr(delivery, "settle", settle_later)
+    sender = FakeSender()
+
+    async with running(sender, worker_slots=2, endpoint_slots=2) as engine:
+        try:
+            await until(lambda: len(sender.urls) == 4, "twice as many as slots to be sent")
+            await engine._tick()
+            await engine._tick()
+            assert (len(sender.urls), engine._lanes.held, engine._lanes.sending) == (4, 4, 0)
+        finally:
+            recording.set()
+        await until(all_succeeded, "everything to be sent and recorded")
+
+    assert (sender.most_out, len(sender.urls)) == (2, 9)
+
+
+async def test_another_claim_is_made_while_one_waits_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, gate, made = claiming.claim, asyncio.Event(), 0
+
+    async def waiting(*args: Any, **options: Any) -> Any:
+        nonlocal made
+        made += 1
+        await gate.wait()
+        return await claim(*args, **options)
+
+    monkeypatch.setattr(claiming, "claim", waiting)
+    app, other = await make.application(), await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+
+    async with running(FakeSender()) as engine:
+        try:
+            await until(lambda: made == 1, "a claim to begin")
+            endpoint = await make.endpoint(other)
+            await make.message(other)
+            engine.wake([endpoint.id])
+            await until(lambda: made == 2, "another to begin")
+        finally:
+            gate.set()
+        await until(all_succeeded, "both to be sent")
 
 
 async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from workers.lanes import HELD, PER_CLAIM, PER_LANE, SHARED, Lanes
@@ -11,10 +13,10 @@ def lanes(*, slots: int = 1000, lane_slots: int = 100, claims: int = 1) -> Lanes
     return Lanes(slots, lane_slots, claims)
 
 
-def claim(them: Lanes, found: int = 1) -> dict[str, int]:
+def claim(them: Lanes, found: int = 1, **said: Any) -> dict[str, int]:
     """A claim that finds so many of each lane, or as many as it wants."""
     wanted = them.choose()
-    them.claimed(wanted, {lane: min(found, count) for lane, count in wanted.items()})
+    them.claimed(wanted, {lane: min(found, count) for lane, count in wanted.items()}, **said)
     return wanted
 
 
@@ -28,22 +30,30 @@ def test_a_claim_takes_some_of_each_lane_in_the_order_they_came() -> None:
 
 
 def test_what_is_asked_for_takes_slots_before_it_is_found() -> None:
-    them = lanes(slots=40, lane_slots=8)
+    them = lanes(slots=10)
     them.add(["a"])
-    assert them.choose() == {"a": 8}
+    assert them.choose() == {"a": 8}, "a quarter is for others"
 
+    them.add(["b", "c", "d"])
+    assert them.choose() == {"b": 1, "c": 1}
+
+
+def test_a_lane_is_not_asked_for_twice_at_a_time_and_comes_up_again_if_somebody_woke_it_meanwhile() -> None:
+    them = lanes(claims=2)
+    them.add(["a", "b"])
+    wanted = them.choose()
     them.add(["a"])
-    assert them.choose() == {}, "the lane's own slots are taken"
+    assert them.choose() == {}
+
+    them.claimed(wanted, {})
+
+    assert list(them.choose()) == ["a"]
 
 
 def test_slots_that_a_claim_did_not_need_are_free_again() -> None:
     them = lanes(lane_slots=8)
     them.add(["a"])
-    wanted = them.choose()
-    them.add(["a"])
-    assert them.choose() == {}
-
-    them.claimed(wanted, {"a": 3})
+    assert claim(them, found=3, more=["a"]) == {"a": 8}
 
     assert them.choose() == {"a": 5}
 
@@ -52,8 +62,7 @@ def test_a_claim_that_failed_leaves_nothing_taken() -> None:
     them = lanes(lane_slots=8)
     them.add(["a"])
 
-    them.claimed(them.choose(), {})
-    them.add(["a"])
+    them.claimed(them.choose(), {}, more=["a"])
 
     assert (them.held, them.choose()) == (0, {"a": 8})
 
@@ -86,6 +95,35 @@ def test_no_more_is_held_than_a_few_times_the_slots_although_all_of_it_is_sent()
     assert them.choose() == {"a": 1}
 
 
+def test_no_more_is_held_however_many_claims_are_made_at_a_time() -> None:
+    them = lanes(slots=3, claims=2)
+    for lane, found in (("a", 3), ("b", 1)):
+        them.add([lane])
+        claim(them, found=found)
+        for _ in range(found):
+            them.sent(lane)
+    assert them.held == 2 * 3 - 2
+
+    them.add(["x"])
+    assert them.choose() == {"x": 2}
+    them.add(["y"])
+    assert them.choose() == {}
+
+
+def test_a_lane_whose_results_are_not_recorded_does_not_take_what_others_need() -> None:
+    them = lanes(slots=100, lane_slots=4)
+    for _ in range(HELD):
+        them.add(["slow"])
+        assert claim(them, found=4) == {"slow": 4}
+        for _ in range(4):
+            them.sent("slow")
+
+    them.add(["slow", "other"])
+    assert them.choose() == {"other": 4}
+    them.recorded("slow")
+    assert them.choose() == {"slow": 1}
+
+
 def test_the_last_slots_are_for_lanes_to_which_nothing_is_sent_one_each() -> None:
     them = lanes(slots=8, lane_slots=8)
     them.add(["hangs"])
@@ -112,8 +150,7 @@ def test_a_lane_without_room_comes_up_when_one_of_its_own_is_sent() -> None:
 def test_a_full_lane_comes_up_when_one_of_its_own_is_recorded_and_not_before() -> None:
     them = lanes()
     them.add(["a"])
-    claim(them)
-    them.fill("a")
+    claim(them, full=["a"])
 
     them.sent("a")
     assert them.choose() == {}
@@ -123,7 +160,8 @@ def test_a_full_lane_comes_up_when_one_of_its_own_is_recorded_and_not_before() -
 
 def test_a_lane_that_only_others_fill_is_left_to_them() -> None:
     them = lanes()
-    them.fill("a")
+    them.add(["a"])
+    claim(them, found=0, full=["a"])
     them.add(["a"])
     claim(them)
 
@@ -138,8 +176,8 @@ def test_what_was_put_off_is_not_asked_for_before_its_time_whoever_wakes_it(monk
     monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now)
     them = lanes()
     assert them.until_next() is None
-    them.defer("a", 5)
-    them.defer("b", 2)
+    them.add(["a", "b"])
+    claim(them, found=0, later={"a": 5, "b": 2})
     them.add(["a", "b"])
     assert (them.choose(), them.until_next()) == ({}, 2)
 
