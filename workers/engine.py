@@ -46,8 +46,9 @@ T = TypeVar("T")
 CLAIMS = 2
 SCAN = 1000
 FOLD = 2000
-# While many are in flight, a transaction for few is followed by a pause this many times as long as it took, within a limit in seconds.
-FEW = 32
+# While `BUSY` or more are in flight, a transaction for few is followed by a pause this many times as long as it took, within a limit in seconds: claims
+# are quick, and by themselves would be made for one or two at a time.
+FEW, BUSY = 32, 8
 PAUSE, LONGEST_PAUSE = 2.0, 0.02
 TICK = 1.0
 # So many seconds after an outage no lease is taken back: results that were kept through it, here or in another process, are recorded first.
@@ -125,7 +126,7 @@ class Engine:
 
     def _pause(self, count: int, seconds: float) -> float:
         """How long to wait after a transaction for so many: slots come free and results come in one by one, and together they cost less."""
-        return min(PAUSE * seconds, LONGEST_PAUSE) if count < FEW <= self._lanes.held else 0.0
+        return min(PAUSE * seconds, LONGEST_PAUSE) if count < FEW and self._lanes.held >= BUSY else 0.0
 
     # Claiming
 
