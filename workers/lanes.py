@@ -58,7 +58,7 @@ class Lanes:
         while self._later and self._later[0][0] <= time.monotonic():
             lane = heapq.heappop(self._later)[1]
             self._deferred.discard(lane)
-            self.ready.setdefault(lane)
+            self.add([lane])
         asked = self._slots_taken - self.sending
         free = min(self._slots - self._slots_taken, HELD * self._slots - self.held - asked)
         reserve = int(RESERVE * self._slots)
@@ -73,6 +73,7 @@ class Lanes:
             if room <= 0:
                 self._blocked.add(lane)
                 continue
+            self._blocked.discard(lane)
             wanted[lane] = room
             self._asked[lane] = False
             self._taken[lane] += room
@@ -136,4 +137,4 @@ class Lanes:
     def _unblock(self, lane: str) -> None:
         if lane in self._blocked:
             self._blocked.discard(lane)
-            self.ready.setdefault(lane)
+            self.add([lane])

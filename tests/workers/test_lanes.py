@@ -147,6 +147,26 @@ def test_a_lane_without_room_comes_up_when_one_of_its_own_is_sent() -> None:
     assert them.choose() == {"a": 1}
 
 
+def test_a_lane_that_had_no_room_is_not_asked_for_a_second_time_when_one_of_its_own_is_sent() -> None:
+    them = lanes(slots=8, lane_slots=8, claims=2)
+    them.add(["other"])
+    claim(them)
+    them.add(["a"])
+    assert claim(them, found=5) == {"a": 5}
+    them.add(["a"])
+    assert them.choose() == {}, "the rest is reserved"
+    them.sent("other")
+    them.add(["a"])
+    wanted = them.choose()
+    assert wanted == {"a": 1}
+
+    them.sent("a")
+    assert them.choose() == {}, "it is being asked for"
+
+    them.claimed(wanted, wanted)
+    assert them.held == 1 + 5 + 1
+
+
 def test_a_full_lane_comes_up_when_one_of_its_own_is_recorded_and_not_before() -> None:
     them = lanes()
     them.add(["a"])
