@@ -145,6 +145,12 @@ class Settings(BaseSettings):
     generations_outstanding: int = Field(
         20, ge=1, le=1000, description="Generations of an organisation that may wait or be worked on at the same time."
     )
+    tasks_outstanding: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Background tasks of an organisation that may wait or be worked on at the same time, besides generations.",
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")

@@ -59,42 +59,27 @@ class LeaseLost(Exception):
     """Another worker has taken the task over; what this one was about to write is rolled back."""
 
 
-# The oldest task of some kinds that nobody works on: worker, lease in µs, kinds.
+# worker, lease in µs, kinds, the first id of the last hour → the task that is next: of the organisations none of whose tasks is worked on, that whose turn
+# is the longest ago, and of its tasks the one that was worked on the longest ago. A turn is the last step of a task that still runs or was begun in
+# the last hour.
+_NEXT = """
+    SELECT t.id FROM task t JOIN (
+        SELECT r.org_id, COALESCE(max(r.lease_until), 0) AS leased_until, max(CASE WHEN r.claim > 0 THEN r.updated_at ELSE 0 END) AS worked_at,
+               COALESCE((SELECT max(e.updated_at) FROM task e WHERE e.org_id = r.org_id AND e.id >= {since} AND e.type {kinds} AND e.claim > 0), 0)
+                 AS worked_lately
+        FROM task r WHERE r.status = 'running' AND r.type {kinds} GROUP BY r.org_id) o ON o.org_id = t.org_id
+    WHERE t.status = 'running' AND t.type {kinds} AND o.leased_until <= graphook_now()
+    ORDER BY CASE WHEN o.worked_at > o.worked_lately THEN o.worked_at ELSE o.worked_lately END, t.updated_at, t.id LIMIT 1 {lock}"""
+_TAKE = """
+    UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {first}, lease_until = graphook_now() + {lease} WHERE id = ({next})
+    RETURNING id, org_id, app_id, type, arguments, claim, starts"""
 CLAIM = Statement(
-    postgresql="""
-        WITH next AS (
-            SELECT id FROM task
-            WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now()) AND type = ANY($3::text[])
-            ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
-        UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = $1, lease_until = graphook_now() + $2::bigint
-        WHERE id = (SELECT id FROM next) RETURNING id, org_id, app_id, type, arguments, claim, starts""",
-    sqlite="""
-        UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = ?1, lease_until = graphook_now() + ?2
-        WHERE id = (SELECT id FROM task
-                    WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now())
-                      AND type IN (SELECT value FROM json_each(?3))
-                    ORDER BY id LIMIT 1) RETURNING id, org_id, app_id, type, arguments, claim, starts""",
+    postgresql=_TAKE.format(
+        first="$1", lease="$2::bigint", next=_NEXT.format(kinds="= ANY($3::text[])", since="$4", lock="FOR UPDATE OF t SKIP LOCKED")
+    ),
+    sqlite=_TAKE.format(first="?1", lease="?2", next=_NEXT.format(kinds="IN (SELECT value FROM json_each(?3))", since="?4", lock="")),
 )
-# As CLAIM, and the first id of the last hour: the oldest of an organisation of which none is worked on, and of those organisations that whose turn is
-# the longest ago.
-_CLAIM_IN_TURN = """
-        SELECT t.id FROM task t
-        WHERE t.status = 'running' AND (t.lease_until IS NULL OR t.lease_until <= graphook_now()) AND t.type {kinds}
-          AND NOT EXISTS (SELECT 1 FROM task b WHERE b.status = 'running' AND b.org_id = t.org_id AND b.type {kinds}
-                          AND b.lease_until > graphook_now())
-        ORDER BY COALESCE((SELECT max(p.updated_at) FROM task p WHERE p.org_id = t.org_id AND p.id >= {since} AND p.type {kinds} AND p.claim > 0), 0), t.id
-        LIMIT 1"""
-_TAKE = "UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {0}1, lease_until = graphook_now() + {0}2{1}"
-_TAKEN = "RETURNING id, org_id, app_id, type, arguments, claim, starts"
-CLAIM_IN_TURN = Statement(
-    postgresql=f"""
-        WITH next AS ({_CLAIM_IN_TURN.format(kinds="= ANY($3::text[])", since="$4")} FOR UPDATE SKIP LOCKED)
-        {_TAKE.format("$", "::bigint")} WHERE id = (SELECT id FROM next) {_TAKEN}""",
-    sqlite=f"""
-        {_TAKE.format("?", "")}
-        WHERE id = ({_CLAIM_IN_TURN.format(kinds="IN (SELECT value FROM json_each(?3))", since="?4")}) {_TAKEN}""",
-)
-# Those who claim in turn look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
+# Those who claim look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
 LOCK_TURNS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_turns'))"
 # id, claim → how far the task has come, held until the step's transaction ends.
 POSITION = Statement(
@@ -105,14 +90,14 @@ POSITION = Statement(
 ADVANCE = Statement.same("""
     UPDATE task SET state = $3, progress = $4, starts = 0, lease_until = graphook_now() + $5, updated_at = graphook_now()
     WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING id""")
-# id, claim, status, data
+# id, claim, status, data. What it was to do, such as a payload to send, goes with its end.
 END = Statement.same("""
-    UPDATE task SET status = $3, data = $4, progress = CASE WHEN $3 = 'finished' THEN 100 ELSE progress END, lease_until = NULL,
+    UPDATE task SET status = $3, data = $4, arguments = '{}', progress = CASE WHEN $3 = 'finished' THEN 100 ELSE progress END, lease_until = NULL,
            leased_by = NULL, updated_at = graphook_now()
     WHERE id = $1 AND claim = $2 AND status = 'running' RETURNING id""")
 # id, data → ended by request, whoever works on it.
 CANCEL = Statement.same("""
-    UPDATE task SET status = 'failed', data = $2, lease_until = NULL, leased_by = NULL, updated_at = graphook_now()
+    UPDATE task SET status = 'failed', data = $2, arguments = '{}', lease_until = NULL, leased_by = NULL, updated_at = graphook_now()
     WHERE id = $1 AND status = 'running' RETURNING org_id, type""")
 # A process that owns the database alone takes back what its former life had leased.
 TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
@@ -230,19 +215,15 @@ class ClaimedTask:
             await session.fetch(RELEASE, self.id, self.number)
 
 
-async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = TaskType, *, in_turn: bool = False) -> ClaimedTask | None:
-    """Lease the oldest task of those kinds that nobody works on; what a newer version has begun is left to its workers.
+async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = TaskType) -> ClaimedTask | None:
+    """Lease the next task of those kinds: one of an organisation at a time, and organisations take turns, as do the tasks of each.
 
-    `in_turn` leases one of an organisation at a time, and organisations take turns.
+    What a newer version has begun is left to its workers.
     """
-    names = [kind.value for kind in kinds]
     async with database.transaction() as session:
-        if in_turn:
-            if session.dialect == "postgresql":
-                await session.fetch_text(LOCK_TURNS)
-            rows = await session.fetch(CLAIM_IN_TURN, worker, lease_us, names, start_id("qtask_", now() - TURNS_KEPT))
-        else:
-            rows = await session.fetch(CLAIM, worker, lease_us, names)
+        if session.dialect == "postgresql":
+            await session.fetch_text(LOCK_TURNS)
+        rows = await session.fetch(CLAIM, worker, lease_us, [kind.value for kind in kinds], start_id("qtask_", now() - TURNS_KEPT))
     if not rows:
         return None
     row = rows[0]

@@ -15,9 +15,9 @@ from graphook.errors import InvalidInput
 from models import statistic
 from models.application import Application
 from models.endpoint import Endpoint
-from models.task import Task, TaskType
+from models.task import TaskType
 from resolvers.expected import mutation
-from resolvers.task import begin
+from resolvers.task import begin, start
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
@@ -109,7 +109,7 @@ async def aggregate_applications(
 @mutation(UsageAggregateEventTypesPayload, Scope.READ, organisation=True)
 async def aggregate_event_types(info: Info) -> UsageAggregateEventTypesPayload:
     """List which event types each application's endpoints ask for. The task's data has eventTypes, the first 1,000 of them, and applications, how many there are."""
-    task = await Task.start(info.context.caller.org_id, TaskType.EVENT_TYPE_AGGREGATE, {})
+    task = await start(info, TaskType.EVENT_TYPE_AGGREGATE, {})
     return UsageAggregateEventTypesPayload(background_task=BackgroundTask.of(task))
 
 

@@ -30,8 +30,6 @@ COUNT = Statement.same("SELECT count(*) AS n FROM application WHERE org_id = $1 
 # The list of what was created is kept in the result as it grows, not in the position, which is written with every page.
 LISTED_SO_FAR = Statement(postgresql="SELECT data::text AS data FROM task WHERE id = $1", sqlite="SELECT data FROM task WHERE id = ?1")
 LIST = Statement.same("UPDATE task SET data = $2 WHERE id = $1")
-# The payload is kept with each message, for as long as it asks; not with the task.
-FORGET_PAYLOAD = Statement.same("UPDATE task SET arguments = $2 WHERE id = $1")
 
 
 async def broadcast(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
@@ -90,7 +88,6 @@ async def _listed(session: Session, task: ClaimedTask) -> list[dict[str, str]]:
 
 
 async def _end(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
-    await session.fetch(FORGET_PAYLOAD, task.id, dump_json({**task.arguments, "body": ""}))
     data = {
         "messagesCreated": await _listed(session, task),
         "created": state.get("created", 0),

@@ -16,7 +16,7 @@ from graphook.llm import Messages, Model, missing_settings
 from graphook.sandbox import Sandbox, TransformationError, Webhook
 from graphook.settings import Settings
 from models.generation import Brief, Draft, brief_of
-from models.task import GENERATIONS, ClaimedTask, LeaseLost, TaskStatus, TaskType, claim_task
+from models.task import GENERATIONS, ClaimedTask, LeaseLost, TaskStatus, TaskType
 from workers.tasks import LOOK_EVERY, TaskRunner
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,6 @@ class Generator(TaskRunner):
             await super().run()
         finally:
             await self._model.close()
-
-    async def _claim(self) -> ClaimedTask | None:
-        return await claim_task(self._worker, self._lease_us, self._kinds, in_turn=True)
 
     async def _take_steps(self, task: ClaimedTask) -> None:
         work = _Work(task, self._lease_us, self._bus, self._stopping)

@@ -1,4 +1,4 @@
-"""Runs background tasks: takes one up, does its steps one transaction at a time, and leaves it to another worker when this one dies.
+"""Runs background tasks: takes one up, does its steps one transaction at a time, and leaves it to another worker when its turn ends or this one dies.
 
 A kind of task is a step function. It gets the session of the step's transaction, the task and how far it has come, does a page of work and says
 how far it has come then. The work and the position are committed together, so a crash repeats nothing and skips nothing.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
 LEASE_SECONDS = 30.0
 AT_ONCE = 2
+# A task that took so many seconds of steps is given back, for others to have their turn.
+TURN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,14 @@ class TaskRunner:
         owns_database: bool = False,
         lease_seconds: float = LEASE_SECONDS,
         look_every: float = LOOK_EVERY,
+        turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self._worker = worker
         self._steps = steps
         self._kinds = tuple(steps if kinds is None else kinds)
         self._at_once = at_once
         self._look_every = look_every
+        self._turn_seconds = turn_seconds
         self._wake = wake
         self._bus = bus
         self._owns_database = owns_database
@@ -105,7 +110,7 @@ class TaskRunner:
                 self._awake.clear()
 
     async def _do(self, task: ClaimedTask) -> None:
-        """Take the task's steps until it is done, lost to another worker, or given back."""
+        """Take the task's steps until it is done, lost to another worker, or given back: at the end of its turn, or because the process stops."""
         try:
             await self._take_steps(task)
         except LeaseLost:
@@ -120,6 +125,7 @@ class TaskRunner:
         if task.starts >= MAX_STARTS:
             await self._fail(task, "It was interrupted too often without getting anywhere.")
             return
+        turn_ends = time.monotonic() + self._turn_seconds
         while not self._stopping.is_set():
             try:
                 step, told = await self._step(task)
@@ -132,6 +138,8 @@ class TaskRunner:
             self._bus.publish([task.id])
             if step.done:
                 return
+            if time.monotonic() >= turn_ends:
+                break
         await task.release()
 
     async def _step(self, task: ClaimedTask) -> tuple[Step, list[str]]:

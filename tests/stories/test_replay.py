@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from graphook import database
+from graphook.clock import now
+from models.organisation import Organisation
+from models.task import Task, TaskType
+from tests.conftest import Backend, mint
+from tests.deployment import deployed
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
 from tests.waiting import until
@@ -118,6 +124,36 @@ async def test_nothing_is_sent_again_to_an_endpoint_that_is_disabled(acme: Tenan
     assert (await acme.do("EndpointReplayMissing", **common, idempotencyKey="begun before"))["id"] == begun["id"]
     assert [task["id"] for task in (await acme.run("BackgroundTasks"))["nodes"]] == [begun["id"]]
     assert len(receiver.requests) == sent
+
+
+async def held_task(database_url: str) -> str:
+    """An organisation with a task that a worker holds; its id."""
+    await database.connect(database_url)
+    try:
+        organisation = await Organisation.found("a test")
+        task = await Task.start(organisation.id, TaskType.ENDPOINT_RECOVER, {})
+        await Task.filter(id=task.id).update(lease_until=now() + timedelta(hours=1), leased_by="another")
+        return organisation.id
+    finally:
+        await database.disconnect()
+
+
+@pytest.mark.postgresql_only  # on SQLite the process that owns the database takes the task back
+async def test_an_organisation_has_only_so_many_tasks_at_a_time(backend: Backend) -> None:
+    database_url = await backend.fresh_database()
+    org_id = await held_task(database_url)
+    with deployed(database_url, backend.fresh_redis(), GRAPHOOK_TASKS_OUTSTANDING="1") as running:
+        async with (
+            Tenant(running.graphql, await mint(running, org_id=org_id)) as acme,
+            Tenant(running.graphql, await mint(running)) as rival,
+        ):
+            app = await acme.application()
+            endpoint = await acme.endpoint(app, "https://example.com/")
+
+            recover = {"appId": app["id"], "endpointId": endpoint["id"], "input": {"since": HOUR_AGO}}
+            assert await acme.fault("EndpointRecover", **recover) == ("LIMIT_EXCEEDED", None)
+            assert await acme.fault("UsageAggregateEventTypes") == ("LIMIT_EXCEEDED", None)
+            assert (await finished(rival, await rival.do("UsageAggregateEventTypes")))["status"] == "FINISHED"
 
 
 @pytest.mark.parametrize(

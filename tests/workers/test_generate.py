@@ -11,14 +11,13 @@ from typing import Any
 import dramatiq
 import pytest
 
-from graphook import database
 from graphook.broker import Waker, create_broker
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
 from graphook.sandbox import Sandbox
 from graphook.settings import Settings
 from models.organisation import Organisation
-from models.task import GENERATIONS, ClaimedTask, Task, TaskStatus, TaskType, claim_task
+from models.task import Task, TaskStatus, TaskType, claim_task
 from tests.llm_server import ANSWER, CODE, Answer, Gate, LLMServer
 from tests.waiting import until
 from workers.deliver import GENERATE, register_generate
@@ -127,36 +126,6 @@ async def test_a_generation_is_asked_anew_once_after_its_worker_died_and_then_fa
     assert (finished.status, finished.state["answer"]) == ("finished", 2)
     assert (failed.status, failed.data["code"], failed.state["text"]) == ("failed", "INTERRUPTED", "lost again")
     assert len(llm.asked) == 1
-
-
-async def test_one_of_an_organisation_is_worked_on_at_a_time_and_organisations_take_turns() -> None:
-    org_id, other = [(await Organisation.found("a test")).id for _ in range(2)]
-    mine = [(await begin(org_id)).id for _ in range(3)]
-    theirs = [(await begin(other)).id for _ in range(2)]
-
-    async def claim(lease_us: int = 10_000_000) -> ClaimedTask | None:
-        return await claim_task("worker", lease_us, GENERATIONS, in_turn=True)
-
-    async def end(task: ClaimedTask | None) -> str:
-        assert task is not None
-        async with database.transaction() as session:
-            await task.end(session, TaskStatus.FINISHED, {})
-        return task.id
-
-    first, second = await asyncio.gather(claim(), claim())
-    assert first is not None
-    assert second is not None
-    assert {first.id, second.id} == {mine[0], theirs[0]}
-    assert await claim() is None, "one of each is worked on"
-    for task in sorted((first, second), key=lambda task: task.id == mine[0]):
-        await end(task)
-
-    assert [await end(await claim()) for _ in range(3)] == [theirs[1], mine[1], mine[2]]
-    died = await begin(org_id)
-    await claim(lease_us=0)
-    again = await claim()
-    assert again is not None
-    assert (again.id, again.number) == (died.id, 2)
 
 
 async def test_blips_of_the_database_are_no_deaths_and_cost_no_second_request(llm: LLMServer) -> None:

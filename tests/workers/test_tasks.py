@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from graphook import database
+from graphook.clock import now
 from graphook.database import Session
 from graphook.errors import InvalidInput, Unavailable
+from graphook.ids import new_id
 from graphook.live import LocalBus
 from models.organisation import Organisation
 from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
@@ -23,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("db")
 KIND = TaskType.ENDPOINT_RECOVER
 
 
-async def task(**arguments: Any) -> Task:
-    return await Task.start((await Organisation.found("a test")).id, KIND, arguments)
+async def task(org_id: str | None = None, **arguments: Any) -> Task:
+    return await Task.start(org_id or (await Organisation.found("a test")).id, KIND, arguments)
 
 
 async def count(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
@@ -37,10 +40,26 @@ async def count(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -
 
 @asynccontextmanager
 async def runner(
-    step: TakeStep, *, owner: bool = False, woken: list[str] | None = None, lease_seconds: float = 30.0, name: str = "worker"
+    step: TakeStep,
+    *,
+    owner: bool = False,
+    woken: list[str] | None = None,
+    lease_seconds: float = 30.0,
+    name: str = "worker",
+    at_once: int = 2,
+    turn_seconds: float = 30.0,
 ) -> Any:
     found = woken if woken is not None else []
-    running = TaskRunner(name, {KIND: step}, found.extend, LocalBus(), owns_database=owner, lease_seconds=lease_seconds)
+    running = TaskRunner(
+        name,
+        {KIND: step},
+        found.extend,
+        LocalBus(),
+        owns_database=owner,
+        at_once=at_once,
+        lease_seconds=lease_seconds,
+        turn_seconds=turn_seconds,
+    )
     work = asyncio.create_task(running.run())
     try:
         yield running
@@ -65,6 +84,7 @@ async def test_a_task_is_done_step_by_step_and_wakes_what_it_made_ready() -> Non
         done = await ended(begun)
 
     assert (done.status, done.progress, done.data) == ("finished", 100.0, {"counted": 3, "began": {"a": 1}})
+    assert done.arguments == {}, "what it was to do, such as a payload to send, went with its end"
     assert woken == ["ep_1", "ep_2"]
 
 
@@ -123,6 +143,73 @@ async def test_a_lease_is_respected_until_it_runs_out() -> None:
     assert await claim_task("b", 30_000_000) is not None
 
 
+async def test_one_of_an_organisation_is_worked_on_at_a_time_and_organisations_take_turns() -> None:
+    org_id, other = [(await Organisation.found("a test")).id for _ in range(2)]
+    mine = [(await task(org_id)).id for _ in range(3)]
+    theirs = [(await task(other)).id for _ in range(2)]
+
+    async def claim(lease_us: int = 10_000_000) -> ClaimedTask | None:
+        return await claim_task("worker", lease_us)
+
+    async def end(task: ClaimedTask | None) -> str:
+        assert task is not None
+        async with database.transaction() as session:
+            await task.end(session, TaskStatus.FINISHED, {})
+        return task.id
+
+    first, second = await asyncio.gather(claim(), claim())
+    assert first is not None
+    assert second is not None
+    assert {first.id, second.id} == {mine[0], theirs[0]}
+    assert await claim() is None, "one of each is worked on"
+    for claimed in sorted((first, second), key=lambda claimed: claimed.id == mine[0]):
+        await end(claimed)
+
+    assert [await end(await claim()) for _ in range(3)] == [theirs[1], mine[1], mine[2]]
+    died = await task(org_id)
+    await claim(lease_us=0)
+    again = await claim()
+    assert again is not None
+    assert (again.id, again.number) == (died.id, 2)
+
+
+async def test_long_tasks_take_turns_and_no_organisation_has_more_of_them_for_having_more_tasks() -> None:
+    many, one = [(await Organisation.found("a test")).id for _ in range(2)]
+    tasks = {(await task(org_id)).id: name for org_id, name in ((many, "first"), (many, "second"), (one, "other"))}
+    turns: list[str] = []
+
+    async def noted(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        turns.append(tasks[of.id])
+        return await count(session, of, state)
+
+    async with runner(noted, at_once=1, turn_seconds=0.0):
+        for id in tasks:
+            await ended(await Task.get(id=id))
+
+    assert turns == ["first", "other", "second", "other", "first", "other", "second", "first", "second"]
+
+
+async def test_the_turns_of_a_task_begun_long_ago_count_too() -> None:
+    old, new = [(await Organisation.found("a test")).id for _ in range(2)]
+    begun = now() - timedelta(days=1)
+    long = await Task.create(
+        id=new_id("qtask_", begun), org_id=old, type=KIND.value, status="running", arguments={}, state={}, data={}, created_at=begun,
+        updated_at=begun,
+    )  # fmt: skip
+    await task(new)
+
+    claimed = await claim_task("worker", 30_000_000)
+    assert claimed is not None
+    assert claimed.id == long.id
+    async with database.transaction() as session:
+        await claimed.advance(session, {}, 1.0, 30_000_000)
+    await claimed.release()
+    following = await claim_task("worker", 30_000_000)
+
+    assert following is not None
+    assert following.org_id == new
+
+
 async def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
     begun = await task()
     slow = await claim_task("slow", 0)
@@ -142,11 +229,11 @@ async def test_an_expected_failure_ends_the_task_with_its_reason() -> None:
     async def refuse(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
         raise InvalidInput("The endpoint is gone.")
 
-    begun = await task()
+    begun = await task(body="a payload")
     async with runner(refuse):
         done = await ended(begun)
 
-    assert (done.status, done.data) == ("failed", {"error": "The endpoint is gone."})
+    assert (done.status, done.data, done.arguments) == ("failed", {"error": "The endpoint is gone."}, {})
 
 
 async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
