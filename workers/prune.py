@@ -1,4 +1,4 @@
-"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, states of past OAuth dances, tasks that ended long ago, and messages with all that belongs to them."""
+"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, states of past OAuth dances, tasks that ended long ago, messages with all that belongs to them, and endpoints and applications that were deleted long ago."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from graphook import database
 from graphook.clock import now
-from models import idempotency, oauth_state, partitions, retention, statistic, task, token
+from models import deleted, idempotency, oauth_state, partitions, retention, statistic, task, token
 from models import message_sql as sql
 
 BATCH = 1000
 
 
 async def prune(retention_days: int) -> int:
-    """Keep partitions ahead of time, drop those that are past, and delete one batch of each kind of row; 0 days keeps messages and tasks for ever.
+    """Keep partitions ahead of time, drop those that are past, and delete one batch of each kind of row; 0 days keeps messages, tasks and what was deleted for ever.
 
     Answers with the most that went of one kind: a full batch means that there may be more.
     """
@@ -32,4 +32,5 @@ async def prune(retention_days: int) -> int:
     rows = 0 if before is None else await retention.delete_rows(before, BATCH)
     counts = 0 if before is None else await statistic.delete_old(before, BATCH)
     tasks = 0 if before is None else await task.forget_ended(before, BATCH)
-    return max(len(contents), len(keys), len(tokens), len(states), rows, counts, tasks)
+    removed = 0 if before is None else await deleted.remove(before, BATCH)
+    return max(len(contents), len(keys), len(tokens), len(states), rows, counts, tasks, removed)
