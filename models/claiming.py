@@ -50,32 +50,36 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
     A lease is `transform_us` longer where there is a transformation. `breaker` is for endpoints that do not choose. What is ready for a disabled or deleted endpoint is canceled instead.
     """
     began = time.monotonic()
-
-    async def read_lanes(session: Session) -> dict[str, _Lane]:
+    async with database.read() as session:
         rows = await session.fetch(sql.ENDPOINTS, sorted(wanted))
-        return {row["id"]: _Lane.of(row, lease_us, transform_us, breaker) for row in rows if not row["closed"]}
-
-    if database.dialect() == "postgresql":
-        async with database.read() as session:
-            lanes = await read_lanes(session)
-            if len(lanes) == len(wanted) and all(lane.limits is None for lane in lanes.values()):
-                leases = [lane.lease_us for lane in lanes.values()]
-                picked = await session.fetch_text(sql.CLAIM, list(lanes), [wanted[lane] for lane in lanes], leases, leased_by)
-                bodies = {row["message_id"]: row for row in picked if row["body"] is not None}
-                return _claimed(wanted, lanes, picked, bodies, {}, began)
+        lanes = {row["id"]: _Lane.of(row, lease_us, transform_us, breaker) for row in rows if not row["closed"]}
+        limits = {endpoint_id: lane.limits for endpoint_id, lane in lanes.items() if lane.limits is not None}
+        free = {} if session.dialect == "sqlite" else {lane: wanted[lane] for lane in lanes.keys() - limits.keys()}
+        if len(free) == len(wanted):
+            return _claimed(wanted, lanes, *await _claim_free(session, lanes, free, leased_by), {}, began)
     async with database.transaction() as session:
-        lanes = await read_lanes(session)
         closed = sorted(wanted.keys() - lanes.keys())
         canceled = await _cancel_ready(session, closed) if closed else set()
-        limits = {endpoint_id: lane.limits for endpoint_id, lane in lanes.items() if lane.limits is not None}
         rooms = await restriction.look(session, wanted, limits)
-        picked = await _pick(session, {lane: wanted[lane] for lane in lanes.keys() - rooms.keys()} | _unordered(rooms))
+        picked = await _pick(session, {lane: wanted[lane] for lane in lanes.keys() - rooms.keys() - free.keys()} | _unordered(rooms))
         picked += await restriction.pick_queued(session, rooms)
         await restriction.write(session, rooms, picked)
         counted = {lane for lane, room in rooms.items() if room.counted}
         await session.write_rows(sql.LEASE, sorted(_lease(row, leased_by, lanes, counted) for row in picked))
         bodies = {row["id"]: row for row in await session.fetch(sql.BODIES, sorted({row["message_id"] for row in picked}))}
+        if free:
+            more, their_bodies = await _claim_free(session, lanes, free, leased_by)
+            picked, bodies = [*picked, *more], bodies | their_bodies
     return _claimed(wanted, lanes, picked, bodies, rooms, began, canceled)
+
+
+async def _claim_free(
+    session: Session, lanes: Mapping[str, _Lane], free: Mapping[str, int], leased_by: str
+) -> tuple[Sequence[Row], dict[str, Row]]:
+    """Lease of endpoints that nothing restricts, in one statement; with the rows that have the bodies, by message."""
+    leases = [lanes[lane].lease_us for lane in free]
+    picked = await session.fetch_text(sql.CLAIM, list(free), list(free.values()), leases, leased_by)
+    return picked, {row["message_id"]: row for row in picked if row["body"] is not None}
 
 
 def _claimed(

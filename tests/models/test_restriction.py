@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -168,3 +169,17 @@ async def test_an_unrestricted_endpoint_has_no_row() -> None:
 
     async with database.read() as session:
         assert await session.fetch_text("SELECT * FROM restriction") == []
+
+
+async def test_one_claim_takes_of_restricted_and_of_free_endpoints_with_the_body_for_each() -> None:
+    app = await make.application()
+    restricted, free, disabled = [await make.endpoint(app, **values) for values in ({"rate_limit": 5}, {}, {})]
+    messages = [await make.message(app) for _ in range(3)]
+    await Endpoint.filter(id=disabled.id).update(disabled=True)
+
+    claimed = await make.claims(restricted, free, disabled)
+
+    assert Counter(claim.endpoint.id for claim in claimed) == {restricted.id: 1, free.id: 3}
+    assert sorted(claim.message_id for claim in claimed if claim.endpoint.id == free.id) == messages
+    assert all(claim.body for claim in claimed)
+    assert await make.claims(free, disabled) == []

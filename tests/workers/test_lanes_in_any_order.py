@@ -26,7 +26,9 @@ class Engine:
         self.recording: Counter[str] = Counter()
 
     def step(self) -> None:
-        self.chance.choice([self.accept, self.tick, self.ask, self.ask, self.find, self.find, self.fail, *[self.send] * 3, self.record, self.record])()
+        self.chance.choice(
+            [self.accept, self.tick, self.ask, self.ask, self.find, self.find, self.fail, *[self.send] * 3, self.record, self.record]
+        )()
 
     def accept(self) -> None:
         lane = self.chance.choice(LANES)
