@@ -79,6 +79,8 @@ CLAIM = Statement(
     ),
     sqlite=_TAKE.format(first="?1", lease="?2", next=_NEXT.format(kinds="IN (SELECT value FROM json_each(?3))", since="?4", lock="")),
 )
+# Whether there is anything to claim, for those who find nothing nearly always.
+WAITING = Statement.same("SELECT 1 FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now()) LIMIT 1")
 # Those who claim look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
 LOCK_TURNS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_turns'))"
 # id, claim → how far the task has come, held until the step's transaction ends.
@@ -220,6 +222,9 @@ async def claim_task(worker: str, lease_us: int, kinds: Iterable[TaskType] = Tas
 
     What a newer version has begun is left to its workers.
     """
+    async with database.read() as session:
+        if not await session.fetch(WAITING):
+            return None
     async with database.transaction() as session:
         if session.dialect == "postgresql":
             await session.fetch_text(LOCK_TURNS)

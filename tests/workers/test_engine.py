@@ -181,6 +181,39 @@ async def test_another_claim_is_made_while_one_waits_for_the_database(monkeypatc
         await until(all_succeeded, "both to be sent")
 
 
+async def test_claims_that_were_made_when_the_engine_stops_are_all_sent_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, gate, made = claiming.claim, asyncio.Event(), 0
+
+    async def waiting(*args: Any, **options: Any) -> Any:
+        nonlocal made
+        claimed = await claim(*args, **options)
+        made += 1
+        await gate.wait()
+        return claimed
+
+    monkeypatch.setattr(claiming, "claim", waiting)
+    apps = [await make.application() for _ in range(2)]
+    for app in apps:
+        await make.endpoint(app)
+        await make.message(app)
+    sender = FakeSender()
+
+    async with running(sender) as engine:
+        await until(lambda: made == 1, "a claim to be made")
+        endpoint = await make.endpoint(apps[0])
+        await make.message(apps[0])
+        engine.wake([endpoint.id])
+        await until(lambda: made == 2, "another to be made")
+        stopping = asyncio.create_task(engine.stop())
+        await asyncio.sleep(0)
+        gate.set()
+        await stopping
+
+        claimed = [state for state in await states() if state != State.READY]
+        assert claimed == [State.SUCCEEDED] * len(sender.urls)
+        assert len(sender.urls) >= 3
+
+
 async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
