@@ -238,8 +238,8 @@ async def development_token(settings: Settings) -> str:
 async def ready(_: Request) -> Response:
     """200 while the database answers, 503 while it does not: within some seconds, whatever has become of the database."""
     try:
-        async with asyncio.timeout(READY_SECONDS), database.read() as session:
-            await session.fetch_text("SELECT 1")
+        async with asyncio.timeout(READY_SECONDS):
+            await database.answers()
     except (Unavailable, TimeoutError) as error:
         told = str(error) or f"The database did not answer within {READY_SECONDS:g} seconds."
         return JSONResponse({"database": told}, 503, headers={"Retry-After": "1"})

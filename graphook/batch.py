@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from graphook.errors import Overloaded, Unavailable
+from graphook.errors import Locked, Overloaded, Unavailable
 
 # A flush that takes longer may be waiting for a lock; others need not wait with it.
 SLOW_SECONDS = 0.05
@@ -38,7 +38,8 @@ class Batcher(Generic[Item, Result]):
     While `max_waiting` items (0: any number) or `max_waiting_weight` wait, more are refused with `Overloaded`, several together or not at all.
 
     A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
-    item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once.
+    item that broke it, or needs a row that somebody holds, stands alone, so an item never fails its neighbours; an outage of the database is everybody's
+    answer at once.
 
     `pause` says for how many seconds after a flush of so many items that took so long (also in seconds) it still counts as running.
     """
@@ -146,7 +147,7 @@ class Batcher(Generic[Item, Result]):
         try:
             results = await self._flush([waiting.item for waiting in batch])
         except Exception as error:
-            if len(batch) == 1 or isinstance(error, Unavailable):
+            if len(batch) == 1 or (isinstance(error, Unavailable) and not isinstance(error, Locked)):
                 results = [error] * len(batch)
             else:
                 middle = len(batch) // 2

@@ -24,8 +24,8 @@ from tortoise.backends.base.client import TransactionalDBClient
 from tortoise.connection import get_connections
 from tortoise.exceptions import DBConnectionError
 
-from graphook.errors import Contended, Unavailable
-from graphook.outage import is_contended, is_outage
+from graphook.errors import Contended, Locked, Unavailable
+from graphook.outage import is_contended, is_locked, is_outage
 from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
 from graphook.sqlite import ImmediateTransactionWrapper
 
@@ -211,6 +211,12 @@ async def read() -> AsyncIterator[Session]:
         raise
 
 
+async def answers() -> None:
+    """Ask the database for nothing. Raises `Unavailable` when it does not answer."""
+    async with read() as session:
+        await session.fetch_text("SELECT 1")
+
+
 @asynccontextmanager
 async def transaction() -> AsyncIterator[Session]:
     """A session inside one transaction, committed when the block ends and rolled back when it raises or is cancelled.
@@ -237,7 +243,7 @@ async def transaction() -> AsyncIterator[Session]:
     except Exception as error:
         if is_outage(error):
             await leave_the_silent(_pool(), error)
-            kind = Contended if is_contended(error) else Unavailable
+            kind = Contended if is_contended(error) else Locked if is_locked(error) else Unavailable
             raise kind("The database is not available; repeat the request with the same idempotency key.") from error
         raise
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import sqlite3
+import ssl
 
 import asyncpg
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
@@ -23,6 +23,9 @@ _OUTAGES = (
     asyncpg.LockNotAvailableError,
     asyncpg.OperatorInterventionError,  # class 57: starting, stopping, crashed, a statement or a session timeout
     asyncpg.PostgresIOError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # class 28: its password or its rules are being changed
+    asyncpg.InvalidCatalogNameError,  # it is being restored
+    ssl.SSLError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby that was, or is about to be, the primary
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
@@ -31,7 +34,6 @@ _OUTAGES = (
     asyncpg.TargetServerAttributeNotMatched,
     asyncpg.InternalClientError,  # the server said on an idle connection that it stops, and the end of that connection is not there yet
 )
-_UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 # asyncpg has no class for these: what it says of a connection that went away while it was ours.
 _GONE = ("is closed", "is closing", "released back")
 _SQLITE_OUTAGES = {
@@ -56,13 +58,21 @@ def is_outage(error: BaseException) -> bool:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_OUTAGES
     if type(error) is asyncpg.InterfaceError:
         return any(words in str(error) for words in _GONE)
-    # Of a host with several addresses, asyncio tells all that went wrong in one OSError.
-    return isinstance(error, OSError) and (error.errno in _UNREACHABLE or str(error).startswith("Multiple exceptions"))
+    # No file is meant where none is named: the host, the database's own socket, or no descriptor left for one. Of a host with several addresses, asyncio
+    # tells all that went wrong in one OSError without a number.
+    return isinstance(error, OSError) and (
+        (error.errno is not None and error.filename is None) or str(error).startswith("Multiple exceptions")
+    )
 
 
 def is_contended(error: BaseException) -> bool:
     """Whether the database undid a transaction because others wrote at the same time: repeated at once, it goes through."""
     return isinstance(_original(error), _CONTENDED)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether somebody held a row for longer than we wait for one."""
+    return isinstance(_original(error), asyncpg.LockNotAvailableError)
 
 
 def _original(error: BaseException) -> BaseException:

@@ -9,7 +9,7 @@ import pytest
 
 from graphook import batch
 from graphook.batch import Batcher
-from graphook.errors import Conflict, Overloaded, Unavailable
+from graphook.errors import Conflict, Locked, Overloaded, Unavailable
 from tests.waiting import PATIENCE
 
 
@@ -153,6 +153,19 @@ async def test_an_outage_is_everybodys_answer_after_one_attempt() -> None:
 
     assert all(isinstance(result, Unavailable) for result in results)
     assert calls == 1
+
+
+async def test_an_item_that_needs_a_row_somebody_holds_does_not_keep_the_others_waiting() -> None:
+    async def flush(items: Sequence[int]) -> list[int]:
+        if 3 in items:
+            raise Locked("canceling statement due to lock timeout")
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+    results = await batcher.submit_all(list(range(50)))
+
+    assert [number for number, result in enumerate(results) if isinstance(result, Locked)] == [3]
+    assert sorted(result for result in results if isinstance(result, int)) == [number for number in range(50) if number != 3]
 
 
 async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:

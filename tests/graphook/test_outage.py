@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ OUTAGES = [
     "08006 connection_failure",
     "25006 read_only_sql_transaction",
     "25P03 idle_in_transaction_session_timeout",
+    "28P01 invalid_password",
+    "3D000 invalid_catalog_name",
     "40001 serialization_failure",
     "40P01 deadlock_detected",
     "53100 disk_full",
@@ -74,6 +78,17 @@ async def test_a_server_that_has_no_address_or_several_that_refuse_is_an_outage(
         OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), [Errno 111] Connect call failed ('127.0.0.1', 1)")
     )
     assert not is_outage(FileNotFoundError("settings"))
+
+
+async def test_a_server_whose_socket_is_gone_is_an_outage_and_a_file_of_ours_that_is_missing_is_not(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as unknown:
+        await asyncpg.connect(host=str(tmp_path), user="x", database="x")
+    assert is_outage(unknown.value)
+    with pytest.raises(FileNotFoundError) as missing:
+        (tmp_path / "settings").read_text()
+    assert not is_outage(missing.value)
+    assert is_outage(OSError(errno.EMFILE, "Too many open files"))
+    assert is_outage(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
 
 
 def test_a_file_that_others_hold_is_an_outage_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
