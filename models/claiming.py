@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from graphook import database
@@ -15,8 +16,12 @@ from models import restriction
 from models.claim import Claim, ClaimedEndpoint, claim_of, claimed_endpoint
 from models.restriction import Limits, Room
 
+log = logging.getLogger(__name__)
+
 # What a claim cancels at most of a disabled endpoint; the rest is found again.
 CANCEL_PER_LANE = 200
+# Until an endpoint that we cannot read is looked at again.
+UNREADABLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +56,14 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
     """
     began = time.monotonic()
     async with database.read() as session:
-        rows = await session.fetch(sql.ENDPOINTS, sorted(wanted))
-        lanes = {row["id"]: _Lane.of(row, lease_us, transform_us, breaker) for row in rows if not row["closed"]}
+        rows = {row["id"]: row for row in await session.fetch(sql.ENDPOINTS, sorted(wanted))}
+        lanes = _readable([row for row in rows.values() if not row["closed"]], lease_us, transform_us, breaker)
         limits = {endpoint_id: lane.limits for endpoint_id, lane in lanes.items() if lane.limits is not None}
         free = {} if session.dialect == "sqlite" else {lane: wanted[lane] for lane in lanes.keys() - limits.keys()}
         if len(free) == len(wanted):
             return _claimed(wanted, lanes, *await _claim_free(session, lanes, free, leased_by), {}, began)
     async with database.transaction() as session:
-        closed = sorted(wanted.keys() - lanes.keys())
-        canceled = await _cancel_ready(session, closed) if closed else set()
+        canceled = await _cancel_ready(session, sorted(lane for lane in wanted if lane not in rows or rows[lane]["closed"]))
         rooms = await restriction.look(session, wanted, limits)
         picked = await _pick(session, {lane: wanted[lane] for lane in lanes.keys() - rooms.keys() - free.keys()} | _unordered(rooms))
         picked += await restriction.pick_queued(session, rooms)
@@ -70,7 +74,25 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
         if free:
             more, their_bodies = await _claim_free(session, lanes, free, leased_by)
             picked, bodies = [*picked, *more], bodies | their_bodies
-    return _claimed(wanted, lanes, picked, bodies, rooms, began, canceled)
+    claimed = _claimed(wanted, lanes, picked, bodies, rooms, began)
+    by_endpoint = Counter(row["endpoint_id"] for row in canceled)
+    return replace(
+        claimed,
+        more=[*claimed.more, *(lane for lane, count in by_endpoint.items() if count >= CANCEL_PER_LANE)],
+        later=claimed.later | {lane: UNREADABLE_SECONDS for lane, row in rows.items() if lane not in lanes and not row["closed"]},
+        canceled_apps={row["app_id"] for row in canceled},
+    )
+
+
+def _readable(rows: Sequence[Row], lease_us: int, transform_us: int, breaker: bool) -> dict[str, _Lane]:
+    """The lanes of endpoints. One that we cannot read must not keep the others from being claimed."""
+    lanes = {}
+    for row in rows:
+        try:
+            lanes[row["id"]] = _Lane.of(row, lease_us, transform_us, breaker)
+        except Exception:
+            log.exception("endpoint %s cannot be read; nothing is sent to it", row["id"], extra={"endpoint_id": row["id"]})
+    return lanes
 
 
 async def _claim_free(
@@ -89,7 +111,6 @@ def _claimed(
     bodies: Mapping[str, Row],
     rooms: Mapping[str, Room],
     began: float,
-    canceled_apps: Set[str] = frozenset(),
 ) -> Claimed:
     taken = Counter(row["endpoint_id"] for row in picked)
     openings = {lane: room.opening for lane, room in rooms.items()}
@@ -102,7 +123,7 @@ def _claimed(
     full = [lane for lane, room in rooms.items() if room.is_full]
     later = {lane: room.later for lane, room in rooms.items() if lane not in full and room.later is not None}
     more = [lane for lane in lanes if taken[lane] >= wanted[lane] and lane not in full and lane not in later]
-    return Claimed(claims, more, later, full, canceled_apps)
+    return Claimed(claims, more, later, full, frozenset())
 
 
 def _lease(row: Row, leased_by: str, lanes: Mapping[str, _Lane], counted: Set[str]) -> tuple[Any, ...]:
@@ -114,11 +135,15 @@ def _unordered(rooms: Mapping[str, Room]) -> dict[str, int]:
     return {lane: room.size for lane, room in rooms.items() if not room.limits.ordered and not room.is_open}
 
 
-async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
-    rows = await session.fetch(sql.PICK, endpoint_ids, CANCEL_PER_LANE)
+async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> list[Row]:
+    """Cancel some of what is ready for those that are still disabled or deleted: none is enabled meanwhile, and then sent a message that we cancel."""
+    if not endpoint_ids:
+        return []
+    opened = {row["id"] for row in await session.fetch(sql.HOLD_CLOSED, endpoint_ids) if not row["closed"]}
+    rows = list(await session.fetch(sql.PICK, [lane for lane in endpoint_ids if lane not in opened], CANCEL_PER_LANE))
     reason = "the endpoint is disabled or deleted"
     await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], reason) for row in rows))
-    return {row["app_id"] for row in rows}
+    return rows
 
 
 async def _pick(session: Session, allowed: Mapping[str, int]) -> list[Row]:

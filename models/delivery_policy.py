@@ -21,8 +21,10 @@ class DeliveryPolicy:
 
     @classmethod
     def read(cls, text: str | None) -> Self:
-        """The policy in an endpoint's JSON column."""
-        return cls() if text is None else cls(**orjson.loads(text))
+        """The policy in an endpoint's JSON column, without what only a newer version knows."""
+        if text is None:
+            return cls()
+        return cls(**{name: value for name, value in orjson.loads(text).items() if name in cls.__slots__})
 
 
 def merged(policy: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from graphook import metrics
+from graphook import database, metrics
 from graphook.batch import Batcher
 from graphook.errors import Unavailable
 from graphook.ids import new_id
@@ -35,7 +35,7 @@ from workers.fanout import FanOuts
 from workers.lanes import Lanes
 from workers.prune import prune
 from workers.record import record
-from workers.send import GONE, attempt, failure
+from workers.send import GONE, attempt, failure, unsent
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ PRUNE_EVERY = 60.0
 SETTLE_BATCH = 200
 # Beyond the time an attempt may take: settling must be done before somebody else takes the delivery over.
 LEASE_MARGIN = 15.0
-# A process that was stopped this long between claiming and sending lets the claim run out.
+# A process that was stopped this long between claiming and sending gives the claim back.
 STALE_CLAIM = 10.0
 
 
@@ -167,9 +167,9 @@ class Engine:
             self._lanes.claimed(wanted, {}, more=wanted)
             self._awake.set()
             raise
-        metrics.claimed(len(claimed.claims), time.monotonic() - since)
         found = Counter(claim.endpoint.id for claim in claimed.claims)
         self._lanes.claimed(wanted, found, more=claimed.more, later=claimed.later, full=claimed.full)
+        metrics.claimed(len(claimed.claims), time.monotonic() - since)
         for claim in claimed.claims:
             task = asyncio.create_task(self._deliver(_Held(claim, since)))
             self._deliveries.add(task)
@@ -201,10 +201,13 @@ class Engine:
     async def _send(self, held: _Held) -> Result | None:
         """What came of it; None when there is nothing to record."""
         claim = held.claim
-        if time.monotonic() - held.since > STALE_CLAIM:
-            log.warning("a claim on message %s went stale before it was sent; it is left to run out", claim.message_id)
+        if claim.is_over:
+            log.warning("the lease of message %s was over before it was sent; others take it back", claim.message_id)
+        elif time.monotonic() - held.since > STALE_CLAIM:
+            log.warning("a claim on message %s went stale before it was sent; it is given back", claim.message_id)
+            return unsent(claim)
         elif claim.body is None:
-            await delivery.cancel([claim], "the payload has expired or was expunged")
+            await record(claim, partial(delivery.cancel, [claim], "the payload has expired or was expunged"), lambda: self._stopping)
             self._bus.publish([claim.app_id])
         else:
             return await attempt(claim, claim.body, self._sender, self._settings, self._sandbox)
@@ -244,33 +247,62 @@ class Engine:
             await asyncio.sleep(0 if more else TICK * random.uniform(0.8, 1.2))
 
     async def _tick(self) -> bool:
-        """Find what there is to do, without anybody having said so: some of each kind, so that none waits for all of another. Whether there is more."""
+        """Find what there is to do, without anybody having said so: some of each kind, so that none waits for all of another. Whether there is more.
+
+        Raises what one of them has failed at, after the others.
+        """
         answered, self._answers = self._answers, False
-        lanes, promoted = await delivery.promote(SCAN)
+        await database.answers()
         self._answers = True
-        self._add_lanes(lanes)
         if not answered:
             self._take_back_at = time.monotonic() + RESULTS_FIRST
-        taken_back = await self._take_back() if time.monotonic() >= self._take_back_at else 0
-        page = await self._fan_outs.page()
-        self._add_lanes(page or ())
-        found = await delivery.lanes(self._scan_after, SCAN)
-        self._scan_after = found[-1] if len(found) == SCAN else ""
-        self._add_lanes(found)
-        folded = await statistic.fold(FOLD)
-        if time.monotonic() >= self._prune_at:
-            # Also what fails is tried again a minute later only: the rest of a tick must not wait for it each time.
-            self._prune_at = time.monotonic() + PRUNE_EVERY
-            if await prune(self._settings.retention_days) >= SCAN:
-                self._prune_at = 0.0
-        return max(promoted, taken_back) >= SCAN or page is not None or folded >= FOLD
+        more, failures = False, list[Exception]()
+        for look in (self._promote, self._take_back, self._fan_out, self._scan, self._fold, self._prune):
+            try:
+                more = await look() or more
+            except Exception as error:
+                failures.append(error)
+        for other in failures[1:]:
+            log.error("the engine stumbled and goes on: %s", other, exc_info=other)
+        if failures:
+            raise failures[0]
+        return more
 
-    async def _take_back(self) -> int:
+    async def _promote(self) -> bool:
+        lanes, promoted = await delivery.promote(SCAN)
+        self._add_lanes(lanes)
+        return promoted >= SCAN
+
+    async def _take_back(self) -> bool:
+        if time.monotonic() < self._take_back_at:
+            return False
         lanes, apps, taken_back = await delivery.take_back(SCAN)
         metrics.leases_taken_back(taken_back)
         self._add_lanes(lanes)
         self._bus.publish(apps)
-        return taken_back
+        return taken_back >= SCAN
+
+    async def _fan_out(self) -> bool:
+        page = await self._fan_outs.page()
+        self._add_lanes(page or ())
+        return page is not None
+
+    async def _scan(self) -> bool:
+        found = await delivery.lanes(self._scan_after, SCAN)
+        self._scan_after = found[-1] if len(found) == SCAN else ""
+        self._add_lanes(found)
+        return False
+
+    async def _fold(self) -> bool:
+        return await statistic.fold(FOLD) >= FOLD
+
+    async def _prune(self) -> bool:
+        if time.monotonic() >= self._prune_at:
+            # Also what fails is tried again a minute later only.
+            self._prune_at = time.monotonic() + PRUNE_EVERY
+            if await prune(self._settings.retention_days) >= SCAN:
+                self._prune_at = 0.0
+        return False
 
     async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call until the database answers; a fault of ours is logged and the caller goes on after a pause."""

@@ -35,6 +35,8 @@ class Lanes:
         # They wait for room, and for a delivery of theirs to be recorded.
         self._blocked: set[str] = set()
         self._full: set[str] = set()
+        # Of those that are being asked for: one of theirs was recorded meanwhile, which the database may not have seen yet when it answered.
+        self._ended: set[str] = set()
         self._taken: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._slots_taken = 0
@@ -104,8 +106,10 @@ class Lanes:
         for lane, seconds in (later or {}).items():
             self._deferred.add(lane)
             heapq.heappush(self._later, (time.monotonic() + seconds, lane))
-        self._full.update(lane for lane in full if self._held[lane])
-        woken = [lane for lane in wanted if self._asked.pop(lane)]
+        full = set(full)
+        self._full.update(lane for lane in full - self._ended if self._held[lane])
+        woken = [lane for lane in wanted if self._asked.pop(lane) or lane in full & self._ended]
+        self._ended.difference_update(wanted)
         self.add(more)
         self.add(woken)
 
@@ -120,6 +124,8 @@ class Lanes:
         self._held[lane] -= 1
         if not self._held[lane]:
             del self._held[lane]
+        if lane in self._asked:
+            self._ended.add(lane)
         if lane in self._full:
             self._full.discard(lane)
             self.add([lane])

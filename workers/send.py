@@ -59,6 +59,11 @@ async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings,
     return result
 
 
+def unsent(claim: Claim) -> Result:
+    """The result of a claim that came to nothing, which gives it back."""
+    return given_back(Result(claim, State.WAITING, 0, False, now_us(), 0, 0, b"", None, (), (), None))
+
+
 def given_back(result: Result) -> Result:
     """The result that leaves the delivery as it was, a little later."""
     delay = round(AGAIN_SECONDS * 1_000_000 * random.uniform(0.5, 1.5))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -96,9 +97,11 @@ class TaskRunner:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
+            leased = time.monotonic()
             task = await self._through_outages(self._claim)
             if task is not None:
-                await self._through_outages(lambda task=task: self._do(task))  # type: ignore[misc]
+                # No longer than it is leased: what never gets through must count as taken up in vain, and leave its place to others.
+                await self._through_outages(lambda task=task: self._do(task), until=leased + self._lease_us / 1_000_000)  # type: ignore[misc]
                 continue
             try:
                 async with asyncio.timeout(self._look_every * random.uniform(0.8, 1.2)):
@@ -157,8 +160,9 @@ class TaskRunner:
         self._wake(told)
         self._bus.publish([task.id])
 
-    async def _through_outages(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Call until the database answers; a fault of ours is logged, and what it was about is looked at again after a pause."""
+    async def _through_outages(self, call: Callable[[], Awaitable[Any]], until: float = math.inf) -> Any:
+        """Call until the database answers, or a moment of this process's monotonic clock; a fault of ours is logged, and what it was about is looked
+        at again after a pause."""
         while True:
             try:
                 return await call()
@@ -166,6 +170,6 @@ class TaskRunner:
                 log.warning("waiting for the database: %s", error)
             except Exception:
                 log.exception("the runner of background tasks stumbled and goes on")
-            if self._stopping.is_set():
+            if self._stopping.is_set() or time.monotonic() >= until:
                 return None
             await asyncio.sleep(random.uniform(0.5, 1.0))

@@ -13,6 +13,7 @@ from graphook.database import Statement
 from models import claiming, delivery
 from models.claim import Claim
 from models.delivery import State
+from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
 from tests.models import make
@@ -183,3 +184,42 @@ async def test_one_claim_takes_of_restricted_and_of_free_endpoints_with_the_body
     assert sorted(claim.message_id for claim in claimed if claim.endpoint.id == free.id) == messages
     assert all(claim.body for claim in claimed)
     assert await make.claims(free, disabled) == []
+
+
+async def test_what_an_endpoint_is_sent_after_it_was_enabled_is_not_canceled_by_a_claim_that_read_it_before() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+
+    async with database.transaction() as session:
+        assert await claiming._cancel_ready(session, [endpoint.id]) == []
+    assert len(await make.claims(endpoint)) == 1
+
+
+async def test_a_disabled_endpoint_with_more_to_cancel_is_claimed_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claiming, "CANCEL_PER_LANE", 2)
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(3):
+        await make.message(app)
+    await endpoint.change({"disabled": True})
+
+    claimed = [await claiming.claim({endpoint.id: 20}, "worker", 30_000_000) for _ in range(2)]
+
+    assert [(found.claims, found.more) for found in claimed] == [([], [endpoint.id]), ([], [])]
+
+
+async def test_an_endpoint_that_cannot_be_read_is_put_off() -> None:
+    app = await make.application()
+    broken, other = await make.endpoint(app), await make.endpoint(app)
+    await Endpoint.filter(id=broken.id).update(delivery_policy=["not", "a", "policy"])
+    await make.message(app)
+
+    claimed = await claiming.claim({broken.id: 20, other.id: 20}, "worker", 30_000_000)
+
+    assert [claim.endpoint.id for claim in claimed.claims] == [other.id]
+    assert claimed.later == {broken.id: claiming.UNREADABLE_SECONDS}
+
+
+def test_what_only_a_newer_version_knows_of_a_policy_is_passed_over() -> None:
+    assert DeliveryPolicy.read('{"ordered": true, "newer": 1}') == DeliveryPolicy(ordered=True)

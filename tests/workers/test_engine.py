@@ -19,6 +19,7 @@ from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
 from models import claiming, delivery
 from models.delivery import State
+from models.endpoint import Endpoint
 from tests.models import make
 from tests.waiting import until
 from workers import engine as engine_module
@@ -214,11 +215,12 @@ async def test_claims_that_were_made_when_the_engine_stops_are_all_sent_and_reco
         assert len(sender.urls) >= 3
 
 
-async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None:
+@pytest.mark.parametrize(("lease_us", "state"), [(30_000_000, State.WAITING), (0, State.LEASED)], ids=["given back", "left to others"])
+async def test_a_claim_that_went_stale_is_not_sent_and_given_back_unless_its_lease_is_over(lease_us: int, state: State) -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
     await make.message(app)
-    (claim,) = await make.claims(endpoint)
+    (claim,) = await make.claims(endpoint, lease_us=lease_us)
     sender = FakeSender()
     engine = Engine(Settings.load(), cast(Sender, sender), LocalBus(), Sandbox())
     engine._lanes.add([endpoint.id])
@@ -226,7 +228,39 @@ async def test_a_claim_that_went_stale_is_not_sent_and_left_to_run_out() -> None
 
     await engine._deliver(_Held(claim, time.monotonic() - engine_module.STALE_CLAIM - 1))
 
-    assert (sender.urls, await states()) == ([], [int(State.LEASED)])
+    assert (sender.urls, await states()) == ([], [int(state)])
+    assert (await rows("tries + interrupts", "delivery"), await rows("id", "attempt")) == ([0], [])
+
+
+async def test_an_endpoint_that_cannot_be_read_keeps_no_other_from_being_sent_to() -> None:
+    apps = [await make.application() for _ in range(2)]
+    broken, other = [
+        await make.endpoint(app, url=f"http://127.0.0.1:1/{name}") for app, name in zip(apps, ("broken", "other"), strict=True)
+    ]
+    await Endpoint.filter(id=broken.id).update(delivery_policy=["not", "a", "policy"])
+    sender = FakeSender()
+
+    async with running(sender) as engine:
+        for app in apps:
+            await make.message(app)
+        engine.wake([broken.id, other.id])
+        await until(lambda: bool(sender.urls), "the other to be sent to")
+
+    assert sender.urls == ["http://127.0.0.1:1/other"]
+
+
+async def test_what_a_tick_fails_at_hides_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*args: Any) -> Any:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(FanOuts, "page", broken)
+    monkeypatch.setattr(delivery, "promote", broken)
+    app = await make.application()
+    await make.endpoint(app)
+
+    async with running(FakeSender()):
+        await make.message(app)
+        await until(all_succeeded, "the message to be found and sent")
 
 
 async def test_a_result_outlives_an_outage_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -28,11 +28,13 @@ from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
 from workers import engine as engine_module
-from workers import lanes
+from workers import lanes, record
 from workers.engine import LEASE_MARGIN, Engine
 from workers.trial import TrialSender
 
 pytestmark = pytest.mark.usefixtures("db")
+# As it is before a test cuts it off.
+reading = database.read
 
 
 def idle(sender: FakeSender | None = None, **settings: Any) -> Engine:
@@ -85,20 +87,24 @@ class Database:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.away = False
         self.refused = 0
-        self._transaction = database.transaction
-        monkeypatch.setattr(database, "transaction", self._guarded)
+        for name in ("read", "transaction"):
+            monkeypatch.setattr(database, name, self._guarded(getattr(database, name)))
 
-    @asynccontextmanager
-    async def _guarded(self) -> AsyncIterator[Session]:
-        if self.away:
-            self.refused += 1
-            raise Unavailable("away")
-        async with self._transaction() as session:
-            yield session
+    def _guarded(self, opened: Callable[[], AbstractAsyncContextManager[Session]]) -> Callable[[], AbstractAsyncContextManager[Session]]:
+        @asynccontextmanager
+        async def guarded() -> AsyncIterator[Session]:
+            if self.away:
+                self.refused += 1
+                raise Unavailable("away")
+            async with opened() as session:
+                yield session
+
+        return guarded
 
 
 async def lease_is_over() -> bool:
-    return await rows("lease_until < graphook_now()", "delivery") == [True]
+    async with reading() as session:
+        return [row["over"] for row in await session.fetch_text("SELECT lease_until < graphook_now() AS over FROM delivery")] == [True]
 
 
 async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +127,55 @@ async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_
 
     assert len(sender.urls) == 1
     assert await rows("response_status_code", "attempt") == [200]
+    assert await rows("interrupts", "delivery") == [0]
+
+
+async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_recorded_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, faults = delivery.settle, 2
+
+    async def faulty(*args: Any) -> Any:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise RuntimeError("a fault of ours")
+        return await settle(*args)
+
+    monkeypatch.setattr(delivery, "settle", faulty)
+    monkeypatch.setattr(record, "FAULT_SECONDS", 0.1)
+    app = await make.application()
+    await make.endpoint(app)
+    await make.message(app)
+    sender = FakeSender()
+
+    async with running(sender):
+        await until(all_succeeded, "the result to be recorded")
+
+    assert (len(sender.urls), await rows("interrupts", "delivery")) == (1, [0])
+
+
+async def test_a_payload_that_expired_is_canceled_although_the_database_is_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel, refusals = delivery.cancel, 2
+
+    async def away_twice(*args: Any) -> Any:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise Unavailable("away")
+        return await cancel(*args)
+
+    monkeypatch.setattr(delivery, "cancel", away_twice)
+    app = await make.application()
+    await make.endpoint(app)
+    message_id = await make.message(app)
+    await (await Message.load(app, message_id)).expunge()
+
+    async with running(FakeSender()):
+
+        async def canceled() -> bool:
+            return await states() == [int(State.CANCELED)]
+
+        await until(canceled, "the delivery to be canceled")
+
     assert await rows("interrupts", "delivery") == [0]
 
 

@@ -178,6 +178,21 @@ def test_a_full_lane_comes_up_when_one_of_its_own_is_recorded_and_not_before() -
     assert list(them.choose()) == ["a"]
 
 
+def test_a_full_lane_comes_up_although_its_last_was_recorded_before_the_claim_answered() -> None:
+    """The database may have counted that one, and nothing else of the lane would bring it up."""
+    them = lanes(claims=2)
+    them.add(["a"])
+    claim(them)
+    them.add(["a"])
+    wanted = them.choose()
+    them.sent("a")
+    them.recorded("a")
+
+    them.claimed(wanted, {}, full=["a"])
+
+    assert list(them.choose()) == ["a"]
+
+
 def test_a_lane_that_only_others_fill_is_left_to_them() -> None:
     them = lanes()
     them.add(["a"])

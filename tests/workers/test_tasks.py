@@ -251,6 +251,24 @@ async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
     assert "interrupted" in done.data["error"]
 
 
+async def test_tasks_whose_steps_always_time_out_leave_their_place_to_others_and_are_ended() -> None:
+    """A statement that takes too long is told from an outage by nothing but that others get through."""
+    slow = [await task() for _ in range(2)]
+    seen: list[str] = []
+
+    async def timed_out(session: Session, of: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        seen.append(of.id)
+        if of.id in {one.id for one in slow}:
+            raise Unavailable("canceling statement due to statement timeout")
+        return await count(session, of, state)
+
+    async with runner(timed_out, lease_seconds=0.2):
+        await until(lambda: {one.id for one in slow} <= set(seen), "both to be taken up")
+        assert (await ended(await task())).status == "finished"
+        for one in slow:
+            assert (await ended(one)).status == "failed"
+
+
 async def test_who_is_looking_when_its_worker_stops_ends_as_well() -> None:
     """The others, who were woken to end, must not leave it asleep."""
     gate = asyncio.Event()
