@@ -6,6 +6,8 @@ Deleting one only marks it: what was sent still names it. Once retention has tak
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from graphook import database
@@ -15,43 +17,65 @@ from models.retention import alone
 
 log = logging.getLogger(__name__)
 
-# Instant before which they were deleted, at most so many.
-_NOT_SENT_TO = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id)"
-_ENDPOINTS = Statement.same(f"""
-    SELECT e.id FROM endpoint e WHERE e.deleted_at < $1 AND {_NOT_SENT_TO}
-    UNION
-    SELECT e.id FROM application a JOIN endpoint e ON e.app_id = a.id WHERE a.deleted_at < $1 AND {_NOT_SENT_TO} LIMIT $2""")
-_APPLICATIONS = Statement.same("""
-    SELECT a.id FROM application a WHERE a.deleted_at < $1
-      AND NOT EXISTS (SELECT 1 FROM endpoint e WHERE e.app_id = a.id) AND NOT EXISTS (SELECT 1 FROM message m WHERE m.app_id = a.id) LIMIT $2""")
-# What goes with them, by the column that names them, and they themselves.
-_OF_ENDPOINTS = (("transformation", "endpoint_id"), ("restriction", "endpoint_id"), ("endpoint", "id"))
-_OF_APPLICATIONS = (
-    ("token", "app_id"),
-    ("integration", "app_id"),
-    ("inbound", "app_id"),
-    ("message_consumer", "app_id"),
-    ("application", "id"),
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is removed: found by the instant before which it was deleted, the longest ago first, at most so many. As long as one of the columns of
+    `used_by` names a row, it stays; what `with_it` names it by goes with it."""
+
+    what: str
+    table: str
+    found: Statement
+    used_by: Sequence[tuple[str, str]]
+    with_it: Sequence[tuple[str, str]]
+
+
+_BY_DELETED = "SELECT id FROM {} WHERE deleted_at < $1 ORDER BY deleted_at LIMIT $2"
+_OF_DELETED = "SELECT e.id FROM application a JOIN endpoint e ON e.app_id = a.id WHERE a.deleted_at < $1 ORDER BY a.deleted_at LIMIT $2"
+_WITH_ENDPOINTS = (("transformation", "endpoint_id"), ("restriction", "endpoint_id"))
+_WITH_APPLICATIONS = (("token", "app_id"), ("integration", "app_id"), ("inbound", "app_id"), ("message_consumer", "app_id"))
+_KINDS = (
+    _Kind("endpoints", "endpoint", Statement.same(_BY_DELETED.format("endpoint")), [("delivery", "endpoint_id")], _WITH_ENDPOINTS),
+    _Kind("endpoints of applications", "endpoint", Statement.same(_OF_DELETED), [("delivery", "endpoint_id")], _WITH_ENDPOINTS),
+    _Kind(
+        "applications",
+        "application",
+        Statement.same(_BY_DELETED.format("application")),
+        [("endpoint", "app_id"), ("message", "app_id")],
+        _WITH_APPLICATIONS,
+    ),
 )
 
 
 async def remove(before: datetime, limit: int) -> int:
-    """Remove at most `limit` endpoints, then as many applications, that were deleted before that time and of which nothing is left; answers with the more."""
-    endpoints = await _remove("endpoints", _ENDPOINTS, _OF_ENDPOINTS, before, limit)
-    return max(endpoints, await _remove("applications", _APPLICATIONS, _OF_APPLICATIONS, before, limit))
+    """Look at `limit` of each kind that were deleted before that time, and remove those of which nothing is left; answers with how many went of one kind
+    at most."""
+    return max([await _remove(kind, before, limit) for kind in _KINDS])
 
 
-async def _remove(what: str, found: Statement, tables: tuple[tuple[str, str], ...], before: datetime, limit: int) -> int:
+async def _remove(kind: _Kind, before: datetime, limit: int) -> int:
     async with database.transaction() as session:
         if not await alone(session):
             return 0
-        ids = [row["id"] for row in await session.fetch(found, to_us(before), limit)]
-        if ids:
-            for table, column in tables:
-                await session.fetch(_delete(table, column), ids)
+        ids = [row["id"] for row in await session.fetch(kind.found, to_us(before), limit)]
+        for table, column in kind.used_by if ids else ():
+            used = {row["id"] for row in await session.fetch(_used(table, column), ids)}
+            ids = [id for id in ids if id not in used]
+        for table, column in (*kind.with_it, (kind.table, "id")) if ids else ():
+            await session.fetch(_delete(table, column), ids)
     if ids:
-        log.info("retention removed %d %s that were deleted long ago", len(ids), what, extra={"removed": {what: len(ids)}})
+        log.info("retention removed %d %s that were deleted long ago", len(ids), kind.what, extra={"removed": {kind.what: len(ids)}})
     return len(ids)
+
+
+def _used(table: str, column: str) -> Statement:
+    """Which ids a table still names. PostgreSQL looks each up by itself; for a plain EXISTS it would read the whole table."""
+    return Statement(
+        postgresql=f"""
+            SELECT w.id FROM unnest($1::text[]) AS w(id)
+            CROSS JOIN LATERAL (SELECT 1 FROM {table} x WHERE x.{column} = w.id LIMIT 1) used""",
+        sqlite=f"SELECT w.value AS id FROM json_each(?1) w WHERE EXISTS (SELECT 1 FROM {table} x WHERE x.{column} = w.value)",
+    )
 
 
 def _delete(table: str, column: str) -> Statement:
