@@ -26,6 +26,8 @@ QUEUE = "graphook"
 MAX_IDS = 100
 MAX_PENDING = 10_000
 LONGEST_PAUSE = 0.02
+# Where so many messages wait, no worker runs, or none keeps up: for so many seconds none is added.
+MAX_WAITING, UNHEARD_SECONDS = 1000, 1.0
 # Who has as many messages as it may hold looks again after so many seconds: its threads need a fraction of a millisecond for one.
 FULL_SECONDS = 0.002
 
@@ -62,6 +64,9 @@ class _Consumer(_RedisConsumer):
 
 
 class _Broker(RedisBroker):
+    # In seconds of this process's monotonic clock.
+    _unheard_until = 0.0
+
     @property
     def consumer_class(self) -> type[_Consumer]:
         """What workers consume with."""
@@ -72,9 +77,16 @@ class _Broker(RedisBroker):
         return f"{self.namespace}:{queue_name}.said"
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """Enqueue a message and say so."""
+        """Enqueue a message and say so, unless nobody seems to listen: what they would be told, workers find by themselves when they come."""
+        if time.monotonic() < self._unheard_until:
+            return message
         enqueued: dramatiq.Message[Any] = super().enqueue(message, delay=delay)
-        self.client.publish(self.channel(message.queue_name), b"")
+        with self.client.pipeline(transaction=False) as said:
+            said.publish(self.channel(message.queue_name), b"")
+            said.llen(f"{self.namespace}:{message.queue_name}")
+            _, waiting = said.execute()
+        if waiting >= MAX_WAITING:
+            self._unheard_until = time.monotonic() + UNHEARD_SECONDS
         return enqueued
 
 

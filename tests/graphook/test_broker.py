@@ -91,3 +91,21 @@ def test_a_consumer_whose_redis_is_away_says_so_in_the_way_that_dramatiq_waits_f
 
     with pytest.raises(ConnectionClosed):
         next(consumer)
+
+
+@pytest.mark.postgresql_only
+def test_wake_ups_that_nobody_hears_do_not_pile_up(broker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphook.broker.MAX_WAITING", 3)
+    now = 100.0
+    monkeypatch.setattr("graphook.broker.time.monotonic", lambda: now)
+    for number in range(10):
+        broker.enqueue(message(str(number)))
+    queue = f"{broker.namespace}:{QUEUE}"
+    assert broker.client.llen(queue) == 3
+
+    broker.client.delete(queue)
+    now += 1.0
+    broker.enqueue(message("again"))
+    broker.enqueue(message("and again"))
+
+    assert broker.client.llen(queue) == 2
