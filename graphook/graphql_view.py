@@ -171,6 +171,8 @@ class GraphQLView(GraphQL[Any, None]):
             context = self.make_context(await self.authenticate(authorization), headers)
             context.authorization = authorization
             body = b""
+            if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+                raise HTTPException(415, "The request body must not be compressed.")
             if method == "POST" and is_json(headers.get("content-type", "")):
                 body = await read_body(receive, MAX_BODY, self._body_time)
                 if not wants_a_stream(accept):
@@ -203,6 +205,16 @@ class GraphQLView(GraphQL[Any, None]):
 
     def encode_json(self, data: object) -> str:
         return strict_json.dumps(data).decode()
+
+    def parse_query_params(self, params: Mapping[str, str | None]) -> dict[str, Any]:
+        found: dict[str, Any] = dict(params)
+        for name in ("variables", "extensions"):
+            if found.get(name):
+                try:
+                    found[name] = strict_json.loads(found[name])
+                except strict_json.BadJSON as error:
+                    raise HTTPException(400, f"In {name}: {error}") from None
+        return found
 
     def parse_json(self, data: str | bytes) -> Any:
         try:

@@ -18,6 +18,9 @@ from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
 from models.page import Page, PageRequest, page_of
 
+# A condition on another table's rows: their application is not deleted.
+LIVING = "EXISTS (SELECT 1 FROM application p WHERE p.id = {}.app_id AND p.deleted_at IS NULL)"
+
 
 class Application(Model):
     id = IdField(primary_key=True)

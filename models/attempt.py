@@ -17,7 +17,7 @@ from graphook.database import Row, Statement
 from graphook.errors import NotFound
 from graphook.ids import is_id
 from graphook.rules import short
-from models.application import Application
+from models.application import LIVING, Application
 from models.page import Page, PageRequest
 from models.where import Where, page_where
 
@@ -146,8 +146,8 @@ class Attempt:
 
     @classmethod
     async def find(cls, org_id: str, app_id: str | None, attempt_ids: Sequence[str]) -> list[Self]:
-        """The attempts of those ids in the organisation, and in the application if one is given."""
-        where = Where().any_of("id", attempt_ids).equal("org_id", org_id)
+        """The attempts of those ids in the organisation, and in the application if one is given; none of a deleted application."""
+        where = Where().any_of("id", attempt_ids).equal("org_id", org_id).raw(LIVING.format("attempt"))
         if app_id is not None:
             where.equal("app_id", app_id)
         return [cls.of(row) for row in await where.fetch(f"SELECT {cls.columns()} FROM attempt")]

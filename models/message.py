@@ -17,7 +17,7 @@ from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models import idempotency
 from models import message_sql as sql
-from models.application import Application
+from models.application import LIVING, Application
 from models.idempotency import IdempotencyKey
 from models.page import Page, PageRequest
 from models.where import Where, page_where
@@ -141,8 +141,8 @@ class Message:
 
     @classmethod
     async def find(cls, org_id: str, app_id: str | None, message_ids: Sequence[str]) -> list[Self]:
-        """The messages of those ids in the organisation, and in the application if one is given."""
-        where = Where().any_of("id", message_ids).equal("org_id", org_id)
+        """The messages of those ids in the organisation, and in the application if one is given; none of a deleted application."""
+        where = Where().any_of("id", message_ids).equal("org_id", org_id).raw(LIVING.format("message"))
         if app_id is not None:
             where.equal("app_id", app_id)
         return [cls.of(row) for row in await where.fetch(f"SELECT {COLUMNS} FROM message")]

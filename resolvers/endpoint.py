@@ -173,7 +173,7 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
 
 @mutation(EndpointDeletePayload, Scope.MANAGE)
 async def delete(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> EndpointDeletePayload:
-    """Delete an endpoint. Its uid is free again; what still waits for it is canceled."""
+    """Delete an endpoint. Its uid is free again; what still waits for it is canceled when it falls due."""
     app = await Application.load(info.context.caller, str(app_id))
     return await told(info, EndpointDeletePayload(deleted_id=await delete_in(app, id)))
 

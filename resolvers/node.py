@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import strawberry
+from tortoise.expressions import Subquery
 
 from graphook.auth import Caller, Scope
 from graphook.errors import InvalidInput
@@ -66,11 +67,16 @@ async def _applications(caller: Caller, ids: list[str]) -> list[Node]:
 
 
 async def _endpoints(caller: Caller, ids: list[str]) -> list[Node]:
-    return [Endpoint.of(row) for row in await EndpointRow.filter(id__in=ids, deleted_at=None, **_only(caller))]
+    found = EndpointRow.filter(id__in=ids, deleted_at=None, app_id__in=_living(caller), **_only(caller))
+    return [Endpoint.of(row) for row in await found]
 
 
 async def _integrations(caller: Caller, ids: list[str]) -> list[Node]:
-    return [Integration.of(row) for row in await IntegrationRow.filter(id__in=ids, **_only(caller))]
+    return [Integration.of(row) for row in await IntegrationRow.filter(id__in=ids, app_id__in=_living(caller), **_only(caller))]
+
+
+def _living(caller: Caller) -> Subquery:
+    return Subquery(ApplicationRow.filter(org_id=caller.org_id, deleted_at=None).values("id"))
 
 
 async def _event_types(caller: Caller, ids: list[str]) -> list[Node]:

@@ -98,7 +98,7 @@ async def patch(info: Info, id: strawberry.ID, input: EndpointPatch) -> Operatio
 
 @mutation(OperationalEndpointDeletePayload, Scope.MANAGE, organisation=True)
 async def delete(info: Info, id: strawberry.ID) -> OperationalEndpointDeletePayload:
-    """Delete an operational endpoint. Its uid is free again; what still waits for it is canceled."""
+    """Delete an operational endpoint. Its uid is free again; what still waits for it is canceled when it falls due."""
     app = await Application.of_operational_messages(info.context.caller)
     return OperationalEndpointDeletePayload(deleted_id=await endpoint.delete_in(app, id))
 

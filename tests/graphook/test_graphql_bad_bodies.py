@@ -114,3 +114,25 @@ async def test_many_ranges_are_ignored(http: httpx.AsyncClient) -> None:
 async def test_headers_without_measure_are_refused(http: httpx.AsyncClient) -> None:
     response = await http.post("/graphql", json={"query": "{ hello }"}, headers={"Authorization": "Bearer " + "a" * 100_000})
     assert 400 <= response.status_code < 500
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate"])
+async def test_a_compressed_body_is_refused_as_such(http: httpx.AsyncClient, coding: str) -> None:
+    response = await http.post("/graphql", content=BOMB, headers={"Content-Type": "application/json", "Content-Encoding": coding})
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["message"]) == (415, "The request body must not be compressed.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("variables", "[]", "variables must be an object or null."),
+        ("variables", "x", "In variables: The text is not valid JSON"),
+        ("extensions", "{", "In extensions: The text is not valid JSON"),
+    ],
+)
+async def test_what_is_wrong_in_an_address_is_named(http: httpx.AsyncClient, name: str, value: str, said: str) -> None:
+    response = await http.get("/graphql", params={"query": "{ hello }", name: value})
+    (error,) = response.json()["errors"]
+    assert response.status_code == 400
+    assert error["message"].startswith(said)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import strawberry
 
+from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
+from models import delivery
 from models.event_type import EventType
 from models.integration import Integration
 from models.task import Task, TaskType
@@ -37,3 +39,21 @@ async def test_a_hundred_things_are_read_with_one_query_for_each_kind() -> None:
 
     assert [str(thing.id) for thing in found if thing is not None] == ids
     assert len(asked) == 6, asked
+
+
+async def test_nothing_of_a_deleted_application_is_found_by_its_id() -> None:
+    app = await make.application()
+    caller = Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES))
+    info: Any = SimpleNamespace(context=SimpleNamespace(caller=caller))
+    endpoint = await make.endpoint(app)
+    ids = [app.id, endpoint.id, await make.message(app), (await Integration.add(caller, app, "an integration")).id]
+    await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    async with database.read() as session:
+        ids += [row["id"] for row in await session.fetch_text("SELECT id FROM attempt")]
+    before = await node.many(info, [strawberry.ID(id) for id in ids])
+
+    await app.remove()
+
+    assert [str(thing.id) for thing in before if thing is not None] == ids
+    assert len(ids) == 5
+    assert await node.many(info, [strawberry.ID(id) for id in ids]) == [None] * 5
