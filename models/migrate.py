@@ -16,6 +16,7 @@ from tortoise.transactions import in_transaction
 
 from graphook import database
 from graphook.errors import Unavailable
+from graphook.outage import is_outage
 from graphook.process import make_data_folder, opened, owned
 from graphook.settings import Settings
 from models import partitions
@@ -91,13 +92,24 @@ async def migrate(database_url: str) -> list[str]:
     async with _connected(database_url, unhurried=True), _one_at_a_time(database_url):
         missing = await _missing(database_url)
         for migration in missing:
-            async with in_transaction("default") if migration.atomic else nullcontext():
-                executor = _executor(database_url)
-                # It begins by reading which are applied, and on PostgreSQL a table that is missing would end the transaction.
-                await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
-                await executor.migrate([MigrationTarget("models", migration.name)])
+            try:
+                await _apply(database_url, migration)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                raise Unavailable(
+                    f"The migration {migration.name} could not be applied now: {error}. See what holds the database up; then run `graphook migrate` again."
+                ) from error
         await partitions.ensure()
     return [migration.name for migration in missing]
+
+
+async def _apply(database_url: str, migration: Migration) -> None:
+    async with in_transaction("default") if migration.atomic else nullcontext():
+        executor = _executor(database_url)
+        # It begins by reading which are applied, and on PostgreSQL a table that is missing would end the transaction.
+        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))
+        await executor.migrate([MigrationTarget("models", migration.name)])
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from tortoise.exceptions import OperationalError
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from graphook import database
-from graphook.errors import InvalidInput
+from graphook.errors import InvalidInput, Unavailable
 from graphook.feed import Position
 from graphook.settings import Settings
 from models.cursor import Cursors
@@ -88,6 +88,50 @@ async def test_a_migration_may_take_as_long_as_it_needs(backend: Backend) -> Non
         await database.disconnect()
     credentials = database.tortoise_config(url, unhurried=True)["connections"]["default"]["credentials"]
     assert credentials["command_timeout"] is None
+
+
+@pytest.mark.postgresql_only
+async def test_indexes_of_what_is_deleted_are_built_beside_readers_and_writers_again_if_one_was_cut_off(backend: Backend) -> None:
+    """As long as somebody reads, such as a backup, it waits, for longer than anything else waits for a lock, and holds no writer up."""
+    url = await backend.fresh_database()
+    reader, writer = await asyncpg.connect(url), await asyncpg.connect(url)
+    await writer.execute("DELETE FROM tortoise_migrations WHERE name = '0005_deleted'")
+    await writer.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'application_deleted'::regclass")
+    reading = reader.transaction(isolation="repeatable_read", readonly=True)
+    await reading.start()
+    await reader.fetchval("SELECT count(*) FROM application")
+
+    migrating = asyncio.create_task(migrate(url))
+
+    async def is_building() -> bool:
+        return bool(
+            await writer.fetchval(f"SELECT count(*) FROM {OTHERS} AND query LIKE '% INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'")
+        )
+
+    await until(is_building, "the index to be built")
+    await writer.execute("SET lock_timeout = '1s'")
+    await writer.execute("UPDATE application SET name = 'another'")
+    await writer.execute("UPDATE endpoint SET description = 'another'")
+    await reading.rollback()
+
+    assert await migrating == ["0005_deleted"]
+    valid = await writer.fetch(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid IN ('application_deleted'::regclass, 'endpoint_deleted'::regclass)"
+    )
+    assert [row["indisvalid"] for row in valid] == [True, True]
+    await reader.close()
+    await writer.close()
+
+
+@pytest.mark.postgresql_only
+async def test_a_migration_that_somebody_holds_up_for_too_long_says_so_and_leaves_nothing(backend: Backend) -> None:
+    url = await backend.empty_database()
+    async with _held_up_by_a_lock(url):
+        with pytest.raises(Unavailable, match="run `graphook migrate` again"):
+            await migrate(url)
+
+    await _execute(url, "DROP TABLE tortoise_migrations")
+    assert await migrate(url)
 
 
 async def test_a_migration_that_is_killed_leaves_nothing_and_can_be_repeated(backend: Backend) -> None:

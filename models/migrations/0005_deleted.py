@@ -5,14 +5,26 @@ from typing import Any
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 
+TABLES = ("application", "endpoint")
+
 
 async def create(apps: Any, editor: Any) -> None:
-    concurrently = "CONCURRENTLY" if editor.client.capabilities.dialect == "postgresql" else ""
-    for table in ("application", "endpoint"):
-        name = f"{table}_deleted"
-        # One that was cut off while it was built is there, and of no use.
-        await editor.client.execute_script(f"DROP INDEX {concurrently} IF EXISTS {name}")
-        await editor.client.execute_script(f"CREATE INDEX {concurrently} {name} ON {table} (deleted_at) WHERE deleted_at IS NOT NULL")
+    if editor.client.capabilities.dialect == "sqlite":
+        for table in TABLES:
+            await editor.client.execute_script(
+                f"CREATE INDEX IF NOT EXISTS {table}_deleted ON {table} (deleted_at) WHERE deleted_at IS NOT NULL"
+            )
+        return
+    async with editor.client.acquire_connection() as connection:
+        # It waits for everybody who reads already, such as a backup, and holds nobody up meanwhile.
+        await connection.execute("SET lock_timeout = 0")
+        try:
+            for table in TABLES:
+                # One that was cut off while it was built is there, and of no use.
+                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {table}_deleted")
+                await connection.execute(f"CREATE INDEX CONCURRENTLY {table}_deleted ON {table} (deleted_at) WHERE deleted_at IS NOT NULL")
+        finally:
+            await connection.execute("SET lock_timeout = '3s'")
 
 
 class Migration(migrations.Migration):
