@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from contextlib import AsyncExitStack
+from types import FrameType
 from typing import Any
 
 import dramatiq
@@ -36,6 +38,7 @@ class DeliveryEngine(Middleware):
         self._working: Working | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        _stop_once()
         try:
             _on_loop(self._start())
         except Exception as error:
@@ -68,6 +71,21 @@ class DeliveryEngine(Middleware):
         self._working = await start_workers(settings, bus, self._stack, owns_database=False, sandbox=sandbox)
         await self._stack.enter_async_context(sampled(settings, backlog=True))
         settle_in()
+
+
+def _stop_once() -> None:
+    """Heed the first signal to stop alone. The second would end Dramatiq's thread and leave the engine at work; and where everybody in the group is told, as
+    systemd does, the parent process tells us a second time at once."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        stop, told = signal.getsignal(number), False
+
+        def once(signum: int, frame: FrameType | None, stop: Any = stop) -> None:
+            nonlocal told
+            if not told and callable(stop):
+                told = True
+                stop(signum, frame)
+
+        signal.signal(number, once)
 
 
 def _on_loop(work: Any) -> None:

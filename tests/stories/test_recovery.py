@@ -131,6 +131,18 @@ async def test_a_second_process_on_the_same_file_refuses_and_names_the_lock(back
     assert "Traceback" not in second.output
 
 
+@pytest.mark.postgresql_only
+async def test_a_worker_stops_although_it_is_told_twice_as_whole_groups_of_processes_are(backend: Backend) -> None:
+    with deployed(await backend.fresh_database(), backend.fresh_redis()) as running:
+        worker = running.workers[0]
+        for pid in (*await child_processes(worker.popen.pid), worker.popen.pid):
+            os.kill(pid, signal.SIGTERM)
+
+        await until(lambda: worker.popen.poll() is not None, "the worker to end")
+        assert "has stopped" in worker.output
+        worker.popen.wait()
+
+
 async def child_processes(pid: int) -> list[int]:
     """The processes that a process has started, and theirs."""
     done = await asyncio.to_thread(subprocess.run, ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
