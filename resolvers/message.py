@@ -14,8 +14,10 @@ from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound
 from graphook.ids import end_id, start_id
+from models import idempotency
 from models.application import Application
 from models.feeds import MESSAGE, MESSAGES
+from models.idempotency import IdempotencyKey
 from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
@@ -108,13 +110,18 @@ def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: s
 @mutation(MessageCreatePayload, Scope.SEND, organisation=True)
 async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None) -> MessageCreatePayload:
     """Send a message to every endpoint of the application that listens. When it is answered without errors, it is durable."""
-    body = checked(input, ("input",))
     key = info.context.idempotency(info, idempotency_key, lambda: {"appId": str(app_id), "input": arguments_of(input)})
-    new = new_message(info, str(app_id), input, body)
-    new.key = key
-    info.context.services.backlog.check(info.context.caller.org_id)
-    await _hold(info, new, input, ("input",))
-    await _ensure_application(info, str(app_id), input)
+    try:
+        new = new_message(info, str(app_id), input, checked(input, ("input",)))
+        new.key = key
+        info.context.services.backlog.check(info.context.caller.org_id)
+        await _hold(info, new, input, ("input",))
+        await _ensure_application(info, str(app_id), input)
+    except GraphookError:
+        # What may not be sent now may have been when the key was new: a minute ahead then, or before the schema changed.
+        if (sent := await idempotency.earlier(key)) is None:
+            raise
+        return MessageCreatePayload(message=Message.of(await _sent(info, str(app_id), sent)), created=False)
     (outcome,) = await _accept(info, [(new, input, ("input",))])
     if isinstance(outcome, BaseException):
         raise outcome
@@ -138,16 +145,17 @@ async def create_batch(
     results: list[MessageCreatePayload | None] = [None] * len(inputs)
     news: list[tuple[int, NewMessage]] = []
     for index, data in enumerate(inputs):
+        own = None
+        if key is not None:
+            own = type(key).of(key.org_id, key.operation, f"{key.key}:{index}", {"appId": str(app_id), "input": arguments_of(data)})
         try:
             new = new_message(info, str(app_id), data, checked(data, ("inputs", str(index))))
-            if key is not None:
-                arguments = {"appId": str(app_id), "input": arguments_of(data)}
-                new.key = type(key).of(key.org_id, key.operation, f"{key.key}:{index}", arguments)
+            new.key = own
             await _hold(info, new, data, ("inputs", str(index)))
             await _ensure_application(info, str(app_id), data)
             news.append((index, new))
         except GraphookError as failure:
-            results[index] = _refused(failure, index)
+            results[index] = await _refused_or_sent(info, str(app_id), own, failure, index)
     outcomes = await _accept(info, [(new, inputs[index], ("inputs", str(index))) for index, new in news])
     replayed = await _replayed([outcome for outcome in outcomes if isinstance(outcome, Accepted)])
     for (index, new), outcome in zip(news, outcomes, strict=True):
@@ -217,20 +225,36 @@ async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple
         waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Unchecked)]
         if not waiting:
             return outcomes
-        for event_type in {items[index][0].event_type for index in waiting}:
-            await services.payload_checks.learn(info.context.caller.org_id, event_type)
-        for index in list(waiting):
-            try:
-                await _hold(info, *items[index])
-            except GraphookError as failure:
-                outcomes[index] = failure
-                waiting.remove(index)
-        for index, outcome in zip(waiting, await services.accept.submit_all([items[index][0] for index in waiting]), strict=True):
+        for index, outcome in (await _accept_again(info, {index: items[index] for index in waiting})).items():
             outcomes[index] = outcome
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, Unchecked):
             outcomes[index] = Conflict("The event type changes all the time; send the message again.", (*items[index][2], "eventType"))
     return outcomes
+
+
+async def _accept_again(
+    info: Info, items: Mapping[int, tuple[NewMessage, MessageIn, tuple[str, ...]]]
+) -> dict[int, Accepted | BaseException]:
+    """What became of messages whose event type has changed. What goes wrong here is told of these alone: others of their batch are accepted."""
+    services = info.context.services
+    outcomes: dict[int, Accepted | BaseException] = {}
+    for event_type in sorted({new.event_type for new, _, _ in items.values()}):
+        try:
+            await services.payload_checks.learn(info.context.caller.org_id, event_type)
+        except GraphookError as failure:
+            outcomes |= {index: failure for index, (new, _, _) in items.items() if new.event_type == event_type}
+    for index in items.keys() - outcomes.keys():
+        try:
+            await _hold(info, *items[index])
+        except GraphookError as failure:
+            outcomes[index] = failure
+    left = sorted(items.keys() - outcomes.keys())
+    try:
+        accepted = await services.accept.submit_all([items[index][0] for index in left])
+    except GraphookError as failure:
+        accepted = [failure] * len(left)
+    return outcomes | dict(zip(left, accepted, strict=True))
 
 
 def arguments_of(data: MessageIn) -> dict[str, object]:
@@ -293,6 +317,25 @@ def _shown(new: NewMessage, accepted: Accepted, replayed: Mapping[str, Row]) -> 
             deliver_at=new.deliver_at,
         )
     return MessageCreatePayload(message=Message.of(row), created=not accepted.replayed)
+
+
+async def _sent(info: Info, app: str, message_id: str) -> Row:
+    """The message that an idempotency key made. Raises `NotFound` when it is past its retention, or its application is not there any more."""
+    row = (await Row.load_many((await Application.load(info.context.caller, app)).id, [message_id])).get(message_id)
+    if row is None:
+        raise NotFound(f"The message {message_id}, which this idempotency key made, is gone.", ("idempotencyKey",))
+    return row
+
+
+async def _refused_or_sent(info: Info, app: str, key: IdempotencyKey | None, failure: GraphookError, index: int) -> MessageCreatePayload:
+    """The result of a message of a batch that may not be sent now, but may have been before, with its key."""
+    try:
+        sent = await idempotency.earlier(key)
+        if sent is not None:
+            return MessageCreatePayload(message=Message.of(await _sent(info, app, sent)), created=False)
+    except GraphookError as other:
+        return _refused(other, index)
+    return _refused(failure, index)
 
 
 def _refused(failure: GraphookError, index: int) -> MessageCreatePayload:

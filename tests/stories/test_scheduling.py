@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graphook import database
+from resolvers.message import SOONEST
 from tests.deployment import Deployment
 from tests.receiver import Receiver
 from tests.stories.test_replay import finished
@@ -17,6 +18,26 @@ from tests.waiting import until
 
 def ahead(**time: float) -> str:
     return (datetime.now(UTC) + timedelta(**time)).isoformat()
+
+
+async def test_a_create_is_repeated_with_its_key_although_it_could_not_be_made_now(acme: Tenant) -> None:
+    """What a client does that was told UNAVAILABLE, a little later."""
+    app = await acme.application()
+    soon = datetime.now(UTC) + SOONEST + timedelta(seconds=1.5)
+    one = {"appId": app["id"], "input": {"eventType": "a", "payload": {}, "deliverAt": soon.isoformat()}, "idempotencyKey": "one"}
+    several = {"appId": app["id"], "inputs": [one["input"]], "idempotencyKey": "several"}
+    sent = await acme.do("MessageCreate", **one)
+    (of_several,) = (await acme.run("MessageCreateBatch", **several))["results"]
+    await until(lambda: soon - datetime.now(UTC) < SOONEST, "it to be too late")
+
+    again = await acme.run("MessageCreate", **one)
+    (again_of_several,) = (await acme.run("MessageCreateBatch", **several))["results"]
+
+    assert (again["message"]["id"], again["created"]) == (sent["id"], False)
+    assert (again_of_several["message"]["id"], again_of_several["created"]) == (of_several["message"]["id"], False)
+    assert await acme.fault("MessageCreate", **one | {"idempotencyKey": "new"}) == ("BAD_USER_INPUT", ["input", "deliverAt"])
+    reused = one | {"input": {**one["input"], "eventType": "b"}}
+    assert (await acme.fault("MessageCreate", **reused))[0] == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def make_due(deployment: Deployment, message: Any) -> None:
