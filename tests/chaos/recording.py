@@ -51,7 +51,9 @@ async def full_disk(field: Field) -> str:
     messages = field.count(2000, 60)
     disk = field.folder / "disk"
     disk.mkdir()
-    if os.geteuid() != 0 or await _run("mount", "-t", "tmpfs", "-o", "size=8m", "chaos", str(disk)):
+    # Room for the messages, some 4 KiB each with all that belongs to them, twice, and for the write-ahead log.
+    size = f"size={8 + messages // 100}m"
+    if os.geteuid() != 0 or await _run("mount", "-t", "tmpfs", "-o", size, "chaos", str(disk)):
         raise NotRun("a small file system cannot be mounted here")
     try:
         async with Field(disk, field.scale).trial(embedded=True, endpoints=1) as trial:
