@@ -29,7 +29,8 @@ from graphook.devkey import kept_secret, replace_secret
 from graphook.errors import Unauthenticated, Unavailable
 from graphook.feed import Feed, fair_turns
 from graphook.graphiql import graphiql_routes
-from graphook.graphql_view import MAX_BODY, Authenticate, GraphQLView
+from graphook.graphql_socket import MAX_FRAME
+from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import Bus, create_bus
 from graphook.logos import logo_routes
 from graphook.logs import configure_logging
@@ -302,7 +303,7 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         log_config=None,
         access_log=False,
         ws="websockets-sansio",
-        ws_max_size=MAX_BODY,
+        ws_max_size=MAX_FRAME,
         timeout_graceful_shutdown=5,
         server_header=False,
     )

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from graphook.errors import Locked, Overloaded, Unavailable
+from graphook.errors import Overloaded, Unavailable
 
 # A flush that takes longer may be waiting for a lock; others need not wait with it.
 SLOW_SECONDS = 0.05
@@ -38,8 +38,8 @@ class Batcher(Generic[Item, Result]):
     While `max_waiting` items (0: any number) or `max_waiting_weight` wait, more are refused with `Overloaded`, several together or not at all.
 
     A flush takes up to `max_items` items and `max_weight` units of weight (but always one item). One that raises is split in halves until the
-    item that broke it, or needs a row that somebody holds, stands alone, so an item never fails its neighbours; an outage of the database is everybody's
-    answer at once.
+    item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once. What nobody waits for
+    any more when its flush begins is left out.
 
     `pause` says for how many seconds after a flush of so many items that took so long (also in seconds) it still counts as running.
     """
@@ -143,24 +143,27 @@ class Batcher(Generic[Item, Result]):
             await self._settle(batch)
             await asyncio.sleep(self._pause(len(batch), asyncio.get_running_loop().time() - began))
 
-    async def _settle(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+    async def _settle(self, waiting: Sequence[_Waiting[Item, Result]]) -> None:
+        batch = [one for one in waiting if not one.answer.done()]
+        if not batch:
+            return
         try:
-            results = await self._flush([waiting.item for waiting in batch])
+            results = await self._flush([one.item for one in batch])
         except Exception as error:
-            if len(batch) == 1 or (isinstance(error, Unavailable) and not isinstance(error, Locked)):
+            if len(batch) == 1 or isinstance(error, Unavailable):
                 results = [error] * len(batch)
             else:
                 middle = len(batch) // 2
                 await self._settle(batch[:middle])
                 await self._settle(batch[middle:])
                 return
-        for waiting, result in zip(batch, results, strict=True):
-            if waiting.answer.done():  # its caller was cancelled; the row stands all the same
+        for one, result in zip(batch, results, strict=True):
+            if one.answer.done():  # its caller was cancelled; the row stands all the same
                 continue
             if isinstance(result, Exception):
-                waiting.answer.set_exception(result)
+                one.answer.set_exception(result)
             else:
-                waiting.answer.set_result(result)
+                one.answer.set_result(result)
 
 
 async def _outcome(answer: asyncio.Future[Any]) -> Any:

@@ -11,7 +11,7 @@ import random
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -24,8 +24,8 @@ from tortoise.backends.base.client import TransactionalDBClient
 from tortoise.connection import get_connections
 from tortoise.exceptions import DBConnectionError
 
-from graphook.errors import Contended, Locked, Unavailable
-from graphook.outage import is_contended, is_locked, is_outage
+from graphook.errors import Contended, Unavailable
+from graphook.outage import is_contended, is_outage
 from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
 from graphook.sqlite import ImmediateTransactionWrapper
 
@@ -243,7 +243,7 @@ async def transaction() -> AsyncIterator[Session]:
     except Exception as error:
         if is_outage(error):
             await leave_the_silent(_pool(), error)
-            kind = Contended if is_contended(error) else Locked if is_locked(error) else Unavailable
+            kind = Contended if is_contended(error) else Unavailable
             raise kind("The database is not available; repeat the request with the same idempotency key.") from error
         raise
 
@@ -297,7 +297,9 @@ async def _seen_through(call: Any, undo: Any = None) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():  # however often it is cancelled meanwhile
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if undo is not None:
             await undo()
         raise

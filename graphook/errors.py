@@ -11,8 +11,7 @@
     ├── Unauthenticated   UNAUTHENTICATED    no token, or one that is unknown, expired or revoked
     ├── Overloaded        OVERLOADED         too much is waiting (or BACKLOG_FULL: of the caller's own); nothing was accepted
     └── Unavailable       UNAVAILABLE        the database cannot be reached or is too busy; safe to repeat with the same key
-        ├── Contended                        the database undid a transaction because of others; repeated at once, it goes through
-        └── Locked                           somebody holds a row for too long; others go through
+        └── Contended                        the database undid a transaction because of others; repeated at once, it goes through
 
 Everything else is a fault of ours: it is logged with a request id and answered as INTERNAL_SERVER_ERROR.
 """
@@ -98,10 +97,6 @@ class Unavailable(GraphookError):
 
 class Contended(Unavailable):
     """The database undid a transaction because others wrote at the same time."""
-
-
-class Locked(Unavailable):
-    """Somebody holds a row of it for too long; what does not need that row goes through."""
 
 
 class Overloaded(GraphookError):

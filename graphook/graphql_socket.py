@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocketDisconnected as ClosedByUs
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
+from graphook import strict_json
 from graphook.errors import LimitExceeded
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphql import GraphQLError
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 
 INIT_WAIT = timedelta(seconds=10)
 MAX_OPERATIONS = 20
+# Of a message, in bytes: a payload of 1 MiB, each character of it escaped, and what is around it.
+MAX_FRAME = 2 * 1024 * 1024 + 64 * 1024
+# Of the variables of a document with a subscription, in bytes of JSON: they are kept for as long as it lives.
+MAX_KEPT_VARIABLES = 64 * 1024
+_SUBSCRIPTION = re.compile(r"\bsubscription\b")
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -55,6 +62,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
                 error = GraphQLError(said, extensions={"code": LimitExceeded.code})
             elif len(message["payload"]["query"]) > MAX_CHARACTERS:
                 error = GraphQLError(TOO_LONG, extensions={"code": "COST_LIMIT_EXCEEDED"})
+            elif _SUBSCRIPTION.search(message["payload"]["query"]) and _size(message["payload"].get("variables")) > MAX_KEPT_VARIABLES:
+                said = f"The variables of a subscription have at most {MAX_KEPT_VARIABLES} bytes."
+                error = GraphQLError(said, extensions={"code": "COST_LIMIT_EXCEEDED"})
         if error is None:
             # Those that run meanwhile share the context: they read anew too, which is never older than what they had.
             self.context.forget()
@@ -72,10 +82,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await super().send_message(message)
 
     async def shutdown(self) -> None:
-        if self._recheck is not None:
-            self._recheck.cancel()
-            await asyncio.wait((self._recheck,))
         try:
+            if self._recheck is not None:
+                self._recheck.cancel()
+                await asyncio.wait((self._recheck,))
             await super().shutdown()
         finally:
             self.context.seat.close()
@@ -92,6 +102,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         for operation_id in list(self.operations):
             await self.cleanup_operation(operation_id)
         await self.websocket.close(code=4403, reason="Forbidden")
+
+
+def _size(variables: Any) -> int:
+    return len(strict_json.dumps(variables))
 
 
 def _is_well_formed(message: Mapping[str, Any]) -> bool:

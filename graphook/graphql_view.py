@@ -293,6 +293,7 @@ class GraphQLView(GraphQL[Any, None]):
         given = params.get("authorization")
         if isinstance(given, str):
             context.authorization = given
+        context.connection_params = None  # of any size, and kept for as long as the connection
         try:
             context.caller = await self.authenticate(context.authorization)
         except Unauthenticated as error:

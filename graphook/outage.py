@@ -70,11 +70,6 @@ def is_contended(error: BaseException) -> bool:
     return isinstance(_original(error), _CONTENDED)
 
 
-def is_locked(error: BaseException) -> bool:
-    """Whether somebody held a row for longer than we wait for one."""
-    return isinstance(_original(error), asyncpg.LockNotAvailableError)
-
-
 def _original(error: BaseException) -> BaseException:
     """The driver's error within Tortoise's."""
     wrapped = isinstance(error, OperationalError | TransactionManagementError) and error.args

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         90,
         ge=0,
         le=36_500,
-        description="Days that messages, deliveries, attempts and background tasks are kept once they are final; 0 for ever.",
+        description="Days that messages, deliveries, attempts and background tasks are kept once they are final, and applications and endpoints once they are deleted; 0 for ever.",
     )
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."

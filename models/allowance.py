@@ -24,5 +24,7 @@ async def draw(key: str, per_minute: int, what: str) -> None:
     """Use up one of `per_minute`. Raises `LimitExceeded` when there is none left; they come back evenly."""
     async with database.transaction() as session:
         await session.fetch(OPEN, key, float(per_minute))
-        if not await session.fetch(DRAW, key, float(per_minute), per_minute / 60):
-            raise LimitExceeded(f"At most {per_minute} {what} a minute are made for an organisation; wait a little.")
+        drawn = await session.fetch(DRAW, key, float(per_minute), per_minute / 60)
+    # Not within: that would undo what was mended of the clock.
+    if not drawn:
+        raise LimitExceeded(f"At most {per_minute} {what} a minute are made for an organisation; wait a little.")

@@ -10,11 +10,24 @@ from graphook.database import Statement
 from graphook.errors import Overloaded, Unavailable
 
 # Per endpoint one probe into the index of what is ready; counting ends at the limit. Operational messages are not the organisation's doing.
-READY = Statement.same("""
+_READY = """
     SELECT count(*) AS ready FROM (
-        SELECT 1 FROM endpoint e JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0
-        WHERE e.org_id = $1 AND e.app_id <> 'app_' || substr($1, 5) LIMIT $2) counted""")
+        SELECT 1 FROM application a {} WHERE a.org_id = {}1 AND NOT a.operational LIMIT {}2) counted"""
+# From the organisation's own applications down: the planner would rather read all that is ready.
+READY = Statement(
+    postgresql=_READY.format(
+        """JOIN endpoint e ON e.app_id = a.id
+        CROSS JOIN LATERAL (SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id AND d.state = 0 LIMIT $2) d""",
+        "$",
+        "$",
+    ),
+    sqlite=_READY.format(
+        "CROSS JOIN endpoint e ON e.app_id = a.id CROSS JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0", "?", "?"
+    ),
+)
 COUNT_EVERY = 2.0
+# A count says nothing of an organisation any more that has been quiet for so many seconds.
+BELIEVED = 15.0
 
 
 class Backlog:
@@ -32,6 +45,7 @@ class Backlog:
     def check(self, org_id: str) -> None:
         """Raises `Overloaded` (BACKLOG_FULL) when the organisation must wait."""
         counted_at, full = self._known.get(org_id, (float("-inf"), False))
+        full = full and time.monotonic() - counted_at < BELIEVED
         if time.monotonic() - counted_at > COUNT_EVERY and org_id not in self._counting:
             task = self._counting[org_id] = asyncio.create_task(self._count(org_id))
             task.add_done_callback(lambda _: self._counting.pop(org_id, None))

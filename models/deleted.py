@@ -64,7 +64,7 @@ async def _remove(kind: _Kind, before: datetime, limit: int) -> int:
         for table, column in (*kind.with_it, (kind.table, "id")) if ids else ():
             await session.fetch(_delete(table, column), ids)
     if ids:
-        log.info("retention removed %d %s that were deleted long ago", len(ids), kind.what, extra={"removed": {kind.what: len(ids)}})
+        log.info("retention removed what was deleted long ago: %d of the %s", len(ids), kind.what, extra={"removed": ids})
     return len(ids)
 
 

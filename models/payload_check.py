@@ -32,6 +32,8 @@ class PayloadChecks:
         key = message.org_id, message.event_type
         while True:
             state, check = self._known.get(key, (None, None))
+            if state is not None:
+                self._known.move_to_end(key)
             # A thread of its own: a large payload takes a while, and everybody else is served meanwhile.
             faults = [] if check is None else await asyncio.to_thread(_faults, check, message.body)
             if not faults:

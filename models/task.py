@@ -60,8 +60,8 @@ class LeaseLost(Exception):
 
 
 # worker, lease in µs, kinds, the first id of the last hour → the task that is next: of the organisations none of whose tasks is worked on, that whose turn
-# is the longest ago, and of its tasks the one that was worked on the longest ago. A turn is the last step of a task that still runs or was begun in
-# the last hour.
+# is the longest ago, and of its tasks the one that was worked on the longest ago. A turn is when a task was taken up or did a step last, which still runs
+# or was begun in the last hour.
 _NEXT = """
     SELECT t.id FROM task t JOIN (
         SELECT r.org_id, COALESCE(max(r.lease_until), 0) AS leased_until, max(CASE WHEN r.claim > 0 THEN r.updated_at ELSE 0 END) AS worked_at,
@@ -71,7 +71,8 @@ _NEXT = """
     WHERE t.status = 'running' AND t.type {kinds} AND o.leased_until <= graphook_now()
     ORDER BY CASE WHEN o.worked_at > o.worked_lately THEN o.worked_at ELSE o.worked_lately END, t.updated_at, t.id LIMIT 1 {lock}"""
 _TAKE = """
-    UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {first}, lease_until = graphook_now() + {lease} WHERE id = ({next})
+    UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {first}, lease_until = graphook_now() + {lease}, updated_at = graphook_now()
+    WHERE id = ({next})
     RETURNING id, org_id, app_id, type, arguments, claim, starts"""
 CLAIM = Statement(
     postgresql=_TAKE.format(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import strawberry
 
@@ -55,6 +56,10 @@ async def page_of_endpoint(
     found = await endpoint_message.page_of_endpoint(endpoint.id, where, request, None if filter is None else filter.status)
     messages = await MessageRow.load_many(app.id, found.keys)
     await prime_contents(info, list(messages.values()))
+    # Retention may have taken one between the two reads.
+    found = replace(
+        found, items=[row for row in found.items if row.message_id in messages], keys=[key for key in found.keys if key in messages]
+    )
     return connection(found, lambda row: EndpointMessage.of(row, messages[row.message_id]))  # type: ignore[no-any-return]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator as Iterate
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from strawberry import UNSET
 
 from graphook import database
 from graphook.auth import Capability, Scope
-from graphook.errors import InvalidInput, InvalidInputs, NotFound
+from graphook.errors import InvalidInput, InvalidInputs, NotFound, Unavailable
 from graphook.headers import check_headers
 from graphook.signing import parse_secret, public_form
 from graphook.ssrf import Policy, check_url
@@ -257,7 +258,8 @@ async def rotate_secret_in(
 
 async def told(info: Info, payload: T) -> T:
     """What a change did, once it is committed and whoever is told of it is awake."""
-    info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
+    with suppress(Unavailable):  # it is done: a worker's tick finds whom to tell
+        info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload
 
 

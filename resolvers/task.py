@@ -82,5 +82,5 @@ async def start(info: Info, kind: TaskType, arguments: Mapping[str, Any], app_id
     """A new background task of the caller's organisation. Raises `LimitExceeded` while it has too many."""
     org_id, most = info.context.caller.org_id, info.context.services.settings.tasks_outstanding
     if await Row.outstanding(org_id, set(TaskType) - set(GENERATIONS)) >= most:
-        raise LimitExceeded(f"{most} background tasks of this organisation wait or are worked on; wait for some to end.")
+        raise LimitExceeded(f"At most {most} background tasks of an organisation wait or are worked on; wait for some to end.")
     return await Row.start(org_id, kind, arguments, app_id)

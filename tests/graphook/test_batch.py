@@ -9,7 +9,7 @@ import pytest
 
 from graphook import batch
 from graphook.batch import Batcher
-from graphook.errors import Conflict, Locked, Overloaded, Unavailable
+from graphook.errors import Conflict, Overloaded, Unavailable
 from tests.waiting import PATIENCE
 
 
@@ -155,17 +155,27 @@ async def test_an_outage_is_everybodys_answer_after_one_attempt() -> None:
     assert calls == 1
 
 
-async def test_an_item_that_needs_a_row_somebody_holds_does_not_keep_the_others_waiting() -> None:
+async def test_what_nobody_waits_for_any_more_is_not_written() -> None:
+    batches: list[list[int]] = []
+    gate = asyncio.Event()
+
     async def flush(items: Sequence[int]) -> list[int]:
-        if 3 in items:
-            raise Locked("canceling statement due to lock timeout")
+        batches.append(list(items))
+        await gate.wait()
         return list(items)
 
-    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
-    results = await batcher.submit_all(list(range(50)))
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100, concurrency=1)
+    callers = [asyncio.create_task(batcher.submit(number)) for number in range(4)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    late = [asyncio.create_task(batcher.submit(number)) for number in range(4, 7)]
+    await asyncio.sleep(0)
+    late[1].cancel()
+    await asyncio.sleep(0)
+    gate.set()
 
-    assert [number for number, result in enumerate(results) if isinstance(result, Locked)] == [3]
-    assert sorted(result for result in results if isinstance(result, int)) == [number for number in range(50) if number != 3]
+    assert await asyncio.gather(*callers, late[0], late[2]) == [0, 1, 2, 3, 4, 6]
+    assert batches == [[0, 1, 2, 3], [4, 6]]
 
 
 async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:

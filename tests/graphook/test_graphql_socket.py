@@ -144,6 +144,18 @@ async def test_a_malformed_message_closes_an_initialised_socket_with_4400(toy: T
         assert (await closed(socket))[:2] == ([], 4400)
 
 
+async def test_a_subscription_keeps_no_variables_without_measure_and_an_operation_that_ends_may_have_them(toy: Toy) -> None:
+    many: dict[str, Any] = {"unknown": [[]] * 40_000}
+    async with toy.socket() as socket:
+        await initialised(socket, subscribe("# a\nsubscription { ticks }", variables=many))
+        refused = await receive(socket)
+        await send(socket, subscribe("{ hello }", id="2", variables=many))
+        assert (await receive(socket))["payload"] == {"data": {"hello": "hello you"}}
+
+    assert (refused["id"], refused["type"]) == ("1", "error")
+    assert refused["payload"][0]["extensions"] == {"code": "COST_LIMIT_EXCEEDED"}
+
+
 async def test_a_frame_beyond_the_size_limit_closes_with_1009(toy: Toy) -> None:
     async with toy.socket() as socket:
         # Only the head of a frame, which announces what is to come.

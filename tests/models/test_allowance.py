@@ -32,3 +32,17 @@ async def test_a_clock_that_was_set_back_keeps_nobody_waiting_until_it_is_where_
         await draw("test:org_a", 3, "tests")
     with pytest.raises(LimitExceeded):
         await draw("test:org_a", 3, "tests")
+
+
+async def test_nor_whoever_has_none_left() -> None:
+    for _ in range(3):
+        await draw("test:org_a", 3, "tests")
+    async with database.transaction() as session:
+        await session.fetch_text(f"UPDATE allowance SET refilled_at = {to_us(now() + timedelta(hours=1))}")
+
+    with pytest.raises(LimitExceeded):
+        await draw("test:org_a", 3, "tests")
+
+    async with database.read() as session:
+        (row,) = await session.fetch_text("SELECT refilled_at FROM allowance")
+    assert row["refilled_at"] <= to_us(now()) + 1_000_000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from graphook.errors import Overloaded
-from models.backlog import Backlog
+from models.backlog import BELIEVED, Backlog
 from tests.models import make
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -36,3 +38,21 @@ async def refusal(limit: int, org_id: str) -> str | None:
     except Overloaded as error:
         return error.code
     return None
+
+
+async def test_an_organisation_that_was_quiet_for_a_while_is_not_refused_for_what_was_counted_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    backlog = Backlog(1)
+    backlog.check(app.org_id)
+    await backlog.counted()
+    with pytest.raises(Overloaded):
+        backlog.check(app.org_id)
+    await make.claims(endpoint)
+
+    later = time.monotonic() + BELIEVED
+    monkeypatch.setattr("models.backlog.time.monotonic", lambda: later)
+    backlog.check(app.org_id)
+
+    await backlog.counted()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from typing import Any
 
-import asyncpg
 import pytest
 
 from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
-from graphook.errors import Conflict, Locked
+from graphook.errors import Conflict
 from models.application import Application
 from models.organisation import Organisation
 
@@ -29,21 +30,28 @@ async def test_a_conflict_that_is_caught_leaves_the_transaction_around_it_usable
     assert await Application.all().count() == 2
 
 
-@pytest.mark.postgresql_only
-async def test_a_row_that_somebody_holds_for_too_long_is_told_from_an_outage(db: str) -> None:
+@pytest.mark.sqlite_only
+async def test_a_transaction_that_is_cancelled_twice_while_it_begins_is_nobodys_afterwards(db: str) -> None:
+    """By the end of a subscription's connection, say, and by the limit of its time."""
     organisation = await Organisation.found("a test")
-    holder = await asyncpg.connect(db)
-    hold = holder.transaction()
-    await hold.start()
-    await holder.execute("UPDATE organisation SET name = 'held' WHERE id = $1", organisation.id)
+    other = sqlite3.connect(db.removeprefix("sqlite://"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
 
     async def rename() -> None:
-        async with database.transaction() as session:
-            await session.fetch_text("SET LOCAL lock_timeout = '50ms'")
+        async with database.transaction():
             await Organisation.filter(id=organisation.id).update(name="another")
 
-    with pytest.raises(Locked):
-        await rename()
+    task = asyncio.create_task(rename())
+    for _ in range(2):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    other.execute("ROLLBACK")
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
-    await hold.rollback()
-    await holder.close()
+    await rename()
+    assert other.execute("SELECT name FROM organisation").fetchall() == [("another",)]
+    other.close()
