@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -135,12 +136,17 @@ async def test_a_second_process_on_the_same_file_refuses_and_names_the_lock(back
 async def test_a_worker_stops_although_it_is_told_twice_as_whole_groups_of_processes_are(backend: Backend) -> None:
     with deployed(await backend.fresh_database(), backend.fresh_redis()) as running:
         worker = running.workers[0]
-        for pid in (*await child_processes(worker.popen.pid), worker.popen.pid):
+        await asyncio.to_thread(worker.wait_for, "is ready")
+        pids = [*await child_processes(worker.popen.pid), worker.popen.pid]
+        for pid in pids:
             os.kill(pid, signal.SIGTERM)
-
-        await until(lambda: worker.popen.poll() is not None, "the worker to end")
-        assert "has stopped" in worker.output
-        worker.popen.wait()
+        try:
+            await until(lambda: worker.popen.poll() is not None, "the worker to end")
+            assert "has stopped" in worker.output
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    kill(pid)
 
 
 async def child_processes(pid: int) -> list[int]:
