@@ -11,7 +11,7 @@ import httpx
 
 from tests.chaos.compare import rows
 from tests.chaos.crashes import UNHURRIED, grown, nothing_lost, nothing_lost_and_told
-from tests.chaos.field import Field, Trial
+from tests.chaos.field import Field
 from tests.chaos.isolation import unharmed
 from tests.chaos.proxy import Proxy
 from tests.chaos.publisher import Publisher, percentile
@@ -200,9 +200,14 @@ async def partitioned_worker(field: Field) -> str:
         link = field.postgres.database(trial.database_url.rpartition("/")[2], proxy.port)
         cut_off = trial.system.add_worker(GRAPHOOK_DATABASE_URL=link, CHAOS_MARGIN="1")
         await cut_off.start()
-        await trial.publisher.publish(messages, batch=50)
         held = f"SELECT count(*) FROM delivery WHERE state = 2 AND leased_by = '{cut_off.engine}'"
-        await until(lambda: _some(trial, held), "the worker to hold something")
+
+        async def holds_some() -> bool:
+            # The other may be woken first, and send all of a few.
+            await trial.publisher.publish(messages, batch=50)
+            return await trial.number(held) > 0
+
+        await until(holds_some, "the worker to hold something")
         proxy.become("silent")
         stuck = await trial.number(held)
         await asyncio.sleep(seconds)
@@ -213,10 +218,6 @@ async def partitioned_worker(field: Field) -> str:
         found = await trial.settled()
     nothing_lost_and_told(found)
     return f"cut off for {seconds} s or more, holding {stuck} deliveries; {found}"
-
-
-async def _some(trial: Trial, query: str) -> bool:
-    return await trial.number(query) > 0
 
 
 @row(
