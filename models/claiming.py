@@ -60,7 +60,7 @@ async def claim(wanted: Mapping[str, int], leased_by: str, lease_us: int, *, tra
         lanes = _readable([row for row in rows.values() if not row["closed"]], lease_us, transform_us, breaker)
         limits = {endpoint_id: lane.limits for endpoint_id, lane in lanes.items() if lane.limits is not None}
         free = {} if session.dialect == "sqlite" else {lane: wanted[lane] for lane in lanes.keys() - limits.keys()}
-        if len(free) == len(wanted):
+        if free and len(free) == len(wanted):
             return _claimed(wanted, lanes, *await _claim_free(session, lanes, free, leased_by), {}, began)
     async with database.transaction() as session:
         canceled = await _cancel_ready(session, sorted(lane for lane in wanted if lane not in rows or rows[lane]["closed"]))

@@ -16,7 +16,7 @@ from models import replay_sql
 from models.attempt import MessageStatus
 from models.endpoint import Endpoint
 from models.message import Message, NewMessage
-from models.task import Task, TaskType, claim_task
+from models.task import Task, TaskStatus, TaskType, claim_task
 from tests.models import make
 from workers.replay import PAGE, bulk_replay, recover, replay_missing
 from workers.tasks import Step, TakeStep
@@ -84,4 +84,6 @@ async def sent_again(endpoint: Endpoint, kind: TaskType, take_step: TakeStep, **
     while not step.done:
         async with database.transaction() as session:
             step = await take_step(session, task, step.state)
+            if step.done:
+                await task.end(session, TaskStatus.FINISHED, step.data)
     return int(step.data["messagesSent"])
