@@ -257,11 +257,15 @@ class Engine:
         if not answered:
             self._take_back_at = time.monotonic() + RESULTS_FIRST
         more, failures = False, list[Exception]()
-        for look in (self._promote, self._take_back, self._fan_out, self._scan, self._fold, self._prune):
+        for look in (self._take_back, self._promote, self._fan_out, self._scan, self._fold, self._prune):
             try:
                 more = await look() or more
             except Exception as error:
                 failures.append(error)
+                if isinstance(error, Unavailable):  # for that one alone, or an outage: then the tick is over
+                    self._answers = False
+                    await database.answers()
+                    self._answers = True
         for other in failures[1:]:
             log.error("the engine stumbled and goes on: %s", other, exc_info=other)
         if failures:

@@ -64,6 +64,20 @@ async def running(sender: FakeSender, sandbox: Sandbox | None = None, **settings
         await task
 
 
+def fails_twice(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> list[Exception]:
+    """Have a function of `delivery` fail twice before it does what it is for; the failures there have been."""
+    call, failed = getattr(delivery, name), list[Exception]()
+
+    async def failing(*args: Any) -> Any:
+        if len(failed) < 2:
+            failed.append(error)
+            raise error
+        return await call(*args)
+
+    monkeypatch.setattr(delivery, name, failing)
+    return failed
+
+
 async def rows(column: str, table: str, message_id: str | None = None) -> list[Any]:
     where = "" if message_id is None else f"WHERE message_id = '{message_id}'"
     async with database.read() as session:
@@ -266,23 +280,14 @@ async def test_what_a_tick_fails_at_hides_nothing_else(monkeypatch: pytest.Monke
 async def test_a_result_outlives_an_outage_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     app = await make.application()
     await make.endpoint(app)
-    settle, refusals = delivery.settle, 2
-
-    async def away_twice(*args: Any) -> Any:
-        nonlocal refusals
-        if refusals:
-            refusals -= 1
-            raise Unavailable("away")
-        return await settle(*args)
-
-    monkeypatch.setattr(delivery, "settle", away_twice)
+    failed = fails_twice(monkeypatch, "settle", Unavailable("away"))
     sender = FakeSender()
 
     async with running(sender):
         await make.message(app)
         await until(all_succeeded, "the result to be recorded")
 
-    assert (refusals, len(sender.urls), await rows("claim", "attempt")) == (0, 1, [1])
+    assert (len(failed), len(sender.urls), await rows("claim", "attempt")) == (2, 1, [1])
 
 
 async def test_a_fault_while_sending_leaves_the_lease_and_the_engine_goes_on() -> None:

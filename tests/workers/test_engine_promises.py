@@ -26,7 +26,7 @@ from models.message import Message
 from models.transformation import Transformation
 from tests.models import make
 from tests.waiting import until
-from tests.workers.test_engine import FakeSender, all_succeeded, rows, running, states
+from tests.workers.test_engine import FakeSender, all_succeeded, fails_twice, rows, running, states
 from workers import engine as engine_module
 from workers import lanes, record
 from workers.engine import LEASE_MARGIN, Engine
@@ -131,16 +131,7 @@ async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_
 
 
 async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_recorded_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    settle, faults = delivery.settle, 2
-
-    async def faulty(*args: Any) -> Any:
-        nonlocal faults
-        if faults:
-            faults -= 1
-            raise RuntimeError("a fault of ours")
-        return await settle(*args)
-
-    monkeypatch.setattr(delivery, "settle", faulty)
+    fails_twice(monkeypatch, "settle", RuntimeError("a fault of ours"))
     monkeypatch.setattr(record, "FAULT_SECONDS", 0.1)
     app = await make.application()
     await make.endpoint(app)
@@ -154,16 +145,7 @@ async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_record
 
 
 async def test_a_payload_that_expired_is_canceled_although_the_database_is_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    cancel, refusals = delivery.cancel, 2
-
-    async def away_twice(*args: Any) -> Any:
-        nonlocal refusals
-        if refusals:
-            refusals -= 1
-            raise Unavailable("away")
-        return await cancel(*args)
-
-    monkeypatch.setattr(delivery, "cancel", away_twice)
+    fails_twice(monkeypatch, "cancel", Unavailable("away"))
     app = await make.application()
     await make.endpoint(app)
     message_id = await make.message(app)
@@ -220,6 +202,31 @@ async def test_after_an_outage_leases_are_taken_back_only_when_results_had_time_
 
     await until(taken_back, "the lease to be taken back after all")
     assert time.monotonic() - began >= engine_module.RESULTS_FIRST
+
+
+async def test_an_outage_that_begins_within_a_tick_is_one_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    engine, base = idle(), Database(monkeypatch)
+    await engine._tick()
+    promote = delivery.promote
+
+    async def cut_off(*args: Any) -> Any:
+        await make.claims(endpoint, lease_us=0)
+        base.away = True
+        return await promote(*args)
+
+    monkeypatch.setattr(engine, "_take_back_at", 0.0)
+    monkeypatch.setattr(delivery, "promote", cut_off)
+    with pytest.raises(Unavailable):
+        await engine._tick()
+    assert base.refused == 2, "it looks no further than to see that the database is away"
+
+    base.away = False
+    monkeypatch.setattr(delivery, "promote", promote)
+    await engine._tick()
+    assert await states() == [int(State.LEASED)]
 
 
 async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
