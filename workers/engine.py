@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from graphook import database, metrics
+from graphook import metrics
 from graphook.batch import Batcher
 from graphook.errors import Unavailable
 from graphook.ids import new_id
@@ -27,15 +27,14 @@ from graphook.live import Bus
 from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models import claiming, delivery, endpoint_health, statistic
+from models import claiming, delivery, endpoint_health
 from models.breaker import BreakerRule
 from models.claim import Claim
 from models.delivery import Result, State
-from workers.fanout import FanOuts
 from workers.lanes import Lanes
-from workers.prune import prune
 from workers.record import record
 from workers.send import GONE, attempt, failure, unsent
+from workers.tick import Tick
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +43,11 @@ T = TypeVar("T")
 
 # So many claims are made at a time.
 CLAIMS = 2
-SCAN = 1000
-FOLD = 2000
 # While `BUSY` or more are in flight, a transaction for few is followed by a pause this many times as long as it took, within a limit in seconds: claims
 # are quick, and by themselves would be made for one or two at a time.
 FEW, BUSY = 32, 8
 PAUSE, LONGEST_PAUSE = 2.0, 0.02
 TICK = 1.0
-# So many seconds after an outage no lease is taken back: results that were kept through it, here or in another process, are recorded first.
-RESULTS_FIRST = 2.0
-PRUNE_EVERY = 60.0
 SETTLE_BATCH = 200
 # Beyond the time an attempt may take: settling must be done before somebody else takes the delivery over.
 LEASE_MARGIN = 15.0
@@ -85,11 +79,7 @@ class Engine:
         self._awake = asyncio.Event()
         self._stopping = False
         self._ended = asyncio.Event()
-        self._scan_after = ""
-        self._prune_at = 0.0
-        self._answers = True
-        self._take_back_at = 0.0
-        self._fan_outs = FanOuts()
+        self._tick = Tick(settings.retention_days, bus, self._add_lanes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settle: Batcher[Result, None] = Batcher(self._settle_batch, max_items=SETTLE_BATCH, pause=self._pause)
 
@@ -239,74 +229,10 @@ class Engine:
             metrics.endpoint_disabled(reason)
             log.warning("endpoint %s is disabled: %s", endpoint_id, why, extra={"endpoint_id": endpoint_id, "reason": reason})
 
-    # The tick
-
     async def _tick_forever(self) -> None:
         while True:
-            more = await self._through_outages(self._tick)
+            more = await self._through_outages(self._tick.look)
             await asyncio.sleep(0 if more else TICK * random.uniform(0.8, 1.2))
-
-    async def _tick(self) -> bool:
-        """Find what there is to do, without anybody having said so: some of each kind, so that none waits for all of another. Whether there is more.
-
-        Raises what one of them has failed at, after the others.
-        """
-        answered, self._answers = self._answers, False
-        await database.answers()
-        self._answers = True
-        if not answered:
-            self._take_back_at = time.monotonic() + RESULTS_FIRST
-        more, failures = False, list[Exception]()
-        for look in (self._take_back, self._promote, self._fan_out, self._scan, self._fold, self._prune):
-            try:
-                more = await look() or more
-            except Exception as error:
-                failures.append(error)
-                if isinstance(error, Unavailable):  # for that one alone, or an outage: then the tick is over
-                    self._answers = False
-                    await database.answers()
-                    self._answers = True
-        for other in failures[1:]:
-            log.error("the engine stumbled and goes on: %s", other, exc_info=other)
-        if failures:
-            raise failures[0]
-        return more
-
-    async def _promote(self) -> bool:
-        lanes, promoted = await delivery.promote(SCAN)
-        self._add_lanes(lanes)
-        return promoted >= SCAN
-
-    async def _take_back(self) -> bool:
-        if time.monotonic() < self._take_back_at:
-            return False
-        lanes, apps, taken_back = await delivery.take_back(SCAN)
-        metrics.leases_taken_back(taken_back)
-        self._add_lanes(lanes)
-        self._bus.publish(apps)
-        return taken_back >= SCAN
-
-    async def _fan_out(self) -> bool:
-        page = await self._fan_outs.page()
-        self._add_lanes(page or ())
-        return page is not None
-
-    async def _scan(self) -> bool:
-        found = await delivery.lanes(self._scan_after, SCAN)
-        self._scan_after = found[-1] if len(found) == SCAN else ""
-        self._add_lanes(found)
-        return False
-
-    async def _fold(self) -> bool:
-        return await statistic.fold(FOLD) >= FOLD
-
-    async def _prune(self) -> bool:
-        if time.monotonic() >= self._prune_at:
-            # Also what fails is tried again a minute later only.
-            self._prune_at = time.monotonic() + PRUNE_EVERY
-            if await prune(self._settings.retention_days) >= SCAN:
-                self._prune_at = 0.0
-        return False
 
     async def _through_outages(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call until the database answers; a fault of ours is logged and the caller goes on after a pause."""

@@ -160,8 +160,8 @@ async def test_a_slot_is_free_when_the_receiver_has_answered_and_twice_as_many_a
     async with running(sender, worker_slots=2, endpoint_slots=2) as engine:
         try:
             await until(lambda: len(sender.urls) == 4, "twice as many as slots to be sent")
-            await engine._tick()
-            await engine._tick()
+            await engine._tick.look()
+            await engine._tick.look()
             assert (len(sender.urls), engine._lanes.held, engine._lanes.sending) == (4, 4, 0)
         finally:
             recording.set()
@@ -414,46 +414,6 @@ async def test_a_message_to_many_endpoints_is_written_in_pages_and_once(monkeypa
     assert pages == [endpoints[:2], endpoints[2:4], endpoints[4:], []]
     assert sorted(await rows("endpoint_id", "delivery")) == endpoints
     assert await FanOuts().page() is None
-
-
-async def test_a_message_to_many_endpoints_and_what_falls_due_at_once_hold_nobody_elses_retry_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 2)
-    monkeypatch.setattr("workers.fanout.PAGE", 2)
-    monkeypatch.setattr(engine_module, "SCAN", 4)
-    app, other = await make.application(), await make.application()
-    for _ in range(12):
-        await make.endpoint(app)
-    await make.endpoint(other)
-    retried = await make.message(other)
-    await _wait_until(retried, "9223372036854775807")
-    engine = Engine(Settings.load(), cast(Sender, FakeSender()), LocalBus(), Sandbox())
-
-    await make.message(app)
-    assert await engine._tick() is True, "there is more"
-    assert len(await states()) == 1 + 2, "one page"
-    await _wait_until(retried, "0")
-    assert await engine._tick() is True
-    assert await rows("state", "delivery", retried) == [int(State.READY)]
-
-    while await engine._tick():
-        pass
-    many = await make.message(app)
-    while await engine._tick():
-        pass
-    await _wait_until(many, "1")
-    await _wait_until(retried, "2")
-    await engine._tick()
-    assert await rows("state", "delivery", retried) == [int(State.READY)], "the last that fell due is not behind all the others"
-    assert sorted(await rows("state", "delivery", many)).count(int(State.READY)) == 3
-    full = 1
-    while await engine._tick():
-        full += 1
-    assert (full, set(await states())) == (3, {int(State.READY)})
-
-
-async def _wait_until(message_id: str, due_at: str) -> None:
-    async with database.transaction() as session:
-        await session.fetch_text(f"UPDATE delivery SET state = 1, due_at = {due_at} WHERE message_id = '{message_id}'")
 
 
 async def test_the_engine_goes_on_at_once_while_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:

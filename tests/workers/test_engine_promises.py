@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -181,70 +180,6 @@ async def test_a_process_that_stops_gives_a_result_up_once_its_lease_is_over(mon
     assert await states() == [int(State.LEASED)]
 
 
-async def test_after_an_outage_leases_are_taken_back_only_when_results_had_time_to_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = await make.application()
-    endpoint = await make.endpoint(app)
-    await make.message(app)
-    await make.claims(endpoint, lease_us=0)
-    engine, base = idle(), Database(monkeypatch)
-
-    base.away = True
-    with pytest.raises(Unavailable):
-        await engine._tick()
-    base.away = False
-    began = time.monotonic()
-    await engine._tick()
-    assert await states() == [int(State.LEASED)]
-
-    async def taken_back() -> bool:
-        await engine._tick()
-        return await states() == [int(State.READY)]
-
-    await until(taken_back, "the lease to be taken back after all")
-    assert time.monotonic() - began >= engine_module.RESULTS_FIRST
-
-
-async def test_an_outage_that_begins_within_a_tick_is_one_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = await make.application()
-    endpoint = await make.endpoint(app)
-    await make.message(app)
-    engine, base = idle(), Database(monkeypatch)
-    await engine._tick()
-    promote = delivery.promote
-
-    async def cut_off(*args: Any) -> Any:
-        await make.claims(endpoint, lease_us=0)
-        base.away = True
-        return await promote(*args)
-
-    monkeypatch.setattr(engine, "_take_back_at", 0.0)
-    monkeypatch.setattr(delivery, "promote", cut_off)
-    with pytest.raises(Unavailable):
-        await engine._tick()
-    assert base.refused == 2, "it looks no further than to see that the database is away"
-
-    base.away = False
-    monkeypatch.setattr(delivery, "promote", promote)
-    await engine._tick()
-    assert await states() == [int(State.LEASED)]
-
-
-async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "SCAN", 2)
-    app = await make.application()
-    endpoints = sorted([(await make.endpoint(app)).id for _ in range(5)])
-    await make.message(app)
-    engine = idle()
-    seen = []
-
-    for _ in range(4):
-        await engine._tick()
-        seen.append(list(found := engine._lanes.choose()))
-        engine._lanes.claimed(found, {})
-
-    assert seen == [endpoints[:2], endpoints[2:4], endpoints[4:], endpoints[:2]]
-
-
 async def test_a_process_that_owns_the_database_sends_at_once_what_its_former_life_had_leased() -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
@@ -388,50 +323,3 @@ async def test_what_one_claim_leaves_of_a_backlog_is_claimed_without_a_tick(monk
 
     async with running(FakeSender(), endpoint_slots=1000):
         await until(all_succeeded, "everything to be sent")
-
-
-async def test_statistics_that_are_behind_are_caught_up_with_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "FOLD", 1)
-    app = await make.application()
-    endpoint = await make.endpoint(app)
-    for _ in range(3):
-        await make.message(app)
-        await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
-    engine = idle()
-
-    full = 0
-    while await engine._tick():
-        full += 1
-
-    assert full == 3
-
-
-async def test_what_retention_fails_at_is_not_tried_again_at_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    tries = []
-
-    async def failing(days: int) -> int:
-        tries.append(days)
-        raise RuntimeError("a fault of ours")
-
-    monkeypatch.setattr(engine_module, "prune", failing)
-    engine = idle()
-
-    with pytest.raises(RuntimeError):
-        await engine._tick()
-    assert not await engine._tick()
-
-    assert len(tries) == 1
-
-
-async def test_what_retention_leaves_goes_with_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = [engine_module.SCAN, engine_module.SCAN, 3]
-
-    async def much(days: int) -> int:
-        return left.pop(0)
-
-    monkeypatch.setattr(engine_module, "prune", much)
-    engine = idle()
-    for _ in range(5):
-        await engine._tick()
-
-    assert left == []
