@@ -130,8 +130,10 @@ _NOT_RUNNABLE = (CannotGetOperationTypeError, InvalidOperationTypeError, Missing
 class ShownErrors(MaskErrors):
     """Turns every error into what a client may know: at most nine, each with a code; a fault of ours is logged and masked."""
 
-    def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
-        return shown(errors)
+    def _process_result(self, result: Any) -> None:
+        # Strawberry asks whether the result fits a protocol, which costs a subscription as much as to write what it answers with.
+        if errors := getattr(result, "errors", None):
+            result.errors = shown(errors)
 
 
 def shown(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
