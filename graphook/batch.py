@@ -147,16 +147,17 @@ class Batcher(Generic[Item, Result]):
         batch = [one for one in waiting if not one.answer.done()]
         if not batch:
             return
+        results: Sequence[Result | Exception] | None = None
         try:
             results = await self._flush([one.item for one in batch])
         except Exception as error:
             if len(batch) == 1 or isinstance(error, Unavailable):
                 results = [error] * len(batch)
-            else:
-                middle = len(batch) // 2
-                await self._settle(batch[:middle])
-                await self._settle(batch[middle:])
-                return
+        if results is None:  # outside of the handler: the errors of the halves would each carry this one along
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+            return
         for one, result in zip(batch, results, strict=True):
             if one.answer.done():  # its caller was cancelled; the row stands all the same
                 continue

@@ -19,8 +19,10 @@ FAULT_SECONDS = 2.0
 async def record(claim: Claim, settle: Callable[[], Awaitable[object]], stopping: Callable[[], bool]) -> None:
     """Settle the result of a claim, also when its lease is over: a success still counts, and the log says what the receiver answered.
 
-    Raises `Unavailable` while the process is `stopping` and the lease is over, and a fault of ours when either is so.
+    Raises `Unavailable` while the process is `stopping` and the lease is over, and a fault of ours when either is so. That is logged the first time
+    only: what breaks one result mostly breaks hundreds.
     """
+    told = False
     while True:
         try:
             await settle()
@@ -31,9 +33,10 @@ async def record(claim: Claim, settle: Callable[[], Awaitable[object]], stopping
         except Exception:
             if stopping() or claim.is_over:
                 raise
-            log.exception(
-                "the result of message %s for endpoint %s was not recorded; it is tried again", claim.message_id, claim.endpoint.id
-            )
+            if not told:
+                said = "the result of message %s for endpoint %s was not recorded; it is tried again until its lease is over"
+                log.exception(said, claim.message_id, claim.endpoint.id)
+            told = True
             await asyncio.sleep(random.uniform(0.5, 1.0) * FAULT_SECONDS)
         else:
             return

@@ -129,6 +129,16 @@ async def test_an_item_that_breaks_a_batch_fails_alone() -> None:
     assert isinstance(results[3], ValueError)
 
 
+async def test_the_failure_of_an_item_does_not_carry_those_of_the_batches_that_it_was_in() -> None:
+    async def flush(items: Sequence[int]) -> list[int]:
+        raise ValueError(f"{len(items)} items")
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100)
+    answers = await asyncio.gather(*(batcher.submit(n) for n in range(8)), return_exceptions=True)
+
+    assert [(str(answer), isinstance(answer, ValueError) and answer.__context__) for answer in answers] == [("1 items", None)] * 8
+
+
 async def test_an_answer_may_be_an_item_s_own_failure() -> None:
     async def flush(items: Sequence[int]) -> list[int | Exception]:
         return [Conflict("odd") if item % 2 else item for item in items]

@@ -129,7 +129,9 @@ async def test_an_outage_longer_than_the_lease_makes_nobody_send_again_what_was_
     assert await rows("interrupts", "delivery") == [0]
 
 
-async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_recorded_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_recorded_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     fails_twice(monkeypatch, "settle", RuntimeError("a fault of ours"))
     monkeypatch.setattr(record, "FAULT_SECONDS", 0.1)
     app = await make.application()
@@ -141,6 +143,7 @@ async def test_a_result_that_a_fault_of_ours_keeps_from_being_recorded_is_record
         await until(all_succeeded, "the result to be recorded")
 
     assert (len(sender.urls), await rows("interrupts", "delivery")) == (1, [0])
+    assert len([told for told in caplog.records if "was not recorded" in told.message]) == 1, "it failed twice"
 
 
 async def test_a_payload_that_expired_is_canceled_although_the_database_is_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
