@@ -35,6 +35,8 @@ class Lanes:
         # They wait for room, and for a delivery of theirs to be recorded.
         self._blocked: set[str] = set()
         self._full: set[str] = set()
+        # Of those without room: they wait for more than the last part of the slots, whoever gives it back.
+        self._short: dict[str, None] = {}
         # Of those that are being asked for: one of theirs was recorded meanwhile, which the database may not have seen yet when it answered.
         self._ended: set[str] = set()
         self._taken: Counter[str] = Counter()
@@ -64,16 +66,20 @@ class Lanes:
         asked = self._slots_taken - self.sending
         free = min(self._slots - self._slots_taken, HELD * self._slots - self.held - asked)
         reserve = int(RESERVE * self._slots)
-        most = min(PER_CLAIM, max(SHARED, len(self.ready) // self._claims))
+        most = min(PER_CLAIM, max(SHARED, (len(self.ready) + len(self._short)) // self._claims))
         wanted: dict[str, int] = {}
-        while self.ready and free > 0 and len(wanted) < most:
-            lane = next(iter(self.ready))
-            del self.ready[lane]
+        while free > 0 and len(wanted) < most and (waiting := self._short if self._short and free > reserve else self.ready):
+            lane = next(iter(waiting))
+            self.ready.pop(lane, None)
+            self._short.pop(lane, None)
             taken = self._taken[lane]
             unheld = HELD * self._lane_slots - self._held[lane]
-            room = min(PER_LANE, free, self._lane_slots - taken, unheld, max(free - reserve, 1 - taken))
+            own = min(PER_LANE, self._lane_slots - taken, unheld)
+            room = min(own, free, max(free - reserve, 1 - taken))
             if room <= 0:
                 self._blocked.add(lane)
+                if own > 0:
+                    self._short[lane] = None
                 continue
             self._blocked.discard(lane)
             wanted[lane] = room

@@ -134,6 +134,33 @@ def test_the_last_slots_are_for_lanes_to_which_nothing_is_sent_one_each() -> Non
     assert them.choose() == {"other": 1}
 
 
+def test_a_lane_that_the_last_slots_were_kept_from_comes_up_when_there_are_more_although_none_of_its_own_is_sent() -> None:
+    them = lanes(slots=8, lane_slots=8)
+    them.add(["slow"])
+    assert claim(them) == {"slow": 6}
+    them.add(["other"])
+    assert claim(them, found=8) == {"other": 5}
+    them.add(["slow"])
+    assert (them.choose(), them.ready) == ({}, {}), "it is not asked for again and again"
+
+    them.sent("other")
+
+    assert them.choose() == {"slow": 1}
+
+
+def test_what_a_claim_asks_for_and_does_not_find_keeps_no_lane_waiting() -> None:
+    them = lanes(slots=8, lane_slots=4, claims=2)
+    them.add(["slow"])
+    claim(them)
+    them.add(["a", "b", "slow", "c"])
+    wanted = them.choose()
+    assert wanted == {"a": 4, "b": 1, "c": 1}
+
+    them.claimed(wanted, {})
+
+    assert them.choose() == {"slow": 3}
+
+
 def test_a_lane_without_room_comes_up_when_one_of_its_own_is_sent() -> None:
     them = lanes(lane_slots=1)
     them.add(["a"])
