@@ -11,6 +11,9 @@ from collections import deque
 from types import TracebackType
 from typing import Any
 
+# Seconds between the end of a block's time and its cancellation: what came before the end, also while the process stood still, is read meanwhile.
+A_MOMENT = 0.01
+
 
 class SharedTimeout:
     """Blocks that may take so many seconds. One object serves the tasks of one event loop at a time."""
@@ -38,6 +41,11 @@ class SharedTimeout:
             self._timer = loop.call_at(block.ends_at, self._look)
 
     def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        # Behind the tasks that wake up by what was read.
+        self._timer = loop.call_later(A_MOMENT, loop.call_soon, self._end)
+
+    def _end(self) -> None:
         """Cancel what has run out, drop what has ended, and come again for the next."""
         self._timer = None
         loop = asyncio.get_running_loop()

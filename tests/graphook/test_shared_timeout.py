@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from graphook.shared_timeout import SharedTimeout
 
@@ -57,6 +61,27 @@ async def test_a_cancellation_by_somebody_else_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_came_while_the_process_stood_still_is_in_time(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    limit = SharedTimeout(0.05)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    async def read() -> bytes:
+        async with limit():
+            return await asyncio.get_running_loop().sock_recv(ours, 100)
+
+    async def stand_still() -> bytes:
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        theirs.send(b"an answer")
+        time.sleep(0.1)  # noqa: ASYNC251 - as a process does that is stopped
+        return await reading
+
+    with ours, theirs, asyncio.Runner(loop_factory=make_loop) as runner:
+        assert runner.run(stand_still()) == b"an answer"
 
 
 async def test_an_exception_goes_through_and_the_task_can_go_on() -> None:
