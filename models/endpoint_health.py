@@ -25,31 +25,34 @@ FAILING = Statement(
         UPDATE endpoint SET failing_since = graphook_now()
         WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
 )
-# endpoint ids, µs a run of failures may last
+# (endpoint id, URL): what a former URL answers says nothing of an endpoint that has another one by now.
+_SENT_TO = "NOT disabled AND deleted_at IS NULL AND (id, url) IN ({})"
+_SENT_TO_POSTGRESQL = f"id = ANY($1::text[]) AND {_SENT_TO.format('SELECT * FROM unnest($1::text[], $2::text[])')}"
+_SENT_TO_SQLITE = _SENT_TO.format("SELECT value ->> 0, value ->> 1 FROM json_each(?1)")
 _MAY_BE_DISABLED = (
     "NOT EXISTS (SELECT 1 FROM organisation_settings s WHERE s.org_id = endpoint.org_id AND NOT s.disable_endpoint_on_failure)"
 )
+# … and µs a run of failures may last
 DISABLE_FAILING = Statement(
     postgresql=f"""
         UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
         WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND deleted_at IS NULL
-            AND failing_since < graphook_now() - $2::bigint AND {_MAY_BE_DISABLED} ORDER BY id FOR UPDATE)
+            SELECT id FROM endpoint WHERE {_SENT_TO_POSTGRESQL}
+            AND failing_since < graphook_now() - $3::bigint AND {_MAY_BE_DISABLED} ORDER BY id FOR UPDATE)
         RETURNING id, uid, failing_since""",
     sqlite=f"""
         UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'every attempt failed for too long'
-        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND deleted_at IS NULL AND failing_since < graphook_now() - ?2
+        WHERE {_SENT_TO_SQLITE} AND failing_since < graphook_now() - ?2
           AND {_MAY_BE_DISABLED} RETURNING id, uid, failing_since""",
 )
 DISABLE_GONE = Statement(
-    postgresql="""
+    postgresql=f"""
         UPDATE endpoint SET disabled = true, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
-        WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND NOT disabled AND deleted_at IS NULL ORDER BY id FOR UPDATE)
+        WHERE id IN (SELECT id FROM endpoint WHERE {_SENT_TO_POSTGRESQL} ORDER BY id FOR UPDATE)
         RETURNING id, uid, failing_since""",
-    sqlite="""
+    sqlite=f"""
         UPDATE endpoint SET disabled = 1, updated_at = graphook_now(), disabled_reason = 'the receiver answered 410 Gone'
-        WHERE id IN (SELECT value FROM json_each(?1)) AND NOT disabled AND deleted_at IS NULL RETURNING id, uid, failing_since""",
+        WHERE {_SENT_TO_SQLITE} RETURNING id, uid, failing_since""",
 )
 
 
@@ -61,19 +64,19 @@ async def record(session: Session, healed: Sequence[str], failing: Sequence[str]
         await session.fetch(FAILING, failing)
 
 
-async def disable(endpoint_ids: Iterable[str], *, failing_for_us: int | None) -> tuple[list[str], list[str]]:
-    """Disable those endpoints whose every attempt failed for so long (None: at once, they are gone).
+async def disable(sent_to: Iterable[tuple[str, str]], *, failing_for_us: int | None) -> tuple[list[str], list[str]]:
+    """Disable those endpoints, by their ids and the URLs they had then, whose every attempt failed for so long (None: at once, they are gone).
 
     Answers with those it disabled, and the endpoints that have an operational message about it to get.
     """
-    wanted = sorted(set(endpoint_ids))
+    wanted = sorted(set(sent_to))
     if not wanted:
         return [], []
     async with database.transaction() as session:
         if failing_for_us is None:
-            rows = await session.fetch(DISABLE_GONE, wanted)
+            rows = await session.fetch_rows(DISABLE_GONE, wanted)
         else:
-            rows = await session.fetch(DISABLE_FAILING, wanted, failing_for_us)
+            rows = await session.fetch_rows(DISABLE_FAILING, wanted, failing_for_us)
         told = await tell_endpoints(session, [_disabled(row) for row in rows])
     return [row["id"] for row in rows], told
 

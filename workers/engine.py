@@ -29,7 +29,7 @@ from graphook.sender import Sender
 from graphook.settings import Settings
 from models import claiming, delivery, endpoint_health
 from models.breaker import BreakerRule
-from models.claim import Claim
+from models.claim import Claim, ClaimedEndpoint
 from models.delivery import Result, State
 from workers.lanes import Lanes
 from workers.record import record
@@ -211,10 +211,10 @@ class Engine:
         for endpoint_id in settled.opened:
             log.warning("the breaker of endpoint %s is open: too many tries failed", endpoint_id)
         self._bus.publish({result.claim.app_id for result in results})
-        gone = {r.claim.endpoint.id for r in results if r.status_code == GONE}
-        exhausted = {r.claim.endpoint.id for r in results if r.state is State.FAILED and not r.claim.run}
+        gone = [r.claim.endpoint for r in results if r.status_code == GONE]
+        exhausted = [r.claim.endpoint for r in results if r.state is State.FAILED and not r.claim.run]
         # Behind an open breaker hardly any schedule comes to its end, and the clock goes on.
-        exhausted |= {r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted and r.claim.probe}
+        exhausted += [r.claim.endpoint for r in results if r.state is not State.SUCCEEDED and r.counted and r.claim.probe]
         if gone and self._settings.disable_on_gone:
             await self._disable(gone, None, "gone", "it answered 410 Gone")
         if exhausted and self._settings.disable_after_hours:
@@ -222,8 +222,8 @@ class Engine:
             await self._disable(exhausted, window, "failing", "every attempt failed for too long")
         return [None] * len(results)
 
-    async def _disable(self, endpoint_ids: Iterable[str], failing_for_us: int | None, reason: str, why: str) -> None:
-        disabled, told = await endpoint_health.disable(endpoint_ids, failing_for_us=failing_for_us)
+    async def _disable(self, endpoints: Iterable[ClaimedEndpoint], failing_for_us: int | None, reason: str, why: str) -> None:
+        disabled, told = await endpoint_health.disable([(one.id, one.url) for one in endpoints], failing_for_us=failing_for_us)
         self._add_lanes(told)
         for endpoint_id in disabled:
             metrics.endpoint_disabled(reason)

@@ -234,12 +234,12 @@ async def test_endpoint_health_counts_from_the_first_failure_and_a_success_clear
     await delivery.settle([make.result(second, State.FAILED, status=500)])
     await endpoint.refresh_from_db()
     assert endpoint.failing_since == since
-    assert await endpoint_health.disable([endpoint.id], failing_for_us=3_600_000_000) == ([], [])
+    assert await endpoint_health.disable([(endpoint.id, endpoint.url)], failing_for_us=3_600_000_000) == ([], [])
 
     async with database.transaction() as session:
         await session.fetch(Statement.same("UPDATE endpoint SET failing_since = 1 WHERE id = $1"), endpoint.id)
-    assert await endpoint_health.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == ([endpoint.id], [])
-    assert await endpoint_health.disable([endpoint.id], failing_for_us=5 * 86_400_000_000) == ([], [])
+    assert await endpoint_health.disable([(endpoint.id, endpoint.url)], failing_for_us=5 * 86_400_000_000) == ([endpoint.id], [])
+    assert await endpoint_health.disable([(endpoint.id, endpoint.url)], failing_for_us=5 * 86_400_000_000) == ([], [])
     await delivery.settle([make.result(third)])
     await endpoint.refresh_from_db()
     healed: Any = endpoint.failing_since

@@ -85,7 +85,7 @@ async def test_claims_settlements_and_cancellations_at_once_do_not_lock_each_oth
         while not ended.is_set():
             await delivery.take_back(50)
             await delivery.promote(50)
-            await endpoint_health.disable([e.id for e in endpoints], failing_for_us=3_600_000_000)
+            await endpoint_health.disable([(e.id, e.url) for e in endpoints], failing_for_us=3_600_000_000)
 
     async def flicker() -> None:
         for _ in range(5):

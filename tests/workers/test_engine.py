@@ -399,6 +399,25 @@ async def test_a_410_disables_the_endpoint_and_what_waits_for_it_is_canceled() -
     assert len(sender.urls) == 1
 
 
+@pytest.mark.parametrize("status", [410, 500])
+async def test_what_the_former_url_of_an_endpoint_answers_does_not_disable_it(status: int) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    async with database.transaction() as session:
+        await session.fetch(Statement.same("UPDATE endpoint SET failing_since = 1 WHERE id = $1"), endpoint.id)
+    sender = FakeSender(lambda url: status)
+    sender.gate.clear()
+
+    async with running(sender, retry_schedule=()):
+        await until(lambda: len(sender.urls) == 1, "the message to be out")
+        await endpoint.change({"url": "http://127.0.0.1:1/moved"})
+
+    assert await rows("state", "delivery", message_id) == [int(State.FAILED)]
+    await endpoint.refresh_from_db()
+    assert not endpoint.disabled
+
+
 async def test_a_message_to_many_endpoints_is_written_in_pages_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 2)
     monkeypatch.setattr("workers.fanout.PAGE", 2)
