@@ -12,6 +12,8 @@ MAX_HEADER = 16 * 1024
 MAX_HEAD = 64 * 1024
 # Above any body that is read, chunked byte by byte, and any head: what one turn of the loop can bring is below it.
 _WIRE_BUDGET = 1024 * 1024
+# What a transport holds without a word to who writes.
+_UNSEEN = 64 * 1024
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -76,6 +78,10 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             done.set_exception(ConnectionClosed())
         else:
+            if len(data) > _UNSEEN:
+                # TLS only tells as unsent what was written after the socket was full, so the end of what may fill it comes by itself.
+                self._transport.write(memoryview(data)[:-1])
+                data = data[-1:]
             self._transport.write(data)
         return done
 

@@ -29,6 +29,19 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 
+async def loopback(_host: str) -> Sequence[str]:
+    return ["127.0.0.1"]
+
+
+def trusted(host: str) -> tuple[ssl.SSLContext, dict[str, Any]]:
+    """A receiver's certificate for a name, and the options of a sender that trusts it and looks for every name on this machine."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert(host).configure_cert(server)
+    authority.configure_trust(client)
+    return server, {"tls": client, "lookup": loopback}
+
+
 @asynccontextmanager
 async def sender(**options: Any) -> AsyncIterator[Sender]:
     found = Sender(LOOPBACK, **{"timeout_seconds": PATIENCE, **options})
@@ -97,17 +110,21 @@ async def test_any_other_connection_is_not_used_again_and_its_leftovers_answer_n
     assert (second.body, connections) == (b"ok", 2)
 
 
-async def test_a_response_before_the_request_was_written_ends_the_connection() -> None:
-    async def early(reader: Reader, writer: Writer) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(OK)
-        await writer.drain()
-        receiver.script = None
-        await asyncio.Event().wait()
+async def early(reader: Reader, writer: Writer) -> None:
+    """Answer as soon as the head has come, and read no further."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(OK)
+    await writer.drain()
+    await asyncio.Event().wait()
 
-    async with hostile(early) as receiver, sender() as sending:
-        first = await sending.send(receiver.url(), [], bytes(32_000_000))
-        second = await sending.send(receiver.url(), [], b"{}")
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_response_before_the_request_was_written_ends_the_connection(scheme: str) -> None:
+    server, options = trusted("hook.example.com") if scheme == "https" else (None, {"lookup": loopback})
+    async with hostile(early, tls=server) as receiver, sender(**options) as sending:
+        first = await sending.send(receiver.url("hook.example.com"), [], bytes(32_000_000))
+        receiver.script = None
+        second = await sending.send(receiver.url("hook.example.com"), [], b"{}")
 
         assert (first.status_code, first.body, second.body, receiver.connections) == (200, b"ok", b"ok", 2)
 
@@ -270,19 +287,13 @@ async def test_requests_that_are_out_or_wait_fail_when_the_sender_closes() -> No
 
 
 async def test_tls_is_kept_like_any_other_connection() -> None:
-    authority = trustme.CA()
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("hook.example.com").configure_cert(server)
-    authority.configure_trust(client)
+    server, options = trusted("hook.example.com")
     names: list[str | None] = []
     server.sni_callback = lambda _socket, name, _context: names.append(name)
 
-    async def lookup(_host: str) -> Sequence[str]:
-        return ["127.0.0.1"]
-
-    async with hostile(tls=server) as receiver, sender(tls=client, lookup=lookup) as sending:
-        for _ in range(3):
-            assert (await sending.send(receiver.url("hook.example.com"), [], b"{}")).body == b"ok"
+    async with hostile(tls=server) as receiver, sender(**options) as sending:
+        for body in (b"{}", bytes(1_000_000), b"{}"):
+            assert (await sending.send(receiver.url("hook.example.com"), [], body)).body == b"ok"
 
         assert (receiver.connections, names) == (1, ["hook.example.com"])
 
