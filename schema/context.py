@@ -111,7 +111,10 @@ class Context:
         if key is None:
             return None
         check_value(IDEMPOTENCY_KEY, key, ("idempotencyKey",))
-        return IdempotencyKey.of(self.caller.org_id, info.field_name, key, arguments() if callable(arguments) else arguments)
+        # Customers of the same organisation choose keys without knowing of each other.
+        app_id = self.caller.app_id
+        operation = info.field_name if app_id is None else f"{info.field_name}:{app_id}"
+        return IdempotencyKey.of(self.caller.org_id, operation, key, arguments() if callable(arguments) else arguments)
 
 
 Info = strawberry.Info[Context, None]

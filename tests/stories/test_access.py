@@ -273,6 +273,21 @@ async def test_a_request_that_is_repeated_with_its_key_gives_the_same_way_in(acm
     assert fault == ("IDEMPOTENCY_KEY_REUSED", ["idempotencyKey"])
 
 
+async def test_a_key_of_one_application_is_no_key_of_another(acme: Tenant, receiver: Receiver) -> None:
+    """Nor of the organisation: a customer who guesses a key of its backend keeps nothing from it, and learns nothing."""
+    apps = [await acme.application() for _ in range(2)]
+    made = []
+    for app in apps:
+        async with bearer(acme, (await grant(acme, app))["token"]) as portal:
+            given = {"appId": app["id"], "input": {"url": receiver.url()}, "idempotencyKey": "first-endpoint"}
+            endpoint = await portal.do("EndpointCreate", **given)
+            assert (await portal.do("EndpointCreate", **given))["id"] == endpoint["id"]
+            made.append(endpoint["id"])
+    made.append((await acme.do("EndpointCreate", **given))["id"])
+
+    assert len(set(made)) == 3
+
+
 async def test_what_access_may_not_be_is_refused_with_its_path(acme: Tenant) -> None:
     app = await acme.application()
     for given, path in {
