@@ -82,6 +82,14 @@ class Caller:
         if scope not in self.scopes:
             raise Forbidden(f"This token lacks the scope {scope.value!r}.")
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the token has the scope and, if it is limited to capabilities, the scope's own."""
+        try:
+            self.require(scope)
+        except Forbidden:
+            return False
+        return True
+
     def require_session(self) -> None:
         """Raise `Forbidden` for a one-time token, which can only be exchanged."""
         if self.kind == "once":

@@ -57,9 +57,10 @@ async def dry_run(
     request = paging.request("ep_")
     app = await Application.load(caller, str(app_id))
     message_id, at = new_id("msg_"), now_us()
+    sees_secrets = caller.may(Scope.SECRETS)
 
     def header(name: str, text: str) -> HttpHeader:
-        masked = is_sensitive(name) or (name.endswith("-signature") and Scope.SECRETS not in caller.scopes)
+        masked = is_sensitive(name) or (name.endswith("-signature") and not sees_secrets)
         return HttpHeader(name=name, value=None if masked else text, masked=masked)
 
     page = await EndpointRow.page(app, request, descending=False)
@@ -77,7 +78,7 @@ async def dry_run(
             would_send=sends,
             reason=reasons[row.id],
             headers=[header(*pair) for pair in headers],
-            transformed=TransformationSimulation.of(webhook) if webhook and Scope.SECRETS in caller.scopes else None,
+            transformed=TransformationSimulation.of(webhook) if webhook and sees_secrets else None,
             transformation_error=failed.message if failed else None,
         )
 

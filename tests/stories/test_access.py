@@ -214,6 +214,24 @@ async def test_a_secret_is_changed_by_patch_only_with_the_capability_for_it(acme
     assert (await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]))["description"] == ""
 
 
+@pytest.mark.parametrize(("capability", "shown"), [("VIEW_ENDPOINT_SECRET", True), ("MANAGE_ENDPOINT_SECRET", False)])
+async def test_a_dry_run_signs_for_who_may_see_the_secret_not_for_who_may_only_replace_it(
+    acme: Tenant, capability: str, shown: bool
+) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    code = "function handler(webhook) { webhook.payload = webhook.env; return webhook; }"
+    given = {"code": code, "enabled": True, "variables": {"KEY": "k"}}
+    await acme.do("EndpointPatchTransformation", appId=app["id"], endpointId=endpoint["id"], input=given)
+    access = await grant(acme, app, capabilities=[capability])
+
+    async with bearer(acme, access["token"]) as portal:
+        (node,) = (await portal.run("MessageDryRun", appId=app["id"], input={"eventType": "a", "payload": {"n": 1}}))["nodes"]
+
+    (signature,) = [header for header in node["headers"] if header["name"] == "webhook-signature"]
+    assert (signature["value"] is not None, signature["masked"], node["transformed"] is not None) == (shown, not shown, shown)
+
+
 async def test_a_token_is_not_said_to_lack_a_capability_that_would_not_help(acme: Tenant) -> None:
     app = await acme.application()
     for capabilities in (["VIEW_BASE"], ["VIEW_BASE", "CREATE_ATTEMPTS", "MANAGE_ENDPOINT"]):
