@@ -22,6 +22,8 @@ from typing import Any
 import _quickjs
 
 REQUEST = REPLY = struct.Struct("!III")
+# Bytes that the parent reads of an answer.
+MAX_REPLY = 4 * 1024 * 1024
 STACK = 256 * 1024
 NOBODY = 65_534
 # What the parent kills at its deadlines is ended here, too, should there be no parent any more.
@@ -165,6 +167,8 @@ def _read(size: int) -> bytes | None:
 
 def _answer(parts: Sequence[str]) -> None:
     encoded = [part.encode("utf-8", "replace") for part in parts]
+    if sum(map(len, encoded)) > MAX_REPLY:
+        encoded = [b"TOO_LARGE", b"What handler returned has more than %d bytes" % MAX_REPLY, b""]
     rest = memoryview(REPLY.pack(*map(len, encoded)) + b"".join(encoded))
     while rest:
         rest = rest[os.write(1, rest) :]

@@ -231,6 +231,8 @@ REFUSED = {
     "function handler(w){return {payload:{s:'x'.repeat(2e6)}}}": (
         "TOO_LARGE", f"The payload that handler returned has 2000008 bytes; {MAX_PAYLOAD} are allowed.",
     ),
+    "function handler(w){return {payload:{s:'x'.repeat(5e6)}}}": ("TOO_LARGE", "What handler returned has more than 4194304 bytes."),
+    "function handler(w){w.url='\u00e4'.repeat(3e6);return w}": ("TOO_LARGE", "What handler returned has more than 4194304 bytes."),
 }  # fmt: skip
 
 
