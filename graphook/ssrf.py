@@ -30,6 +30,8 @@ _V4_DENIED = tuple(
 _V6_ALLOWED = IPv6Network("2000::/3")
 _V6_DENIED = tuple(IPv6Network(text) for text in "2001::/23 2001:db8::/32 2002::/16 3fff::/20".split())
 _V4_MAPPED = IPv6Network("::ffff:0:0/96")
+# Where it is allowed, a translator leads on to the IPv4 address in the last bits, inside addresses included.
+_V4_TRANSLATED = IPv6Network("64:ff9b::/96")
 
 # The Fetch standard's bad ports, then data stores and control planes that speak something like HTTP or ignore what they do not understand.
 _BAD_PORTS = frozenset(
@@ -94,6 +96,8 @@ def address_allowed(address: Address | str, policy: Policy) -> bool:
             return False
         if ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
+        elif ip in _V4_TRANSLATED and not address_allowed(IPv4Address(int(ip) % 2**32), policy):
+            return False
     if any(ip.version == net.version and ip in net for net in policy.deny_subnets):
         return False
     if any(ip.version == net.version and ip in net for net in policy.allow_subnets):

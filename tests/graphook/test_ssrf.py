@@ -135,6 +135,17 @@ def test_an_ipv6_address_that_hides_another_or_is_not_global_is_not_dialled(addr
     assert not address_allowed(address, Policy())
 
 
+def test_a_network_that_translates_to_ipv4_is_open_to_the_addresses_that_are_open_themselves() -> None:
+    """Without IPv4 of its own, a service reaches receivers over 64:ff9b::/96, and what is inside as well."""
+    nat64 = parse_network("64:ff9b::/96")
+    policy = Policy(allow_subnets=(nat64, parse_network("10.1.0.0/16")), deny_subnets=(parse_network("93.184.0.0/16"),))
+    for address in ("64:ff9b::8.8.8.8", "64:ff9b::10.1.2.3"):
+        assert address_allowed(address, policy), address
+        assert not address_allowed(address, Policy()), address
+    for address in ("64:ff9b::169.254.169.254", "64:ff9b::127.0.0.1", "64:ff9b::10.2.0.1", "64:ff9b::93.184.216.34", "64:ff9b:1::8.8.8.8"):
+        assert not address_allowed(address, policy), address
+
+
 async def test_no_more_addresses_are_tried_than_the_policy_says_and_ipv4_comes_first() -> None:
     async def look_up(_host: str) -> Sequence[str]:
         return ["2606:4700:4700::1111", "2606:4700:4700::1111", *(f"93.184.216.{number}" for number in range(1, 40)), "10.0.0.1"]
