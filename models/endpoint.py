@@ -200,15 +200,17 @@ class Endpoint(Model):
     ) -> None:
         """Make `secret` (or a fresh one) current. The one before keeps signing, second, until `grace` is over. Other new values come with it.
 
-        Raises `LimitExceeded` when more than ten old secrets are still within their grace, and what `change` raises.
+        Raises `LimitExceeded` when the old secret would be the eleventh within its grace, and what `change` raises.
         """
         if secret is not None:
             parse_secret(secret)
         async with self.locked():
             old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
-            if len(old) >= MAX_OLD_SECRETS:
-                raise LimitExceeded(f"{MAX_OLD_SECRETS} old secrets are still valid; wait until one of them expires.")
             if grace > timedelta(0):
+                if len(old) >= MAX_OLD_SECRETS:
+                    raise LimitExceeded(
+                        f"{MAX_OLD_SECRETS} old secrets are still valid; wait until one of them expires, or give this one no grace."
+                    )
                 old.insert(0, [self.secret_text(), to_us(now() + grace)])
             await self.change(
                 {

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from graphook.clock import now, to_us
+from graphook.errors import LimitExceeded
 from graphook.signing import SigningKey, generate_secret, parse_secret
-from models.endpoint import Endpoint, signing_keys
+from models.endpoint import MAX_OLD_SECRETS, Endpoint, signing_keys
 from tests.models import make
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -49,3 +50,17 @@ async def test_secrets_whose_grace_is_over_make_room_for_others() -> None:
     await endpoint.rotate_secret(grace=HOUR)
 
     assert len(signing(endpoint, now() - HOUR)) == 2, "what is over is forgotten, not only passed over"
+
+
+async def test_a_secret_that_leaked_is_replaced_however_many_old_ones_still_sign() -> None:
+    endpoint = await make.endpoint(await make.application())
+    for _ in range(MAX_OLD_SECRETS):
+        await endpoint.rotate_secret(grace=HOUR)
+    with pytest.raises(LimitExceeded):
+        await endpoint.rotate_secret(grace=HOUR)
+    leaked, secret = parse_secret(endpoint.secret_text()), generate_secret()
+
+    await endpoint.rotate_secret(secret, timedelta(0))
+
+    keys = signing(endpoint, now())
+    assert (keys[0], len(keys), leaked in keys) == (parse_secret(secret), 1 + MAX_OLD_SECRETS, False)
