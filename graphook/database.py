@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import orjson
@@ -22,7 +22,7 @@ from tortoise import Tortoise
 from tortoise.backends.asyncpg.client import TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient
 from tortoise.connection import get_connections
-from tortoise.exceptions import DBConnectionError
+from tortoise.exceptions import DBConnectionError, OperationalError
 
 from graphook.errors import Contended, Unavailable
 from graphook.outage import is_contended, is_outage
@@ -64,7 +64,7 @@ def probing(key: str) -> str:
     return f"{key} = {key} || ''"
 
 
-def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -> dict[str, Any]:
+def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False, command_seconds: float = COMMAND_SECONDS) -> dict[str, Any]:
     """Tortoise's configuration for a database URL. `unhurried`: without a limit to the time of a statement."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
@@ -74,24 +74,19 @@ def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -
         }
     elif parts.scheme in ("postgres", "postgresql"):
         credentials: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or 5432,
-            "user": unquote(parts.username or "postgres"),
-            "password": unquote(parts.password) if parts.password else None,
-            "database": unquote(parts.path.lstrip("/")),
+            "connect": _connecting(url),
             "minsize": 1,
             "maxsize": pool_size,
-            "application_name": "graphook",
+            "application_name": dict(parse_qsl(parts.query)).get("application_name", "graphook"),
             "connection_class": Connection,
             "timeout": CONNECT_SECONDS,
-            "command_timeout": None if unhurried else COMMAND_SECONDS,
+            "command_timeout": None if unhurried else command_seconds,
             "server_settings": {
                 "statement_timeout": "0" if unhurried else f"{STATEMENT_SECONDS}s",
                 "lock_timeout": "3s",
                 "idle_in_transaction_session_timeout": "10s",
                 "timezone": "UTC",
             },
-            **dict(parse_qsl(parts.query)),
         }
         connection = {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
     else:
@@ -104,17 +99,29 @@ def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False) -
     }
 
 
-async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False) -> None:
+def _connecting(url: str) -> Callable[..., Awaitable[asyncpg.Connection]]:
+    """What makes connections of the pool: where to and how is read from the URL, as it is wherever else one is made."""
+
+    async def connected(_: None, **options: Any) -> asyncpg.Connection:
+        for name in ("host", "port", "user", "password", "database"):  # Tortoise's, which would go before
+            del options[name]
+        return await asyncpg.connect(url, **options)
+
+    return connected
+
+
+async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False, command_seconds: float = COMMAND_SECONDS) -> None:
     """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`.
 
-    `unhurried`: PostgreSQL's statements may take as long as they need, as those of a migration do.
+    `unhurried`: PostgreSQL's statements may take as long as they need, as those of a migration do; else we wait `command_seconds` for each.
     """
     if url.startswith("sqlite://"):
         _check_file(url.removeprefix("sqlite://"))
-    await Tortoise.init(config=tortoise_config(url, pool_size, unhurried=unhurried), _enable_global_fallback=True)
+    config = tortoise_config(url, pool_size, unhurried=unhurried, command_seconds=command_seconds)
+    await Tortoise.init(config=config, _enable_global_fallback=True)
     try:
         await _client().execute_query("SELECT 1")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError, OperationalError) as error:
         raise Unavailable(f"The database cannot be reached: {error}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more.") from error
 
 

@@ -58,7 +58,7 @@ async def usual_link(db: str, proxy: Proxy) -> Proxy:
 async def link(db: str, proxy: Proxy) -> Proxy:
     """The same, with little patience and few connections."""
     await database.disconnect()
-    await database.connect(f"{through(db, proxy)}?command_timeout={COMMAND}", CONNECTIONS)
+    await database.connect(through(db, proxy), CONNECTIONS, command_seconds=COMMAND)
     return proxy
 
 
