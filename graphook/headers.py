@@ -12,7 +12,7 @@ MAX_NAME, MAX_VALUE, MAX_HEADERS, MAX_TOTAL = 128, 4096, 50, 32 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?|")
-_SENSITIVE = re.compile(r"auth|token|secret|key|signature|session|cookie|password|credential", re.IGNORECASE)
+_SENSITIVE = re.compile(r"auth|token|secret|key|signature|session|cookie|passw|passphrase|pwd|credential|jwt|bearer", re.IGNORECASE)
 
 # What the sender sets itself, what frames the message or is for the next hop only, and what proxies, frameworks or clouds trust.
 FORBIDDEN_NAMES = frozenset(
