@@ -58,10 +58,10 @@ class KeyRing:
         cipher = self._ciphers.get(name.removeprefix("k"))
         if cipher is None:
             raise SecretUnreadable(f"no key {name.removeprefix('k')!r} is in GRAPHOOK_SECRET_KEY; add the key that sealed {context}")
-        raw = base64.b64decode(encoded)
         try:
+            raw = base64.b64decode(encoded)
             return cipher.decrypt(raw[:_NONCE], raw[_NONCE:], context.encode()).decode()
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # too short, or no base64
             raise SecretUnreadable(f"the value of {context} was altered or belongs to another row") from error
 
 

@@ -35,6 +35,15 @@ def test_a_changed_value_is_unreadable() -> None:
         ring.decrypt(f"{name}:{text[:-6]}{'A' * 6}", "c")
 
 
+@pytest.mark.parametrize("length", [0, 1, 4, 12, 20])
+def test_a_value_that_was_cut_off_is_unreadable(length: int) -> None:
+    ring = KeyRing([OLD])
+    name, _, text = ring.encrypt("x", "c").partition(":")
+
+    with pytest.raises(SecretUnreadable, match="was altered"):
+        ring.decrypt(f"{name}:{text[:length]}", "c")
+
+
 def test_old_values_open_while_their_key_is_in_the_ring() -> None:
     sealed = KeyRing([OLD]).encrypt("x", "c")
 
