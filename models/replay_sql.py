@@ -52,18 +52,21 @@ LISTENED = Statement(
         FROM message m JOIN endpoint e ON e.id = ?5
         WHERE m.app_id = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id LIMIT ?4""",
 )
+# The state and the due time: ready, or waiting for the time that the message was given.
+_AT_ITS_TIME = """CASE WHEN m.deliver_at > graphook_now() THEN 1 ELSE 0 END,
+               CASE WHEN m.deliver_at > graphook_now() THEN m.deliver_at ELSE graphook_now() END"""
 # (message id, endpoint id) → scheduled deliveries of those whose content is still kept; unique, so safe to repeat.
 ADD_DELIVERIES = Statement(
-    postgresql="""
+    postgresql=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT m.id, w.endpoint_id, 0, m.org_id, m.app_id, 0, graphook_now()
+        SELECT m.id, w.endpoint_id, 0, m.org_id, m.app_id, {_AT_ITS_TIME}
         FROM unnest($1::text[], $2::text[]) AS w(message_id, endpoint_id) JOIN message m ON m.id = w.message_id
         WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at = m.expires_at
                         AND c.expires_at > graphook_now())
         ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
-    sqlite="""
+    sqlite=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
-        SELECT m.id, w.value ->> 1, 0, m.org_id, m.app_id, 0, graphook_now()
+        SELECT m.id, w.value ->> 1, 0, m.org_id, m.app_id, {_AT_ITS_TIME}
         FROM json_each(?1) w JOIN message m ON m.id = w.value ->> 0
         WHERE EXISTS (SELECT 1 FROM message_content c WHERE c.message_id = m.id AND c.expires_at > graphook_now())
         ON CONFLICT DO NOTHING RETURNING message_id""",

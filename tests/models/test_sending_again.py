@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from graphook import database
-from graphook.clock import now
+from graphook.clock import now, to_us
 from graphook.database import Statement
 from graphook.errors import Conflict
 from graphook.ids import end_id, start_id
 from models import replay_sql
 from models.attempt import MessageStatus
+from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message, NewMessage
 from models.task import Task, TaskStatus, TaskType, claim_task
@@ -72,6 +73,19 @@ async def test_what_is_chosen_by_how_it_stands_stands_as_everywhere_else() -> No
 
     for status, sent in ((MessageStatus.SENDING, 0), (MessageStatus.FAIL, 0), (MessageStatus.PENDING, 1)):
         assert await sent_again(endpoint, TaskType.ENDPOINT_BULK_REPLAY, bulk_replay, **filters, status=int(status)) == sent, status
+
+
+async def test_a_message_that_is_to_be_delivered_later_is_not_delivered_sooner_to_an_endpoint_that_came_since() -> None:
+    app = await make.application()
+    at = now() + timedelta(hours=1)
+    await make.message(app, deliver_at=at)
+    endpoint = await make.endpoint(app)
+
+    assert await sent_again(endpoint, TaskType.ENDPOINT_REPLAY, replay_missing) == 1
+
+    async with database.read() as session:
+        (row,) = await session.fetch_text("SELECT state, due_at FROM delivery")
+    assert (row["state"], row["due_at"]) == (State.WAITING, to_us(at))
 
 
 async def sent_again(endpoint: Endpoint, kind: TaskType, take_step: TakeStep, **filters: Any) -> int:
