@@ -220,15 +220,14 @@ class _Reader(Generic[T]):
                 pass
             woken = self.awake.is_set()
             self.awake.clear()
+            hidden = False
             try:
                 hidden = await self._read_all()
             except Unavailable as error:
                 log.warning("a live reader waits for the database: %s", error)
-                continue
             except Exception:
                 # Its subscribers would wait for ever for a reader that is gone.
                 log.exception("a live reader stumbled and goes on")
-                continue
             if woken:
                 patience = PATIENCE_TIMES
             patience = patience - 1 if hidden and patience else 0

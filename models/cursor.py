@@ -106,9 +106,9 @@ class CommitSource(Generic[T]):
     async def read(self, key: str, after: Position, limit: int) -> Chunk[T]:
         """Rows behind a place, oldest commit first."""
         async with database.read() as session:
-            events = await self.read_in(session, key, after, limit)
+            # Asked first: what can be read in order only after the look is told to be hidden.
             hidden = bool((await session.fetch(self._hidden[_kind(key)], key))[0]["hidden"])
-        return Chunk(events, hidden)
+            return Chunk(await self.read_in(session, key, after, limit), hidden)
 
     async def read_in(self, session: Session, key: str, after: Position, limit: int) -> list[Event[T]]:
         """The same rows within a session of the caller's."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
 
 from graphook import database
+from graphook import feed as feed_module
 from graphook.clock import now
-from graphook.errors import InvalidInput
+from graphook.errors import InvalidInput, Unavailable
 from graphook.feed import Chunk, Event, Feed, Overflow, Position
 from graphook.ids import end_id
 from models import delivery
 from models.attempt import Attempt
-from models.cursor import KEPT_STARTS, START, Cursors
+from models.cursor import KEPT_STARTS, START, CommitSource, Cursors
 from models.feeds import ATTEMPT, ATTEMPTS, MESSAGE, MESSAGES
+from models.message import COLUMNS, Message
 from models.message_stream import Wanted, read_page
 from tests.models import make
 from tests.order import settled_order
@@ -85,6 +88,58 @@ async def test_a_reader_that_stumbles_goes_on_and_misses_nothing(db: str) -> Non
 
     await until(lambda: seen == [message_id], "the attempt")
     follower.cancel()
+
+
+async def test_a_reader_that_waits_for_the_database_looks_once_a_second_whatever_it_had_seen_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "TICK", 0.5)
+    failed: list[float] = []
+    hidden = False
+
+    class Failing:
+        async def head(self, key: str) -> Position:
+            return START
+
+        async def read(self, key: str, after: Position, limit: int) -> Chunk[Attempt]:
+            nonlocal hidden
+            if not hidden:
+                hidden = True
+                return Chunk([], hidden=True)
+            failed.append(asyncio.get_running_loop().time())
+            raise Unavailable("The database is not available; nothing was read.")
+
+    feed = Feed(Failing())
+    stream = feed.follow("org_a", "app_a", None)
+    following = asyncio.ensure_future(anext(stream))
+    await reading(feed, "app_a")
+    feed.wake("app_a")
+
+    await until(lambda: len(failed) > 2, "looks that fail")
+    following.cancel()
+    assert failed[2] - failed[1] >= 0.5
+
+
+@pytest.mark.postgresql_only
+async def test_a_row_that_can_be_read_only_after_the_look_is_told_to_be_hidden(db: str) -> None:
+    app = await make.application()
+    start = await MESSAGES.head(app.id)
+    older = await asyncpg.connect(db)
+    open_transaction = older.transaction()
+    await open_transaction.start()
+    await older.execute("SELECT pg_current_xact_id()")
+    await make.message(app)
+
+    class Overtaken(CommitSource[Message]):
+        async def read_in(self, *args: Any) -> list[Event[Message]]:
+            found = await super().read_in(*args)
+            await open_transaction.commit()
+            return found
+
+    chunk = await Overtaken("message", COLUMNS, Message.of).read(app.id, start, 10)
+    await older.close()
+
+    assert (list(chunk.events), chunk.hidden) == ([], True), "whoever reads looks again at once"
 
 
 @pytest.mark.postgresql_only
