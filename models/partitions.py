@@ -8,15 +8,22 @@ there, but PostgreSQL refuses a new partition whose rows the default one holds: 
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import asyncpg
 
 from graphook import database
 from graphook.clock import now, to_us
 from graphook.database import Session
+from graphook.errors import Unavailable
 from graphook.ids import start_id
+
+log = logging.getLogger(__name__)
 
 WEEK = timedelta(days=7)
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -25,6 +32,9 @@ AHEAD = {"message": 3, "delivery": 3, "attempt": 3, "message_content": 15}
 _KEYS = {"message": "id", "delivery": "message_id", "attempt": "message_id", "message_content": "expires_at"}
 # For a statement that moves rows, and until we must have heard of it.
 MOVE_SECONDS, ANSWER_SECONDS = 60, 65.0
+# A partition is made and dropped under a lock that waits for every statement on a table, and everything after it waits too: rather try again a minute
+# later.
+LOCK_WAIT = "500ms"
 _NAME = re.compile(r"(message|delivery|attempt|message_content)_(\d{8})")
 
 
@@ -91,16 +101,24 @@ async def ensure(at: datetime | None = None) -> list[str]:
         return []
     async with database.read() as session:
         there = set(await existing(session))
-    made = []
-    for partition in wanted(at):
-        if partition not in there:
-            async with database.transaction() as session:
-                if await _make(session, partition):
-                    made.append(partition.name)
-    return made
+    missing = [partition for partition in wanted(at) if partition not in there]
+    return [partition.name for partition in missing if await unless_in_use(partition, partial(_make, partition))]
 
 
-async def _make(session: Session, partition: Partition) -> bool:
+async def unless_in_use(partition: Partition, change: Callable[[Session], Awaitable[bool]]) -> bool:
+    """What a change in a transaction of its own answers; False, and nothing is changed, where a lock that it needs is not free soon."""
+    try:
+        async with database.transaction() as session:
+            await session.fetch_text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            return await change(session)
+    except Unavailable as error:
+        if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise
+        log.info("the partition %s is in use; it is made or dropped another time", partition.name, extra={"partition": partition.name})
+        return False
+
+
+async def _make(partition: Partition, session: Session) -> bool:
     # Two processes may notice at the same time; the second waits, then finds it made.
     await session.fetch_text("SELECT pg_advisory_xact_lock(hashtext('graphook_partitions'))")
     if (await session.fetch_text("SELECT to_regclass($1) IS NOT NULL AS made", partition.name))[0]["made"]:

@@ -9,18 +9,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-import asyncpg
-
 from graphook import database
 from graphook.database import Session, Statement
-from graphook.errors import Unavailable
 from graphook.ids import start_id
-from models.partitions import Partition, existing
+from models.partitions import Partition, existing, unless_in_use
 
 log = logging.getLogger(__name__)
-
-# Dropping a partition waits for every statement on its table, and everything after it waits too: rather try again a minute later.
-LOCK_WAIT = "500ms"
 
 # The statements below get a range of message ids, the lowest in it and the lowest above it, and how many rows to delete. On PostgreSQL no week lies in
 # it: its messages are in the default partition if they are anywhere, and no other is read to see which are gone.
@@ -154,16 +148,14 @@ async def drop_partitions(before: datetime | None, expired_by: datetime) -> list
 
 async def _drop(partition: Partition) -> bool:
     """Drop a partition, unless something of its week is still to be sent, somebody else is at it, or it is in use for too long."""
-    try:
-        async with database.transaction() as session:
-            await session.fetch_text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
-            if not await alone(session) or (partition.table != "message_content" and await _is_open(session, partition)):
-                return False
-            await session.fetch_text(f"DROP TABLE {partition.name}")
-    except Unavailable as error:
-        if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
-            raise
-        log.info("the partition %s is in use; it is dropped another time", partition.name, extra={"partition": partition.name})
+
+    async def drop(session: Session) -> bool:
+        if not await alone(session) or (partition.table != "message_content" and await _is_open(session, partition)):
+            return False
+        await session.fetch_text(f"DROP TABLE {partition.name}")
+        return True
+
+    if not await unless_in_use(partition, drop):
         return False
     log.info("retention dropped the partition %s", partition.name, extra={"partition": partition.name})
     return True

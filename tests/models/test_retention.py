@@ -273,6 +273,26 @@ async def test_rows_in_the_default_partition_do_not_keep_their_partition_from_be
 
 
 @pytest.mark.postgresql_only
+async def test_a_partition_that_cannot_be_made_now_keeps_nothing_else_from_being_forgotten(db: str) -> None:
+    """As while a dump reads all tables for hours."""
+    missing = Partition("delivery", week_of(now()) + WEEK)
+    async with database.transaction() as session:
+        await session.fetch_text(f"DROP TABLE {missing.name}")
+    await make.message(await make.application(), created_at=now() - timedelta(days=400), retention=timedelta(days=1))
+    dump = await asyncpg.connect(db)
+    reading = dump.transaction()
+    await reading.start()
+    await dump.execute("LOCK TABLE delivery_default IN ACCESS SHARE MODE")
+
+    await prune(0)
+
+    assert ((await count())["message_content"], missing.name in await names()) == (0, False)
+    await reading.commit()
+    await dump.close()
+    assert await partitions.ensure() == [missing.name]
+
+
+@pytest.mark.postgresql_only
 async def test_a_partition_has_the_indexes_and_options_of_its_table() -> None:
     async with database.read() as session:
         rows = await session.fetch_text(
