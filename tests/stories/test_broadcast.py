@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -83,6 +84,23 @@ async def messages_in(database_url: str) -> list[str]:
 
 async def progress(tenant: Tenant, task: Any) -> float:
     return float((await tenant.run("BackgroundTask", id=task["id"]))["progress"])
+
+
+async def test_an_application_of_a_process_whose_clock_is_ahead_gets_the_message_too(backend: Backend) -> None:
+    database_url = await backend.fresh_database()
+    await database.connect(database_url)
+    try:
+        organisation, at = await Organisation.found("a test"), now() + timedelta(minutes=1)
+        app_id = new_id("app_", at)
+        await Application.create(id=app_id, org_id=organisation.id, name="a test", metadata={}, created_at=at, updated_at=at)
+    finally:
+        await database.disconnect()
+
+    with deployed(database_url, backend.redis_url) as running:
+        async with Tenant(running.graphql, await mint(running, org_id=organisation.id)) as acme:
+            done = await finished(acme, await acme.do("MessageBroadcast", input={"eventType": "news", "payload": {"n": 1}}))
+
+    assert [item["appId"] for item in done["data"]["messagesCreated"]] == [app_id]
 
 
 @pytest.mark.postgresql_only
