@@ -84,6 +84,9 @@ class _RemoteBus:
                     await self._send(",".join(app_ids))
                 except (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     log.debug("live news were not sent: %s", error)
+                except Exception:
+                    # What came meanwhile would wait for the next news.
+                    log.exception("live news were not sent")
         finally:
             self._sending = None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from graphook.live import CHANNEL, RedisBus
+from graphook.live import CHANNEL, RedisBus, _RemoteBus
 from tests.chaos.proxy import Proxy
 from tests.conftest import Backend
 from tests.waiting import until
@@ -63,3 +64,20 @@ async def test_who_listens_notices_that_redis_is_silent_and_listens_anew(backend
             await bus.close()
             await other.close()
             await stranger.aclose()
+
+
+async def test_a_bus_that_stumbles_over_news_sends_those_that_came_meanwhile() -> None:
+    sent: list[str] = []
+
+    class Stumbling(_RemoteBus):
+        async def _send(self, payload: str) -> None:
+            if payload == "app_a":
+                self.publish(["app_b"])
+                raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+            sent.append(payload)
+
+    bus = Stumbling()
+    bus.publish(["app_a"])
+
+    await until(lambda: sent == ["app_b"], "the news", patience=5)
+    await bus.close()
