@@ -9,6 +9,7 @@ from graphook.database import Row, Session, Statement, probing
 
 BY_REQUEST = "canceled by request"
 NO_PAYLOAD = "the payload has expired or was expunged"
+CLOSED = "the endpoint is disabled or deleted"
 
 # message ids, endpoint id or null, reason: what is open is canceled, what is being sent too. If it succeeds all the same, that counts.
 CANCEL = Statement(

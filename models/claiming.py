@@ -13,6 +13,7 @@ from graphook import database
 from graphook.database import Row, Session
 from models import claiming_sql as sql
 from models import restriction
+from models.cancel import CLOSED
 from models.claim import Claim, ClaimedEndpoint, claim_of, claimed_endpoint
 from models.restriction import Limits, Room
 
@@ -141,8 +142,7 @@ async def _cancel_ready(session: Session, endpoint_ids: Sequence[str]) -> list[R
         return []
     opened = {row["id"] for row in await session.fetch(sql.HOLD_CLOSED, endpoint_ids) if not row["closed"]}
     rows = list(await session.fetch(sql.PICK, [lane for lane in endpoint_ids if lane not in opened], CANCEL_PER_LANE))
-    reason = "the endpoint is disabled or deleted"
-    await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], reason) for row in rows))
+    await session.write_rows(sql.CANCEL_READY, sorted((row["message_id"], row["endpoint_id"], row["run"], CLOSED) for row in rows))
     return rows
 
 

@@ -1,14 +1,17 @@
 """The statements that send what an endpoint missed or failed once more, a page of messages at a time."""
 
 from graphook.database import Statement
+from models.cancel import CLOSED
 from models.destination import STANDING
 
-# Per message that the endpoint has a delivery of, in a range of ids, how it stands over all its runs: endpoint, after, up to, limit. A page is as long
-# as there are deliveries: one whose message retention has taken already counts, though nothing can be sent of it.
+# Per message that the endpoint has a delivery of, in a range of ids, how it stands over all its runs, and whether tries were cut short because the
+# endpoint was disabled: endpoint, after, up to, limit. A page is as long as there are deliveries: one whose message retention has taken already
+# counts, though nothing can be sent of it.
 DELIVERED = Statement.same(f"""
     SELECT d.*, m.event_type, m.channels, m.tags, (
         SELECT a.response_status_code FROM attempt a WHERE a.message_id = d.message_id AND a.endpoint_id = $1 ORDER BY a.id DESC LIMIT 1) AS code
-    FROM (SELECT message_id, endpoint_id, {STANDING}, max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open
+    FROM (SELECT message_id, endpoint_id, {STANDING}, max(CASE WHEN state <= 2 THEN 1 ELSE 0 END) AS open,
+                 CASE WHEN max(tries + interrupts) > 0 THEN max(CASE WHEN run = 0 AND reason = '{CLOSED}' THEN 1 ELSE 0 END) ELSE 0 END AS cut_short
           FROM delivery WHERE endpoint_id = $1 AND message_id > $2 AND message_id <= $3
           GROUP BY message_id, endpoint_id ORDER BY message_id LIMIT $4) d
     LEFT JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
@@ -34,18 +37,21 @@ ADD_RUNS = Statement(
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
 
-# The application's messages in a range of ids that the endpoint listens to: app id, after, up to, limit, endpoint id. Each with whether the
-# endpoint has ever had a delivery of it.
+# What the endpoint had of a message: nothing (0), only what was canceled before it was tried because the endpoint was disabled (1), or more (2).
+_HAD = f"""
+    COALESCE((SELECT max(CASE WHEN d.state = 5 AND d.tries + d.interrupts = 0 AND d.reason = '{CLOSED}' THEN 1 ELSE 2 END)
+              FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id), 0) AS had"""
+# The application's messages in a range of ids: app id, after, up to, limit, endpoint id. Each with what the endpoint had of it and whether it listens to it.
 LISTENED = Statement(
-    postgresql="""
-        SELECT m.id AS message_id, EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id) AS known,
+    postgresql=f"""
+        SELECT m.id AS message_id, {_HAD},
                (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
                AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(m.channels) c WHERE jsonb_exists(e.channels, c)))
                  AS wanted
         FROM message m JOIN endpoint e ON e.id = $5
         WHERE m.app_id = $1 AND m.id > $2 AND m.id <= $3 ORDER BY m.id LIMIT $4""",
-    sqlite="""
-        SELECT m.id AS message_id, EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id) AS known,
+    sqlite=f"""
+        SELECT m.id AS message_id, {_HAD},
                (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.event_type))
                AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.channels) mc ON mc.value = c.value))
                  AS wanted

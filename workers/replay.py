@@ -20,22 +20,25 @@ PAGE = 500
 
 
 async def recover(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
-    """Send each message of the window once more that failed and never succeeded. One that is still on its way is left alone."""
+    """Send each message of the window once more that failed and never succeeded, also where its last tries were canceled because the endpoint was
+    disabled. One that is still on its way is left alone."""
     rows = await _delivered(session, task, state)
-    return await _send(session, task, state, rows, [row for row in rows if _status(row) is MessageStatus.FAIL], sql.ADD_RUNS)
+    return await _send(session, task, state, rows, {sql.ADD_RUNS: [row for row in rows if _has_failed(row)]})
 
 
 async def bulk_replay(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
     """Send each message of the window once more that the filters choose, whatever became of it."""
     rows = await _delivered(session, task, state)
-    return await _send(session, task, state, rows, [row for row in rows if _is_chosen(row, task.arguments)], sql.ADD_RUNS)
+    return await _send(session, task, state, rows, {sql.ADD_RUNS: [row for row in rows if _is_chosen(row, task.arguments)]})
 
 
 async def replay_missing(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
-    """Deliver each message of the window that the endpoint listens to and never had."""
+    """Deliver each message of the window that the endpoint listens to and never had. Those that were canceled before they were tried, because it was
+    disabled, are sent once."""
     after = state.get("after", task.arguments["from"])
     rows = await session.fetch(sql.LISTENED, task.app_id, after, task.arguments["to"], PAGE, task.arguments["endpoint_id"])
-    return await _send(session, task, state, rows, [row for row in rows if row["wanted"] and not row["known"]], sql.ADD_DELIVERIES)
+    new, canceled = ([row for row in rows if row["wanted"] and row["had"] == had] for had in (0, 1))
+    return await _send(session, task, state, rows, {sql.ADD_DELIVERIES: new, sql.ADD_RUNS: canceled})
 
 
 async def _delivered(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Sequence[Row]:
@@ -48,6 +51,11 @@ def _status(row: Row) -> MessageStatus:
     status = Destination.of(row).status
     over = status in (MessageStatus.FAIL, MessageStatus.CANCELED)
     return MessageStatus.SENDING if over and row["open"] else status
+
+
+def _has_failed(row: Row) -> bool:
+    status = _status(row)
+    return status is MessageStatus.FAIL or (status is MessageStatus.CANCELED and bool(row["cut_short"]))
 
 
 def _is_chosen(row: Row, filters: Mapping[str, Any]) -> bool:
@@ -63,13 +71,15 @@ def _is_chosen(row: Row, filters: Mapping[str, Any]) -> bool:
 
 
 async def _send(
-    session: Session, task: ClaimedTask, state: Mapping[str, Any], rows: Sequence[Row], chosen: Sequence[Row], add: Statement
+    session: Session, task: ClaimedTask, state: Mapping[str, Any], rows: Sequence[Row], chosen: Mapping[Statement, Sequence[Row]]
 ) -> Step:
+    """The step that looked at `rows` and sends what is `chosen` of them, by the statement that adds it."""
     endpoint_id = task.arguments["endpoint_id"]
     if not await session.fetch(sql.ENABLED, endpoint_id):
         raise Conflict(f"The endpoint was disabled or deleted; {state.get('sent', 0)} messages had been sent.", code="ENDPOINT_DISABLED")
-    added = await session.fetch_rows(add, [(row["message_id"], endpoint_id) for row in chosen])
-    sent = state.get("sent", 0) + len(added)
+    sent = state.get("sent", 0)
+    for add, some in chosen.items():
+        sent += len(await session.fetch_rows(add, [(row["message_id"], endpoint_id) for row in some]))
     if len(rows) < PAGE:
         return Step({}, 100.0, done=True, data={"messagesSent": sent}, endpoint_ids=[endpoint_id] if sent else [])
     after = rows[-1]["message_id"]

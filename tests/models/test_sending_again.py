@@ -12,11 +12,13 @@ from graphook.clock import now, to_us
 from graphook.database import Statement
 from graphook.errors import Conflict
 from graphook.ids import end_id, start_id
-from models import replay_sql
+from models import cancel, delivery, replay_sql
 from models.attempt import MessageStatus
 from models.delivery import State
+from models.destination import Destination
 from models.endpoint import Endpoint
 from models.message import Message, NewMessage
+from models.page import PageRequest
 from models.task import Task, TaskStatus, TaskType, claim_task
 from tests.models import make
 from workers.replay import PAGE, bulk_replay, recover, replay_missing
@@ -86,6 +88,41 @@ async def test_a_message_that_is_to_be_delivered_later_is_not_delivered_sooner_t
     async with database.read() as session:
         (row,) = await session.fetch_text("SELECT state, due_at FROM delivery")
     assert (row["state"], row["due_at"]) == (State.WAITING, to_us(at))
+
+
+async def test_what_was_canceled_because_its_endpoint_was_disabled_is_sent_once_that_is_enabled_again() -> None:
+    """By recovering what had been tried in vain, by replaying what never was; what was canceled by request stays so."""
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    tried, withdrawn, untried, withdrawn_untried = [await make.message(app) for _ in range(4)]
+    for claim in await make.claims(endpoint, each=2):
+        await delivery.settle([make.result(claim, State.WAITING, delay=0, status=500)])
+    await cancel.cancel_pending(withdrawn, None)
+    await cancel.cancel_pending(withdrawn_untried, None)
+    await delivery.promote(10)
+    await endpoint.change({"disabled": True})
+    assert await make.claims(endpoint) == []
+    assert {await standing(message_id) for message_id in (tried, untried, withdrawn)} == {MessageStatus.CANCELED}
+    await endpoint.change({"disabled": False})
+
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 1
+    (claim,) = await make.claims(endpoint)
+    assert claim.message_id == tried
+    await delivery.settle([make.result(claim)])
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 0
+
+    assert await sent_again(endpoint, TaskType.ENDPOINT_REPLAY, replay_missing) == 1
+    assert await sent_again(endpoint, TaskType.ENDPOINT_REPLAY, replay_missing) == 0, "it is on its way"
+    (claim,) = await make.claims(endpoint)
+    assert claim.message_id == untried
+    await delivery.settle([make.result(claim, State.FAILED, status=500)])
+    assert await sent_again(endpoint, TaskType.ENDPOINT_REPLAY, replay_missing) == 0, "now it was tried"
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 1
+
+
+async def standing(message_id: str) -> MessageStatus:
+    (destination,) = (await Destination.page(message_id, PageRequest())).items
+    return destination.status
 
 
 async def sent_again(endpoint: Endpoint, kind: TaskType, take_step: TakeStep, **filters: Any) -> int:
