@@ -13,6 +13,7 @@ from graphook.errors import InvalidInput
 from graphook.event_schemas import newest
 from graphook.schema_check import BadSchema
 from graphook.schema_example import NoExample, example
+from models import idempotency
 from models.application import Application
 from models.endpoint import Endpoint
 from models.event_type import EventType
@@ -53,20 +54,26 @@ async def send(
     caller = info.context.caller
     app = await Application.load(caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
-    event_type = await EventType.load(caller, input.event_type, ("input", "eventType"))
-    endpoint.require_enabled()
+    key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "eventType": input.event_type})
+    sent, created = await idempotency.earlier(key), False
+    if sent is None:
+        endpoint.require_enabled()
+        event_type = await EventType.load(caller, input.event_type, ("input", "eventType"))
+        body = strict_json.dumps(await _example_of(event_type))
+        info.context.services.backlog.check(caller.org_id)
+        new = NewMessage(app.org_id, app.id, event_type.name, body, key=key, endpoint_id=endpoint.id)
+        accepted = await info.context.services.accept.submit(new)
+        sent, created = accepted.message_id, not accepted.replayed
+    return EndpointSendExamplePayload(message=Message.of(await Row.load(app, sent, ("idempotencyKey",))), created=created)
+
+
+async def _example_of(event_type: EventType) -> Any:
     version = newest(event_type.schemas)
     if event_type.schemas is None or version is None:
         raise InvalidInput(f"The event type {event_type.name!r} has no schema to take an example from.", ("input", "eventType"))
     schema = event_type.schemas[version]
     examples = schema.get("examples")
-    value = examples[0] if isinstance(examples, list) and examples else await _example(schema, ("input", "eventType"))
-    key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "eventType": event_type.name})
-    new = NewMessage(app.org_id, app.id, event_type.name, strict_json.dumps(value), key=key, endpoint_id=endpoint.id)
-    info.context.services.backlog.check(caller.org_id)
-    accepted = await info.context.services.accept.submit(new)
-    row = (await Row.load_many(accepted.app_id, [accepted.message_id]))[accepted.message_id]
-    return EndpointSendExamplePayload(message=Message.of(row), created=not accepted.replayed)
+    return examples[0] if isinstance(examples, list) and examples else await _example(schema, ("input", "eventType"))
 
 
 async def _example(schema: dict[str, Any], path: tuple[str, ...]) -> Any:

@@ -15,7 +15,7 @@ from graphook.errors import Conflict, InvalidInput, Overloaded
 from graphook.headers import is_sensitive
 from graphook.ids import new_id
 from graphook.sandbox import TransformationError, Webhook
-from models import allowance
+from models import allowance, idempotency
 from models.application import Application
 from models.attempt import Attempt
 from models.endpoint import Endpoint as EndpointRow
@@ -143,18 +143,25 @@ async def attempt(
         raise InvalidInput("A test attempt is made at once.", ("input", "deliverAt"))
     app = await Application.load(caller, str(app_id))
     endpoint = await EndpointRow.load(app, str(endpoint_id))
-    endpoint.require_enabled()
     key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "input": arguments_of(input)})
+    if (earlier := await idempotency.earlier(key)) is not None and (made := await _made(app, endpoint, earlier)) is not None:
+        return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(made))
+    endpoint.require_enabled()
     await allowance.draw(f"test:{caller.org_id}", services.settings.test_attempts_per_minute, "test attempts")
     new = new_message(info, app.id, input, body)
     new.key, new.fan_out = key, False
     accepted = await services.accept.submit(new)
     # Also when it is repeated: the process that accepted it may have died before it could send.
     sent = await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
-    where = Where().equal("a.message_id", accepted.message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
-    attempts = (await Attempt.page(where, PageRequest(limit=1))).items
-    if not attempts and sent:
+    made = await _made(app, endpoint, accepted.message_id)
+    if made is None and sent:
         raise Overloaded("The endpoint's transformation could not be run now; the message is sent as soon as it can.")
-    if not attempts:
+    if made is None:
         raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))
-    return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(attempts[0]))
+    return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(made))
+
+
+async def _made(app: Application, endpoint: EndpointRow, message_id: str) -> Attempt | None:
+    """The latest attempt of a message at an endpoint."""
+    where = Where().equal("a.message_id", message_id).equal("a.app_id", app.id).equal("a.endpoint_id", endpoint.id)
+    return next(iter((await Attempt.page(where, PageRequest(limit=1))).items), None)

@@ -56,6 +56,26 @@ async def test_an_example_goes_to_one_endpoint_only(acme: Tenant, receiver: Rece
     assert (first["created"], again["created"], again["message"]["id"]) == (True, False, first["message"]["id"])
 
 
+async def test_an_example_that_was_sent_is_named_by_its_key_whatever_has_changed_since(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.event_type("given", schemas={"1": {"examples": [{"n": 1}]}})
+    endpoint = await acme.endpoint(app, receiver.url())
+    variables = {"appId": app["id"], "endpointId": endpoint["id"], "input": {"eventType": "given"}, "idempotencyKey": "once"}
+    sent = await acme.do("EndpointSendExample", **variables)
+
+    await acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"disabled": True})
+    assert await acme.do("EndpointSendExample", **variables) == sent
+    await acme.do("EventTypePatch", name="given", input={"schemas": None})
+    assert await acme.do("EndpointSendExample", **variables) == sent
+    await acme.do("EventTypeDelete", name="given", expunge=True)
+    assert await acme.do("EndpointSendExample", **variables) == sent
+
+    assert await acme.fault("EndpointSendExample", **{**variables, "input": {"eventType": "other"}}) == (
+        "IDEMPOTENCY_KEY_REUSED",
+        ["idempotencyKey"],
+    )
+
+
 async def test_an_example_is_refused_where_there_is_none_or_nobody_to_get_it(acme: Tenant, rival: Tenant) -> None:
     app = await acme.application()
     endpoint = await acme.endpoint(app, "https://example.com/")

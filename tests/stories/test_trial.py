@@ -73,6 +73,20 @@ async def test_repeating_a_test_attempt_with_its_key_sends_once(acme: Tenant, re
     assert (await acme.fault("MessageTestAttempt", **changed))[0] == "IDEMPOTENCY_KEY_REUSED"
 
 
+async def test_a_test_attempt_that_was_made_is_named_by_its_key_also_once_its_endpoint_is_disabled(
+    acme: Tenant, receiver: Receiver
+) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    arguments = {"appId": app["id"], "endpointId": endpoint["id"], "input": MESSAGE, "idempotencyKey": "k"}
+    first = await acme.do("MessageTestAttempt", **arguments)
+    await acme.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"disabled": True})
+
+    assert await acme.do("MessageTestAttempt", **arguments) == first
+    assert await acme.fault("MessageTestAttempt", **{**arguments, "idempotencyKey": "another"}) == ("ENDPOINT_DISABLED", ["endpointId"])
+    assert len(receiver.requests) == 1
+
+
 async def test_repeating_a_test_attempt_whose_process_died_before_it_could_send_sends_it(
     deployment: Deployment, acme: Tenant, receiver: Receiver
 ) -> None:
