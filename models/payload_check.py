@@ -44,6 +44,11 @@ class PayloadChecks:
                 what = f"The payload does not fit the schema of {message.event_type}: "
                 raise InvalidInputs([InvalidInput(f"{what}{text}", (*path, *where)) for text, where in faults])
 
+    async def require_fit(self, org_id: str, event_type: str, body: bytes, path: tuple[str, ...]) -> None:
+        """Hold a payload against the schema that its event type has now. Raises as `hold`."""
+        await self.learn(org_id, event_type)
+        await self.hold(NewMessage(org_id, "", event_type, body), path)
+
     async def learn(self, org_id: str, name: str) -> None:
         """Read an event type's schema anew. Raises `InvalidInput` when nothing can be held against it."""
         row = await EventType.filter(org_id=org_id, name=name, archived=False, validate_payload=True).first()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from graphook import strict_json
 from graphook.auth import Scope
 from graphook.errors import InvalidInput, InvalidInputs
+from models import idempotency
 from models.application import Application
 from models.task import TaskType
 from resolvers.expected import mutation
@@ -33,7 +34,10 @@ async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | No
         "retention_days": input.payload_retention_period,
         "up_to": "" if newest is None else newest.id,
     }
-    task = await begin(info, TaskType.MESSAGE_BROADCAST, arguments, {"input": given(input)}, idempotency_key)
+    repeated = {"input": given(input)}
+    if await idempotency.earlier(info.context.idempotency(info, idempotency_key, repeated)) is None:
+        await info.context.services.payload_checks.require_fit(info.context.caller.org_id, input.event_type, body, _PAYLOAD)
+    task = await begin(info, TaskType.MESSAGE_BROADCAST, arguments, repeated, idempotency_key)
     return MessageBroadcastPayload(background_task=task)
 
 

@@ -54,6 +54,7 @@ async def dry_run(
     caller, settings = info.context.caller, info.context.services.settings
     caller.require(Scope.READ)
     body = checked(input, ("input",))
+    await _require_fit(info, input, body)
     request = paging.request("ep_")
     app = await Application.load(caller, str(app_id))
     message_id, at = new_id("msg_"), now_us()
@@ -144,7 +145,10 @@ async def attempt(
     app = await Application.load(caller, str(app_id))
     endpoint = await EndpointRow.load(app, str(endpoint_id))
     key = info.context.idempotency(info, idempotency_key, {"endpoint": endpoint.id, "input": arguments_of(input)})
-    if (earlier := await idempotency.earlier(key)) is not None and (made := await _made(app, endpoint, earlier)) is not None:
+    earlier = await idempotency.earlier(key)
+    if earlier is None:
+        await _require_fit(info, input, body)
+    elif (made := await _made(app, endpoint, earlier)) is not None:
         return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(made))
     endpoint.require_enabled()
     await allowance.draw(f"test:{caller.org_id}", services.settings.test_attempts_per_minute, "test attempts")
@@ -159,6 +163,11 @@ async def attempt(
     if made is None:
         raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))
     return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(made))
+
+
+async def _require_fit(info: Info, data: MessageIn, body: bytes) -> None:
+    path = ("input", "payload" if data.raw_payload is None else "rawPayload")
+    await info.context.services.payload_checks.require_fit(info.context.caller.org_id, data.event_type, body, path)
 
 
 async def _made(app: Application, endpoint: EndpointRow, message_id: str) -> Attempt | None:

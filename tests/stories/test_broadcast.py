@@ -56,6 +56,21 @@ async def test_every_application_gets_the_message_and_no_other_organisation(acme
     assert await rival.run("BackgroundTask", id=task["id"]) is None
 
 
+async def test_a_broadcast_whose_payload_does_not_fit_is_refused_at_its_place(acme: Tenant) -> None:
+    schema = {"properties": {"total": {"type": "integer"}}}
+    await acme.event_type("ordered", schemas={"1": schema}, validatePayload=True)
+    bad = {"eventType": "ordered", "payload": {"total": "5"}}
+
+    assert await acme.fault("MessageBroadcast", input=bad, idempotencyKey="k") == ("BAD_USER_INPUT", ["input", "payload", "total"])
+
+    assert (await acme.run("BackgroundTasks"))["nodes"] == []
+    good = {"input": {**bad, "payload": {"total": 5}}, "idempotencyKey": "k"}
+    begun = await acme.do("MessageBroadcast", **good)
+    await finished(acme, begun)
+    await acme.do("EventTypePatch", name="ordered", input={"schemas": {"1": {"required": ["number"]}}})
+    assert (await acme.do("MessageBroadcast", **good))["id"] == begun["id"], "it was begun when it still fitted"
+
+
 async def thousand(database_url: str) -> tuple[str, list[str]]:
     """An organisation with a thousand applications, and another with one; its id and theirs."""
     await database.connect(database_url)

@@ -131,10 +131,13 @@ async def test_test_attempts_are_limited_for_each_organisation(acme: Tenant, riv
         ({"eventType": "a b"}, ["input", "eventType"]),
         ({"channels": []}, ["input", "channels"]),
         ({"deliverAt": "2026-01-01T00:00:00Z"}, ["input", "deliverAt"]),
+        ({"eventType": "ordered", "payload": {"total": "5"}}, ["input", "payload", "total"]),
+        ({"eventType": "ordered", "payload": None, "rawPayload": "no JSON"}, ["input", "rawPayload"]),
     ],
 )
 async def test_a_bad_message_is_neither_tried_nor_shown(acme: Tenant, receiver: Receiver, values: dict[str, Any], path: list[str]) -> None:
     app = await acme.application()
+    await acme.event_type("ordered", schemas={"1": {"properties": {"total": {"type": "integer"}}}}, validatePayload=True)
     endpoint = await acme.endpoint(app, receiver.url())
     arguments = {"appId": app["id"], "input": {**MESSAGE, **values}}
 
