@@ -1,6 +1,7 @@
 """The statements that send what an endpoint missed or failed once more, a page of messages at a time."""
 
 from graphook.database import Statement
+from models.application import LIVING
 from models.cancel import CLOSED
 from models.destination import STANDING
 
@@ -17,7 +18,7 @@ DELIVERED = Statement.same(f"""
     LEFT JOIN message m ON m.id = d.message_id ORDER BY d.message_id""")
 
 # Endpoint id → a row while something can be sent to it.
-ENABLED = Statement.same("SELECT id FROM endpoint WHERE id = $1 AND NOT disabled AND deleted_at IS NULL")
+ENABLED = Statement.same(f"SELECT id FROM endpoint WHERE id = $1 AND NOT disabled AND deleted_at IS NULL AND {LIVING.format('endpoint')}")
 # (message id, endpoint id) → manual runs of those whose content is still kept.
 ADD_RUNS = Statement(
     postgresql="""

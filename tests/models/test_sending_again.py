@@ -39,14 +39,18 @@ async def test_a_payload_that_has_expired_is_not_sent_again() -> None:
     assert [row["message_id"] for row in added] == [kept]
 
 
-async def test_a_task_says_how_far_it_had_come_when_its_endpoint_was_disabled() -> None:
+@pytest.mark.parametrize("closed", ["endpoint disabled", "endpoint deleted", "application deleted"])
+async def test_a_task_says_how_far_it_had_come_when_its_endpoint_was_closed(closed: str) -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
     window = {"from": start_id("msg_", now()), "to": end_id("msg_", now())}
     await Task.start(app.org_id, TaskType.ENDPOINT_REPLAY, {"endpoint_id": endpoint.id, **window}, app.id)
     task = await claim_task("worker", 30_000_000)
     assert task is not None
-    await endpoint.change({"disabled": True})
+    if closed == "endpoint disabled":
+        await endpoint.change({"disabled": True})
+    else:
+        await (endpoint if closed == "endpoint deleted" else app).remove()
 
     for step in (recover, replay_missing):
         async with database.transaction() as session:
