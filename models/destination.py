@@ -60,7 +60,7 @@ class Destination:
 
 
 # Over all runs of one message to one endpoint: the scheduled run decides where there is one; else the latest manual one.
-STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(state))"
+STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(run * 8 + state) % 8)"
 CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
 SUCCEEDED = "max(CASE WHEN state = 3 THEN 1 ELSE 0 END)"
 STANDING = f"""
