@@ -40,6 +40,7 @@ class Execution:
         extensions = schema.get_extensions()
         rules: Rules = tuple(specified_rules)
         self._rules = rules + tuple(rule for e in extensions if isinstance(e, AddValidationRules) for rule in e.validation_rules)
+        self._suggest = not schema.config.disable_field_suggestions
         self._limit = SharedTimeout(next(e.seconds for e in extensions if isinstance(e, TimeLimit)))
 
     async def run(
@@ -58,7 +59,7 @@ class Execution:
         try:
             document = documents.get(self._core, query)
         except GraphQLError as error:
-            return _refused("none", [error], began)
+            return self._refused("none", [error], began)
         operation = document.operation(operation_name)
         if operation is None:
             raise CannotGetOperationTypeError(operation_name)
@@ -67,7 +68,7 @@ class Execution:
             raise InvalidOperationTypeError(kind)
         refusals = document.refusals(self._core, self._rules, variables, operation_name)
         if refusals:
-            return _refused(kind.value, refusals, began)
+            return self._refused(kind.value, refusals, began)
         name = operation.name.value if operation.name else None
         with tracing.operation(kind.value, name, getattr(context, "headers", {})) as span:
             found = await self._execute(document, operation, variables, operation_name, context, extensions)
@@ -106,10 +107,10 @@ class Execution:
                 if isawaitable(result):
                     result = await result
         except TimeoutError:
-            return ExecutionResult(data=None, errors=shown([took_too_long(self._limit.seconds)]))
+            return ExecutionResult(data=None, errors=self._shown([took_too_long(self._limit.seconds)]))
         except GraphQLError as error:
-            return ExecutionResult(data=None, errors=shown([error]))
-        return ExecutionResult(data=result.data, errors=shown(result.errors) if result.errors else None)
+            return ExecutionResult(data=None, errors=self._shown([error]))
+        return ExecutionResult(data=result.data, errors=self._shown(result.errors) if result.errors else None)
 
     async def _directly(
         self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any] | None, context: Any
@@ -124,8 +125,10 @@ class Execution:
         except Unusual:
             return None
 
+    def _refused(self, kind: str, errors: Sequence[GraphQLError], began: float) -> ExecutionResult:
+        told = self._shown(errors)
+        metrics.operation_ended(kind, outcome(told), perf_counter() - began)
+        return ExecutionResult(data=None, errors=told)
 
-def _refused(kind: str, errors: Sequence[GraphQLError], began: float) -> ExecutionResult:
-    told = shown(errors)
-    metrics.operation_ended(kind, outcome(told), perf_counter() - began)
-    return ExecutionResult(data=None, errors=told)
+    def _shown(self, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
+        return shown(errors, suggest=self._suggest)

@@ -133,15 +133,15 @@ class ShownErrors(MaskErrors):
     def _process_result(self, result: Any) -> None:
         # Strawberry asks whether the result fits a protocol, which costs a subscription as much as to write what it answers with.
         if errors := getattr(result, "errors", None):
-            result.errors = shown(errors)
+            result.errors = shown(errors, suggest=not self.execution_context.schema.config.disable_field_suggestions)
 
 
-def shown(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
-    """What a client may know of the errors of an operation."""
-    return [_shown(error) for error in errors[:MAX_ERRORS]]
+def shown(errors: Sequence[GraphQLError], *, suggest: bool) -> list[GraphQLError]:
+    """What a client may know of the errors of an operation; `suggest` says whether they may name what the schema has instead."""
+    return [_shown(error, suggest) for error in errors[:MAX_ERRORS]]
 
 
-def _shown(error: GraphQLError) -> GraphQLError:
+def _shown(error: GraphQLError, suggest: bool) -> GraphQLError:
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
@@ -155,7 +155,7 @@ def _shown(error: GraphQLError) -> GraphQLError:
     if original is None or isinstance(original, GraphQLError):
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", _code(error))
-        return _refused_variable(error, extensions)
+        return _refused(error, extensions, suggest)
     return _copy(error, "Internal server error", fault_of_ours(original, error.path))
 
 
@@ -174,27 +174,32 @@ def _code(error: GraphQLError) -> str:
     return "GRAPHQL_VALIDATION_FAILED"
 
 
-# How graphql-core begins when it refuses a variable; it keeps the path nowhere else.
-_VARIABLE = re.compile(
-    r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: "
-    r"(?:(Expected value of type '[^']*' (?:to include required|not to include unknown) field '(\w+)'), found: )?"
+# How graphql-core begins when it refuses a value. It keeps the path of a variable's nowhere else; a field that there is not may have any name.
+_VALUE = re.compile(
+    r"(?:Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: )?"
+    r"(?:(Expected value of type '[^']*' (?:to include required|not to include unknown) field '(.*?)')(?:, found: |(\. Did you mean .*?\?) Found: ))?",
+    re.DOTALL,
 )
+_SUGGESTION = re.compile(r" Did you mean [^?]*\?")
 
 # graphql-core speaks Python here.
 _NONE = re.compile(r"(?:(?<=not to be )|(?<= value: ))None\b")
 
 
-def _refused_variable(error: GraphQLError, extensions: dict[str, Any]) -> GraphQLError:
-    """The error with the path of the wrong value, which begins with the variable's name, and without the values beside it."""
+def _refused(error: GraphQLError, extensions: dict[str, Any], suggest: bool) -> GraphQLError:
+    """The error without the values beside the wrong one; that of a variable has the path of it, which begins with the variable's name."""
     said = _NONE.sub("null", error.message)
-    found = _VARIABLE.match(said)
-    if found is None:
-        return _copy(error, said, extensions)
-    variable, place, fault, name = found.groups()
-    path = [variable, *re.findall(r"\w+", place or ""), *filter(None, [name])]
-    # What it found there may be a secret.
-    message = said if fault is None else f"{said[: found.end(3)]}."
-    return _copy(error, message, {"path": path, **extensions})
+    found = _VALUE.match(said)
+    variable, place, fault, name, suggestion = found.groups() if found else (None,) * 5
+    if found and fault is not None:
+        # What it found there may be a secret.
+        said = said[: found.end(3)] + (suggestion or ".")
+    if not suggest:
+        said = _SUGGESTION.sub("", said)
+    if variable is not None:
+        path = [variable, *re.findall(r"\w+", place or ""), *([] if name is None else [name])]
+        extensions = {"path": path, **extensions}
+    return _copy(error, said, extensions)
 
 
 def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:

@@ -21,6 +21,8 @@ LIST = "query ($order: Ordering!) { applications(order: $order) { done } }"
         (ENDPOINT, {"input": {}}, ["input", "url"]),
         (ENDPOINT, {"input": {"url": None}}, ["input", "url"]),
         (ENDPOINT, {"input": {"url": "x", "unknown": 1}}, ["input", "unknown"]),
+        (ENDPOINT, {"input": {"url": "x", "urll": 1}}, ["input", "urll"]),
+        *[(ENDPOINT, {"input": {"url": "x", name: 1}}, ["input", name]) for name in ("no name", "a.b", "it's", "", "two\nlines", "url ")],
         (ENDPOINT, {"input": {"url": "x", "channels": ["a", 5]}}, ["input", "channels", "1"]),
         (ENDPOINT, {"input": {"url": "x", "description": ["at .elsewhere: "]}}, ["input", "description"]),
         (MESSAGE, {"input": {"eventType": "x", "application": {}}}, ["input", "application", "name"]),
@@ -45,8 +47,15 @@ async def test_what_is_null_is_called_so(variables: dict[str, Any], said: str) -
     assert [error.message.partition(": ")[2] for error in answer.errors] == [said]
 
 
-@pytest.mark.parametrize("beside", [{}, {"url": "x", "unknown": 1}])
+@pytest.mark.parametrize("beside", [{}, *[{"url": "x", name: 1} for name in ("unknown", "urll", "no name", "")]])
 async def test_the_error_of_one_value_does_not_repeat_those_beside_it(beside: dict[str, Any]) -> None:
     secret = "whsec_" + "QUJD" * 8
     answer: Any = await schema.execute(ENDPOINT, variable_values={"input": {"secret": secret, **beside}})
     assert secret not in str(answer.errors)
+
+
+@pytest.mark.parametrize(("beside", "said"), [("urll: 1", "field 'urll'. Did you mean 'url'?"), ("other: 1", "field 'other'.")])
+async def test_neither_does_the_error_of_a_literal(beside: str, said: str) -> None:
+    document = f'mutation {{ endpointCreate(appId: "x", input: {{secret: "a secret", url: "x", {beside}}}) {{ created }} }}'
+    answer: Any = await schema.execute(document)
+    assert [error.message.partition("unknown ")[2] for error in answer.errors] == [said]
