@@ -134,7 +134,13 @@ def _some(of: Any) -> Convert:
         return same
     if isinstance(of, GraphQLScalarType | GraphQLEnumType):
         coerce: Convert = of.coerce_input_value
-        return coerce
+
+        def coerced(value: Any) -> Any:
+            if value is None:  # which a scalar of any JSON would take
+                raise Unusual
+            return coerce(value)
+
+        return coerced
     raise Unusual
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import strawberry
 from strawberry import UNSET
+from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.graphql import OperationType
 
@@ -99,9 +100,10 @@ async def echo(
     items: list[str] | None = None,
     filled: int = 5,
     colours: list[Colour] = COLOURS,
+    anything: list[JSON] | None = None,
 ) -> Thing:
     info.context.calls.append(info.field_name)
-    return Thing(shown=f"{needed} {optional} {items} {filled} {colours}")
+    return Thing(shown=f"{needed} {optional} {items} {filled} {colours} {anything}")
 
 
 async def need(info: Info, needed: str) -> Thing:
@@ -242,6 +244,7 @@ DECLARED = [
     *[("echo", "items", of) for of in ("[String!]", "[String!]!", '[String!] = ["d"]')],
     *[("echo", "filled", of) for of in ("Int", "Int!", "Int = 7", "Int! = 7")],
     *[("echo", "colours", of) for of in ("[Colour!]", "[Colour!]!")],
+    *[("echo", "anything", of) for of in ("[JSON!]", "[JSON!]!")],
     *[("need", "needed", of) for of in ("String!", 'String! = "d"', 'String = "d"')],
 ]
 ABSENT = object()
@@ -254,7 +257,7 @@ async def test_a_variable_means_the_same_however_it_is_declared(
     field_name: str, argument: str, of: str, given: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     query = f"query ($v: {of}) {{ {field_name}({argument}: $v) {{ shown }} }}"
-    fine = {"v": {"optional": "x", "needed": "x", "items": ["x"], "filled": 1, "colours": ["RED"]}[argument]}
+    fine = {"v": {"optional": "x", "needed": "x", "items": ["x"], "filled": 1, "colours": ["RED"], "anything": []}[argument]}
     await Execution(compiled).run(query, fine, None, Surroundings(), QUERIES)  # which compiles the selection
     assert is_direct(query) or "[" in of.partition("=")[2]  # a list cannot be shared by all requests
     await compare(query, {} if given is ABSENT else {"v": given}, caplog)
