@@ -207,9 +207,10 @@ class GraphQLView(GraphQL[Any, None]):
         return strict_json.dumps(data).decode()
 
     def parse_query_params(self, params: Mapping[str, str | None]) -> dict[str, Any]:
-        found: dict[str, Any] = dict(params)
+        # An empty parameter is one that is left out: the specification says so of operationName.
+        found: dict[str, Any] = {name: given for name, given in params.items() if given}
         for name in ("variables", "extensions"):
-            if found.get(name):
+            if name in found:
                 try:
                     found[name] = strict_json.loads(found[name])
                 except strict_json.BadJSON as error:

@@ -209,6 +209,14 @@ async def test_get_runs_queries(http: httpx.AsyncClient) -> None:
         assert response.json() == {"data": {"hello": "hello Ann"}}
 
 
+async def test_an_empty_parameter_of_get_is_one_that_is_left_out(http: httpx.AsyncClient) -> None:
+    for name in ("operationName", "variables", "extensions"):
+        response = await http.get("/graphql", params={"query": "query Q { hello }", name: ""})
+        assert (response.status_code, response.json()) == (200, {"data": {"hello": "hello you"}})
+    several = {"query": "query Q { hello } query R { hello }", "operationName": ""}
+    assert code(await http.get("/graphql", params=several)) == "OPERATION_RESOLUTION_FAILURE"
+
+
 @pytest.mark.parametrize(
     ("params", "status"),
     [
