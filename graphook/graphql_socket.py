@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from starlette.websockets import WebSocketDisconnected as ClosedByUs
+from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
@@ -27,7 +28,16 @@ MAX_OPERATIONS = 20
 MAX_FRAME = 2 * 1024 * 1024 + 64 * 1024
 # Of the variables of a document with a subscription, in bytes of JSON: they are kept for as long as it lives.
 MAX_KEPT_VARIABLES = 64 * 1024
+# Bytes of a reason that fit into the frame that closes a socket.
+MAX_REASON = 123
 _SUBSCRIPTION = re.compile(r"\bsubscription\b")
+
+
+class Socket(ASGIWebSocketAdapter):
+    """A WebSocket whose close is sent whatever the reason for it repeats of what was received."""
+
+    async def close(self, code: int, reason: str) -> None:
+        await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -119,4 +129,5 @@ def _is_well_formed(message: Mapping[str, Any]) -> bool:
         and isinstance(payload.get("query"), str)
         and isinstance(payload.get("variables"), dict | None)
         and isinstance(payload.get("operationName"), str | None)
+        and isinstance(payload.get("extensions"), dict | None)
     )

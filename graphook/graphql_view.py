@@ -31,7 +31,7 @@ from graphook import strict_json
 from graphook.errors import Unauthenticated
 from graphook.execution import Execution
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
-from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, SocketHandler
+from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, Socket, SocketHandler
 from graphook.http_answers import CORS, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
 from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphook.request_body import given, read_body
@@ -99,6 +99,7 @@ class GraphQLView(GraphQL[Any, None]):
     """
 
     graphql_transport_ws_handler_class = SocketHandler
+    websocket_adapter_class = Socket
     stream_transport_classes_by_protocol = {
         subscriptions.GRAPHQL_SSE_PROTOCOL: EventStream,
         subscriptions.MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartStream,

@@ -101,6 +101,7 @@ async def test_a_query_a_mutation_and_a_subscription_run(toy: Toy) -> None:
         '{"type":5}',
         '{"type":null}',
         '{"type":"nope"}',
+        json.dumps({"type": "é" * 100}),
         '{"type":"start","id":"1","payload":{"query":"{ hello }"}}',
         '{"type":"connection_init","payload":"x"}',
         '{"type":"connection_init","payload":[]}',
@@ -131,6 +132,7 @@ async def test_a_frame_that_is_no_message_closes_with_4400(toy: Toy, frame: str 
         subscribe("{ hello }", variables="{}"),
         subscribe("{ hello }", variables=[1]),
         subscribe("{ hello }", operationName=1),
+        subscribe("{ hello }", extensions=[]),
         {"type": "complete"},
         {"type": "complete", "id": 1},
         {"type": "connection_ack"},
@@ -181,12 +183,16 @@ async def test_no_initialisation_in_time_closes_with_4408(toy: Toy) -> None:
     assert INIT_WAIT.total_seconds() == 10
 
 
-async def test_a_duplicate_id_closes_with_4409_and_a_finished_one_may_be_used_again(toy: Toy) -> None:
+@pytest.mark.parametrize("id", ["1", "x" * 124, "é" * 1000])
+async def test_a_duplicate_id_closes_with_4409_and_a_finished_one_may_be_used_again(toy: Toy, id: str) -> None:
     async with toy.socket() as socket:
-        await initialised(socket, subscribe("{ hello }"))
-        await answers(socket)
-        await send(socket, TICKS, TICKS)
-        assert (await closed(socket))[1] == 4409
+        await initialised(socket, subscribe("{ hello }", id=id))
+        await answers(socket, id)
+        ticks = {**TICKS, "id": id}
+        await send(socket, ticks, ticks)
+        _, code, reason = await closed(socket)
+    assert code == 4409
+    assert reason.startswith(f"Subscriber for {id[:10]}")
 
 
 async def test_the_old_protocol_is_not_offered(toy: Toy) -> None:
