@@ -43,6 +43,14 @@ class Execution:
         self._suggest = not schema.config.disable_field_suggestions
         self._limit = SharedTimeout(next(e.seconds for e in extensions if isinstance(e, TimeLimit)))
 
+    def subscribes(self, query: str | None, operation_name: str | None) -> bool:
+        """Whether the operation is a subscription, as far as it can be made out."""
+        try:
+            operation = documents.get(self._core, query or "").operation(operation_name)
+        except GraphQLError:
+            return False
+        return operation is not None and operation.operation is CoreOperationType.SUBSCRIPTION
+
     async def run(
         self,
         query: str | None,

@@ -236,6 +236,10 @@ class GraphQLView(GraphQL[Any, None]):
         else:
             raise HTTPException(415, "The request body must be application/json, in UTF-8.")
         _checked(data)
+        if transport is None and self._execution.subscribes(data.get("query"), data.get("operationName")):
+            # JSON may be wanted first and cannot be had, so it is what is accepted beside it: each range as if it stood alone.
+            ranges = request.headers.get("accept", "").split(",")
+            transport = next(filter(None, (self._get_stream_transport_from_headers({"accept": one}) for one in ranges)), None)
         return GraphQLRequestData(
             query=data.get("query"),
             variables=data.get("variables"),

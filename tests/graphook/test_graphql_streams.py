@@ -64,6 +64,22 @@ async def test_a_client_that_wants_json_first_gets_json(http: httpx.AsyncClient,
     assert (await ask(http, "{ hello }", accept)).json() == {"data": {"hello": "hello you"}}
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (URQL, EVENTS),
+        (f"*/*, {EVENTS};q=0.1", EVENTS),
+        ("application/json, multipart/mixed;subscriptionSpec=1.0", "multipart/mixed"),
+        ("multipart/mixed;subscriptionSpec=1.0;boundary=graphql, application/json", "multipart/mixed"),
+    ],
+)
+async def test_a_subscription_is_a_stream_wherever_the_client_lists_one(http: httpx.AsyncClient, accept: str, kind: str) -> None:
+    response = await ask(http, "subscription { count(to: 1) }", accept)
+    assert response.headers["content-type"].startswith(kind)
+    found = [event[1] for event in events(response.text)[:-1]] if kind == EVENTS else [part["payload"] for part in parts(response.text)]
+    assert found == [{"data": {"count": 0}}]
+
+
 async def test_a_query_and_a_mutation_in_events_are_one_event(http: httpx.AsyncClient, toy: Toy) -> None:
     assert events((await ask(http, "{ hello }", EVENTS)).text) == [("next", {"data": {"hello": "hello you"}}), ("complete", None)]
     assert events((await ask(http, 'mutation { write(text: "x") }', EVENTS)).text)[0] == ("next", {"data": {"write": "x"}})
