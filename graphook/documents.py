@@ -83,7 +83,8 @@ class Document:
 
     def _breach(self, variables: Mapping[str, Any] | None) -> GraphQLError | None:
         given = variables or {}
-        sizes = tuple([page_size(given[name]) if name in given else 0 for name in self._size_variables])
+        # Null is no size, and also not the default that stands for what is absent.
+        sizes = tuple([0 if name not in given else -1 if given[name] is None else page_size(given[name]) for name in self._size_variables])
         if sizes not in self._breaches:
             found = breach(self.node, variables)
             if len(self._breaches) >= _SIZES_KEPT:

@@ -20,6 +20,7 @@ from graphql import (
     IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     Visitor,
     visit,
@@ -152,20 +153,19 @@ class _Walker:
         return total
 
     def _page_size(self, node: FieldNode) -> int:
-        for argument in node.arguments or ():
-            if argument.name.value in _SIZES:
-                size: Any = None
-                if isinstance(argument.value, IntValueNode):
-                    size = int(argument.value.value[:9])
-                elif isinstance(argument.value, VariableNode):
-                    size = self._variables.get(argument.value.name.value)
-                return page_size(size)
-        return DEFAULT_PAGE
+        """The largest size that is asked for: all are written where only one is given."""
+        sizes = [self._size(argument.value) for argument in node.arguments or () if argument.name.value in _SIZES]
+        return max((page_size(size) for size in sizes if size is not None), default=DEFAULT_PAGE)
+
+    def _size(self, value: ValueNode) -> Any:
+        if isinstance(value, IntValueNode):
+            return int(value.value[:9])
+        return self._variables.get(value.name.value) if isinstance(value, VariableNode) else None
 
 
 def page_size(size: Any) -> int:
-    """How many items count for a size that was asked for; one out of range is the resolver's to refuse."""
-    return min(max(size, 1), MAX_PAGE) if isinstance(size, int) and not isinstance(size, bool) else DEFAULT_PAGE
+    """How many items count for a size that was asked for; one out of range is the resolver's to refuse. JSON has 250.0 for 250 too."""
+    return min(max(int(size), 1), MAX_PAGE) if isinstance(size, int | float) and not isinstance(size, bool) else DEFAULT_PAGE
 
 
 def size_variables(document: DocumentNode) -> tuple[str, ...]:

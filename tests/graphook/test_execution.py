@@ -140,3 +140,8 @@ async def test_a_document_is_weighed_anew_when_a_page_size_changes() -> None:
     assert codes({"n": 10**30}) == ["COST_LIMIT_EXCEEDED"]
     assert codes({"n": None}) == []
     assert documents.get(schema, text) is documents.get(schema, text)
+
+    text = "query ($n: Int = 250, $m: Int) { " + "c(first: $n, limit: $m) { nodes { " * 3 + "id" + " } }" * 3 + " }"
+    assert codes({"n": None, "m": 1}) == []
+    assert codes({"n": 50, "m": 1}) == ["COST_LIMIT_EXCEEDED"]
+    assert codes({"m": 1}) == ["COST_LIMIT_EXCEEDED"]

@@ -88,7 +88,22 @@ def test_the_default_of_a_variable_counts_unless_a_value_is_given() -> None:
     assert refusal(document, n=2) is None
 
 
-@pytest.mark.parametrize("size", [10**30, -5, 0, True, "250", None, [250]])
+def test_a_size_written_as_a_float_counts_as_the_number_it_is() -> None:
+    document = "query($n:Int){" + pages("first:$n", "first:$n")[1:]
+    assert refusal(document, n=1.0) is None
+    assert "cost" in (refusal(document, n=250.0) or "")
+
+
+@pytest.mark.parametrize("arguments", ["first:$a limit:$b", "limit:$b first:$a", "first:null limit:250", "last:$a first:250"])
+def test_the_size_that_is_given_counts_where_others_are_written_too(arguments: str) -> None:
+    document = "query($a:Int $b:Int){" + pages(arguments, arguments)[1:]
+    for absent in ({}, {"a": None}):
+        assert "cost" in (refusal(document, b=250, **absent) or "")
+    few = document.replace("250", "2")
+    assert refusal(few, b=2) is None
+
+
+@pytest.mark.parametrize("size", [10**30, 1e300, 1.5, -5, 0, True, "250", None, [250]])
 def test_a_size_that_the_resolver_will_refuse_breaks_nothing_here(size: Any) -> None:
     assert refusal("query($n:Int){" + pages("first:$n")[1:], n=size) is None
 
