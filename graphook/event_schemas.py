@@ -14,20 +14,28 @@ MAX_BYTES = 256 * 1024
 
 def faults(schemas: Any, path: rules.Path) -> Iterator[InvalidInput]:
     """Each version's schema must be a valid JSON Schema of the draft that it names (Draft 7 when it names none)."""
-    if not isinstance(schemas, dict) or not all(isinstance(schema, dict) for schema in schemas.values()):
+    if not isinstance(schemas, dict):
         yield InvalidInput("schemas is an object of JSON Schemas by version.", path)
         return
     if len(strict_json.dumps(schemas)) > MAX_BYTES:
         yield InvalidInput(f"schemas has more than {MAX_BYTES} bytes as JSON.", path)
         return
-    if not rules.is_storable(schemas):
+    if not rules.is_storable(list(schemas)):
         yield InvalidInput("schemas holds characters that cannot be stored.", path)
         return
     for version, schema in schemas.items():
-        found = json_schema.fault(schema)
+        found = _fault(schema)
         if found is not None:
             message, where = found
             yield InvalidInput(f"This is not a valid JSON Schema: {message[:200]}", (*path, version, *where))
+
+
+def _fault(schema: Any) -> json_schema.Fault | None:
+    if not isinstance(schema, dict):
+        return "it is not an object", ()
+    if not rules.is_storable(schema):
+        return "it holds characters that cannot be stored", ()
+    return json_schema.fault(schema)
 
 
 def newest(schemas: Mapping[str, Any] | None) -> str | None:

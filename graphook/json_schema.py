@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jsonschema import Draft7Validator, Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import create
 
 Fault = tuple[str, tuple[str, ...]]
@@ -41,10 +41,18 @@ def fault(schema: dict[str, Any]) -> Fault | None:
     try:
         draft.check_schema(schema)
     except SchemaError as error:
-        return error.message, tuple(str(step) for step in error.absolute_path)
+        inner = _innermost(error)
+        return inner.message, tuple(str(step) for step in inner.absolute_path)
     except RecursionError:  # a pattern of nothing but parentheses
         return "it is nested too deeply", ()
     return None
+
+
+def _innermost(error: SchemaError | ValidationError) -> SchemaError | ValidationError:
+    """What is wrong within one of several forms, such as a list for `items`, instead of that none of them fits."""
+    while within := [found for found in error.context or () if len(found.absolute_path) > len(error.absolute_path)]:
+        error = within[0]
+    return error
 
 
 def _too_costly(schema: dict[str, Any]) -> Fault | None:

@@ -39,6 +39,11 @@ def test_a_schema_is_taken(schema: dict[str, Any]) -> None:
         ({"pattern": "("}, ("pattern",)),
         ({"required": ["a", "a"]}, ("required",)),
         ({"dependencies": {"a": [1]}}, ("dependencies",)),
+        ({"items": {"properties": {"a": {"type": "text"}}}}, ("items", "properties", "a", "type")),
+        ({"items": [True, {"required": True}]}, ("items", "1", "required")),
+        ({"dependencies": {"a": {"not": {"items": [{"minLength": "1"}]}}}}, ("dependencies", "a", "not", "items", "0", "minLength")),
+        ({"items": 5}, ("items",)),
+        ({"type": ["string", "text"]}, ("type", "1")),
         # What no draft 7 has, but references lead into.
         ({"$ref": "#/$defs/a", "$defs": {"a": {"required": True}}}, ("$defs", "a", "required")),
         ({"$defs": {"a": {"$defs": {"b": {"type": "text"}}}}}, ("$defs", "a", "$defs", "b", "type")),

@@ -98,7 +98,15 @@ async def acme_organisation(acme: Tenant, deployment: Deployment, app: dict[str,
 
 @pytest.mark.parametrize(
     ("schemas", "path"),
-    [([], []), ({"1": 5}, []), ({"1": {"type": "nonsense"}}, ["1", "type"]), ({"v2": {"properties": []}}, ["v2", "properties"])],
+    [
+        ([], []),
+        ({"1": 5}, ["1"]),
+        ({"1": {}, "2": True}, ["2"]),
+        ({"1": {}, "2": {"title": "\x00"}}, ["2"]),
+        ({"1": {"type": "nonsense"}}, ["1", "type"]),
+        ({"v2": {"properties": []}}, ["v2", "properties"]),
+        ({"1": {"items": {"properties": {"a": True, "b": 5}}}}, ["1", "items", "properties", "b"]),
+    ],
 )
 async def test_a_schema_that_is_none_is_refused_with_its_place(acme: Tenant, schemas: object, path: list[str]) -> None:
     fault = await acme.fault("EventTypeCreate", input={"name": "x", "description": "", "schemas": schemas})
