@@ -13,7 +13,7 @@ MAX_BYTES = 256 * 1024
 
 
 def faults(schemas: Any, path: rules.Path) -> Iterator[InvalidInput]:
-    """Each version's schema must be a valid JSON Schema of the draft that it names (Draft 7 when it names none)."""
+    """Each version's schema must be a valid JSON Schema of Draft 7 or 2020-12, as its `$schema` says (Draft 7 when it has none)."""
     if not isinstance(schemas, dict):
         yield InvalidInput("schemas is an object of JSON Schemas by version.", path)
         return
@@ -35,7 +35,7 @@ def _fault(schema: Any) -> json_schema.Fault | None:
         return "it is not an object", ()
     if not rules.is_storable(schema):
         return "it holds characters that cannot be stored", ()
-    return json_schema.fault(schema)
+    return json_schema.draft_fault(schema) or json_schema.fault(schema)
 
 
 def newest(schemas: Mapping[str, Any] | None) -> str | None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import create
+
+from graphook.schema_parts import parts
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+# What OpenAPI 3.1 calls its own is 2020-12 with words that say nothing of a value.
+_KNOWN = re.compile(
+    r"https?://json-schema\.org/draft-07/schema#?|"
+    r"(?P<new>https?://json-schema\.org/draft/2020-12/schema#?|https://spec\.openapis\.org/oas/3\.1/dialect/[\w-]+)"
+)
 
 Fault = tuple[str, tuple[str, ...]]
 
@@ -32,12 +43,27 @@ _META_7: dict[str, Any] = dict(Draft7Validator.META_SCHEMA)
 _Draft7 = create({**_META_7, "properties": {**_META_7["properties"], **_LATER}}, Draft7Validator.VALIDATORS)
 
 
+def is_new(draft: Any) -> bool | None:
+    """Whether this names draft 2020-12; False for Draft 7, and None for anything else."""
+    named = _KNOWN.fullmatch(draft) if isinstance(draft, str) else None
+    return None if named is None else named["new"] is not None
+
+
+def draft_fault(schema: dict[str, Any]) -> Fault | None:
+    """Where the schema, or a part of it, names a draft that it would not be read as; None when that is nowhere."""
+    new = is_new(schema.get("$schema", DRAFT_7))
+    for part, path in parts(schema):
+        if "$schema" in part and (new is None or is_new(part["$schema"]) is not new):
+            return f"$schema is {DRAFT_7} or {DRAFT_2020_12}, the same in every part", (*path, "$schema")
+    return None
+
+
 def fault(schema: dict[str, Any]) -> Fault | None:
-    """What makes this no JSON Schema of the draft that it names (Draft 7 when it names none), and where; None when it is one."""
+    """What makes this no JSON Schema of draft 2020-12, where it names that, else of Draft 7, and where; None when it is one."""
     found = _too_costly(schema)
     if found is not None:
         return found
-    draft = Draft202012Validator if "2020-12" in str(schema.get("$schema", "")) else _Draft7
+    draft = Draft202012Validator if is_new(schema.get("$schema")) else _Draft7
     try:
         draft.check_schema(schema)
     except SchemaError as error:

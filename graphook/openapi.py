@@ -16,7 +16,6 @@ from graphook.schema_parts import Path
 MAX_BYTES = 4 * 1024 * 1024
 MAX_WEBHOOKS = 1000
 EXTENSION = "x-graphook"
-DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 _METHODS = ("post", "put", "patch", "get", "delete", "head", "options", "trace")
 # What an extension of ours may say of an event type: its name in the document, and here.

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from graphook.event_schemas import newest
-from graphook.openapi import DRAFT_7, EXTENSION, OURS
+from graphook.json_schema import DRAFT_7
+from graphook.openapi import EXTENSION, OURS
 from graphook.schema_parts import Path, at, names_of, parts, pointer_of, rebuilt
 
 # A schema that has these, or refers to more than places within itself, means something else when it is put into a document.

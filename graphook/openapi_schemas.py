@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
+from graphook.json_schema import DRAFT_7, DRAFT_2020_12, is_new
 from graphook.openapi_document import Document, Fault
 from graphook.schema_parts import Path, at, pointer_of, rebuilt
 
 # One component may be part of a thousand event types.
 MAX_BUNDLED = 16 * 1024 * 1024
-NEW_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Bundler:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        dialect = document.whole.get("jsonSchemaDialect")
-        # What our event types mean when they name no draft.
-        self._names_draft = not document.is_old and not (isinstance(dialect, str) and "draft-07" in dialect)
+        self._is_new = is_new(DRAFT_7 if document.is_old else document.whole.get("jsonSchemaDialect", DRAFT_2020_12))
+        if self._is_new is None:
+            raise Fault(f"jsonSchemaDialect is {DRAFT_7} or {DRAFT_2020_12}.", ("jsonSchemaDialect",))
         self._size = 0
 
     def schema(self, path: Path) -> tuple[dict[str, Any], Source]:
@@ -78,8 +78,8 @@ class Bundler:
         if bundled:
             kept = schema.get("$defs", {})
             schema = {**schema, "$defs": {**(kept if isinstance(kept, dict) else {}), **bundled}}
-        if self._names_draft and "$schema" not in schema:
-            schema = {"$schema": NEW_DRAFT, **schema}
+        if self._is_new and "$schema" not in schema:  # our event types mean Draft 7 when they name none
+            schema = {"$schema": DRAFT_2020_12, **schema}
         return schema, Source(root_path, {name: target for target, name in names.items() if name})
 
     def _count(self, schema: Any, path: Path) -> None:

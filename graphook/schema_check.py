@@ -17,7 +17,7 @@ from jsonschema.validators import extend
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
-from graphook.json_schema import Fault, fault
+from graphook.json_schema import Fault, fault, is_new
 from graphook.schema_parts import names_referred_to, parts, rebuilt
 
 # A keyword applied to a value is a step; some microseconds, twenty where recursion is deep.
@@ -53,7 +53,7 @@ class SchemaCheck:
         found = fault(schema) or _unsupported(schema)
         if found is not None:
             raise BadSchema(*found)
-        draft = _NEW if "2020-12" in str(schema.get("$schema", "")) else _OLD
+        draft = _NEW if is_new(schema.get("$schema")) else _OLD
         # The library would choose its own validator by a part's `$schema`.
         bare = rebuilt(schema, lambda part, _: {name: value for name, value in part.items() if name not in ("$schema", "$id", "id")})
         places = {None, *(path for _, path in parts(bare))}

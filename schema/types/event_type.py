@@ -54,7 +54,9 @@ class EventType(Node):
 @strawberry.input(description="All of an event type but its name (component EventTypeUpdate).")
 class EventTypeUpdate:
     description: str = required("What it means.", rules.DESCRIPTION)
-    schemas: JSON | None = value("JSON Schemas (Draft 7 or 2020-12) of its payload, by version.", default=None)
+    schemas: JSON | None = value(
+        "JSON Schemas of its payload, by version. Each is Draft 7, or 2020-12 where its $schema says so.", default=None
+    )
     feature_flag: str | None = value("Applications see it only with this flag.", rules.FEATURE_FLAG, default=None)
     archived: bool = value("Whether it is out of use.", default=False)
     deprecated: bool = value("Whether it should not be used any more.", default=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from graphook.json_schema import fault
+from graphook.json_schema import draft_fault, fault
 
 NEW = "https://json-schema.org/draft/2020-12/schema"
 
@@ -53,6 +53,41 @@ def test_a_schema_is_taken(schema: dict[str, Any]) -> None:
 )
 def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:
     found = fault(schema)
+
+    assert found is not None
+    assert found[1] == where
+
+
+OLD = "http://json-schema.org/draft-07/schema#"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"$schema": {"const": "http://json-schema.org/draft-04/schema#"}}, "examples": [{"$schema": 5}]},
+        {"$schema": OLD, "items": {"$schema": OLD.removesuffix("#")}},
+        {"items": {"$schema": OLD.replace("http:", "https:")}},
+        {"$schema": f"{NEW}#", "$defs": {"a": {"$schema": NEW}, "b": {"$schema": "https://spec.openapis.org/oas/3.1/dialect/base"}}},
+    ],
+)
+def test_a_draft_that_is_known_is_taken(schema: dict[str, Any]) -> None:
+    assert draft_fault(schema) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "where"),
+    [
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "exclusiveMinimum": True}, ("$schema",)),
+        ({"$schema": "https://json-schema.org/draft/2019-09/schema", "dependentRequired": {"a": ["b"]}}, ("$schema",)),
+        ({"$schema": "http://json-schema.org/schema#"}, ("$schema",)),
+        ({"$schema": f"{NEW}/2020-12"}, ("$schema",)),
+        ({"$schema": None}, ("$schema",)),
+        ({"items": {"$schema": NEW, "prefixItems": [False]}}, ("items", "$schema")),
+        ({"$schema": NEW, "$defs": {"a": {"$schema": OLD}}}, ("$defs", "a", "$schema")),
+    ],
+)
+def test_a_draft_that_the_schema_would_not_be_read_as_is_refused_with_the_place(schema: dict[str, Any], where: tuple[str, ...]) -> None:
+    found = draft_fault(schema)
 
     assert found is not None
     assert found[1] == where

@@ -161,6 +161,9 @@ AT_SCHEMA = ["post", "requestBody", "content", "application/json", "schema"]
         ({"webhooks": {"x": {"post": {"x-graphook": {"featureFlag": "a b"}}}}}, ["webhooks", "x", "post", "x-graphook", "featureFlag"]),
         ({"webhooks": {"x": {"post": {"x-graphook": {"validatePayload": True}, **body({"pattern": "(?=a)"})["post"]}}}},
          ["webhooks", "x", *AT_SCHEMA, "pattern"]),
+        ({"jsonSchemaDialect": "https://json-schema.org/draft/2019-09/schema"}, ["jsonSchemaDialect"]),
+        ({"webhooks": {"x": body({"items": {"$ref": "#/components/schemas/C"}})},
+          "components": {"schemas": {"C": {"$schema": "http://json-schema.org/draft-04/schema#"}}}}, ["components", "schemas", "C", "$schema"]),
         ({"webhooks": {f"n{n}": {} for n in range(1001)}}, ["webhooks"]),
     ],
 )  # fmt: skip

@@ -106,6 +106,7 @@ async def acme_organisation(acme: Tenant, deployment: Deployment, app: dict[str,
         ({"1": {"type": "nonsense"}}, ["1", "type"]),
         ({"v2": {"properties": []}}, ["v2", "properties"]),
         ({"1": {"items": {"properties": {"a": True, "b": 5}}}}, ["1", "items", "properties", "b"]),
+        ({"1": {"$schema": "https://json-schema.org/draft/2019-09/schema"}}, ["1", "$schema"]),
     ],
 )
 async def test_a_schema_that_is_none_is_refused_with_its_place(acme: Tenant, schemas: object, path: list[str]) -> None:
