@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from graphook.json_schema import Fault, fault, is_new
-from graphook.schema_parts import names_referred_to, parts, rebuilt
+from graphook.schema_parts import Path, names_referred_to, parts, rebuilt
 
 # A keyword applied to a value is a step; some microseconds, twenty where recursion is deep.
 MAX_STEPS = 100_000
@@ -67,6 +68,9 @@ class SchemaCheck:
                 # What is elsewhere, as in an enum, was not found to be a schema.
                 if not isinstance(target, bool) and names_referred_to(part["$ref"]) not in places:
                     raise BadSchema("it refers to something that is no schema: put it under definitions or $defs", (*path, "$ref"))
+        circle = _circle(bare)
+        if circle is not None:
+            raise BadSchema("a reference leads back to itself without going on into the value", (*circle, "$ref"))
 
     def faults(self, value: Any) -> list[Fault]:
         """What does not fit, each with its path in the value; at most nine."""
@@ -118,6 +122,32 @@ def _unsupported(schema: dict[str, Any]) -> Fault | None:
             except re2.error:
                 return "a pattern has no look-around and no back references, so that it takes linear time", where
     return None
+
+
+def _circle(schema: dict[str, Any]) -> Path | None:
+    """A part with a reference by which the same value would be held against that part again, and so on; None when there is none."""
+    found = list(parts(schema))
+    anchors = {part[name]: path for part, path in found for name in ("$anchor", "$dynamicAnchor") if isinstance(part.get(name), str)}
+    leads = {path: list(_of_the_same_value(part, path)) for part, path in found}
+    references: dict[Path, str] = {path: part["$ref"] for part, path in found if isinstance(part.get("$ref"), str)}
+    for path, reference in references.items():
+        target = names_referred_to(reference)
+        leads[path].append(anchors.get(reference[1:], ("",)) if target is None else target)
+    try:
+        TopologicalSorter(leads).prepare()
+    except CycleError as error:
+        return min(path for path in references if path in error.args[1])
+    return None
+
+
+def _of_the_same_value(part: Mapping[str, Any], path: Path) -> Iterator[Path]:
+    """Where the schemas are that a value is held against together with this one."""
+    for name in ("allOf", "anyOf", "oneOf"):
+        yield from ((*path, name, str(index)) for index in range(len(part.get(name, ()))))
+    for name in ("dependencies", "dependentSchemas"):
+        yield from ((*path, name, key) for key in part.get(name, ()))
+    for name in ("not", "if", "then", "else"):
+        yield (*path, name)
 
 
 # The library's messages repeat values whole; these say what they are instead.

@@ -64,6 +64,40 @@ def test_a_schema_that_nothing_can_be_held_against_is_refused_with_the_place(sch
     assert refused.value.path == where
 
 
+@pytest.mark.parametrize(
+    ("schema", "where"),
+    [
+        ({"$ref": "#"}, ()),
+        ({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, ("allOf", "0")),
+        (
+            {"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"$ref": "#/definitions/a"}}},
+            ("definitions", "a"),
+        ),
+        ({"properties": {"a": {"not": {"oneOf": [{}, {"$ref": "#/properties/a"}]}}}}, ("properties", "a", "not", "oneOf", "1")),
+        ({"if": True, "else": {"$ref": "#"}}, ("else",)),
+        ({"dependencies": {"a": {"$ref": "#"}, "b": ["a"]}}, ("dependencies", "a")),
+        ({"$schema": NEW, "dependentSchemas": {"a": {"anyOf": [{"$ref": "#"}]}}}, ("dependentSchemas", "a", "anyOf", "0")),
+        ({"$schema": NEW, "$defs": {"a": {"$anchor": "a", "allOf": [{"$ref": "#a"}]}}}, ("$defs", "a", "allOf", "0")),
+    ],
+)
+def test_a_reference_that_leads_back_to_itself_at_the_same_value_is_refused(schema: dict[str, Any], where: tuple[str, ...]) -> None:
+    with pytest.raises(BadSchema, match="leads back") as refused:
+        SchemaCheck(schema)
+
+    assert refused.value.path == (*where, "$ref")
+
+
+def test_a_reference_may_lead_back_by_way_of_the_value() -> None:
+    tree = {"$ref": "#/definitions/node", "definitions": {"node": {"anyOf": [{"type": "null"}, {"properties": {"next": {"$ref": "#"}}}]}}}
+    lists = {"$schema": NEW, "$anchor": "it", "allOf": [{"items": {"$ref": "#it"}}, {"additionalProperties": {"$ref": "#/allOf/0"}}]}
+    # The same part twice is no circle.
+    twice = {"allOf": [{"$ref": "#/definitions/a"}, {"$ref": "#/definitions/a"}], "definitions": {"a": {"required": ["next"]}}}
+
+    assert SchemaCheck(tree).fits({"next": {"next": None}})
+    assert SchemaCheck(lists).fits([[], {"a": []}])
+    assert not SchemaCheck(twice).fits({})
+
+
 NODE = {"allOf": [{"properties": {"a": {"$ref": "#/definitions/node"}}}, {"properties": {"a": {"$ref": "#/definitions/node"}}}]}
 
 
@@ -81,9 +115,7 @@ def deep(levels: int) -> dict[str, Any]:
         ({"pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"}, "a" * 100_000),
         ({"patternProperties": {"(a+)+$": False}, "additionalProperties": {"type": "integer"}}, {"a" * 50_000 + "b": ""}),
         ({"propertyNames": {"pattern": "(a|a)*$"}, "properties": {"x": False}}, {"a" * 50_000 + "b": 1, "x": 1}),
-        ({"$ref": "#"}, {}),
         ({"definitions": {"node": NODE}, "$ref": "#/definitions/node"}, deep(60)),
-        ({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}, {}),
         ({"uniqueItems": True}, [{"n": n} for n in range(50_000)] + [{"n": 1}]),
         ({"items": {"anyOf": [{"type": "string"}] * 100}}, list(range(100_000))),
         ({"items": {"not": {"enum": [{"n": n} for n in range(1000)]}}}, [{"n": 1}] * 5),

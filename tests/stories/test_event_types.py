@@ -233,6 +233,7 @@ async def test_a_pattern_of_an_organisation_cannot_hold_up_the_service(acme: Ten
     [
         ({"properties": {"a": {"pattern": "(?=a)"}}}, ["properties", "a", "pattern"]),
         ({"$ref": "https://example.com/schema.json"}, ["$ref"]),
+        ({"$ref": "#"}, ["$ref"]),
     ],
 )
 async def test_payloads_are_not_held_against_what_they_cannot_be(acme: Tenant, schema: object, path: list[str]) -> None:
