@@ -14,6 +14,7 @@ from graphook.database import Statement
 from graphook.errors import NotFound
 from graphook.tokens import digest
 from models.application import Application
+from models.idempotency import gone
 from models.token import Token
 
 # A link is followed at once; whoever finds it later finds it dead.
@@ -85,7 +86,7 @@ async def granted(app: Application, token_id: str) -> Access:
     """What `grant` made before, for a request that is repeated. Raises `NotFound` when it belonged to an application that is gone."""
     token = await Token.get_or_none(id=token_id, app_id=app.id)
     if token is None:
-        raise NotFound("What this idempotency key made is gone.", ("idempotencyKey",))
+        raise gone()
     plain, once = token.unsealed().split()
     return Access(plain, once)
 

@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import orjson
 
 from graphook import database
 from graphook.clock import now, to_us
 from graphook.database import Session, Statement
-from graphook.errors import Conflict
+from graphook.errors import Conflict, NotFound
+
+T = TypeVar("T")
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -145,6 +148,19 @@ async def once(key: IdempotencyKey | None, create: Callable[[], Awaitable[str]])
         entity_id = await create()
         await session.fetch(NAME_ENTITY, entity_id, *key.identity)
         return entity_id
+
+
+async def made(entity: Awaitable[T]) -> T:
+    """The entity that `once` answered with, as it loads. Raises `NotFound` that names the key where it was deleted since."""
+    try:
+        return await entity
+    except NotFound:
+        raise gone() from None
+
+
+def gone() -> NotFound:
+    """What a repeated creation hears whose entity there is no more."""
+    return NotFound("What this idempotency key made was deleted since; a new key makes another.", ("idempotencyKey",))
 
 
 def _reused(key: IdempotencyKey) -> Conflict:

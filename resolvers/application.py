@@ -61,7 +61,7 @@ async def create(
 
     key = info.context.idempotency(info, idempotency_key, {"input": values, "getIfExists": get_if_exists})
     app_id = await idempotency.once(key, add)
-    return ApplicationCreatePayload(application=Application.of(await Row.load(caller, app_id)), created=was_new)
+    return ApplicationCreatePayload(application=Application.of(await idempotency.made(Row.load(caller, app_id))), created=was_new)
 
 
 @mutation(ApplicationUpdatePayload, Scope.MANAGE, organisation=True)

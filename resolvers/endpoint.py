@@ -123,7 +123,7 @@ async def create_in(
         return row.id
 
     endpoint_id = await idempotency.once(key, add)
-    return Endpoint.of(await Row.load(app, endpoint_id)), was_new
+    return Endpoint.of(await idempotency.made(Row.load(app, endpoint_id))), was_new
 
 
 @mutation(EndpointUpdatePayload, Scope.MANAGE)

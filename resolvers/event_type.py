@@ -71,7 +71,7 @@ async def create(info: Info, input: EventTypeIn, idempotency_key: str | None = N
         return (await Row.add(caller, values)).name
 
     name = await idempotency.once(info.context.idempotency(info, idempotency_key, {"input": values}), add)
-    return EventTypeCreatePayload(event_type=EventType.of(await Row.load(caller, name)), created=was_new)
+    return EventTypeCreatePayload(event_type=EventType.of(await idempotency.made(Row.load(caller, name))), created=was_new)
 
 
 @mutation(EventTypeUpdatePayload, Scope.MANAGE, organisation=True)

@@ -69,7 +69,7 @@ async def create(info: Info, app_id: strawberry.ID, input: IntegrationIn, idempo
         return (await Row.add(caller, app, input.name)).id
 
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": given(input)})
-    row = await Row.load(app, await idempotency.once(key, add))
+    row = await idempotency.made(Row.load(app, await idempotency.once(key, add)))
     return IntegrationCreatePayload(integration=Integration.of(row), created=was_new)
 
 

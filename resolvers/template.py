@@ -78,7 +78,7 @@ async def create(info: Info, input: TemplateIn, idempotency_key: str | None = No
         return (await Row.add(caller, values)).id
 
     template_id = await idempotency.once(info.context.idempotency(info, idempotency_key, {"input": values}), add)
-    return TemplateCreatePayload(template=Template.of(await Row.load(caller, template_id)), created=was_new)
+    return TemplateCreatePayload(template=Template.of(await idempotency.made(Row.load(caller, template_id))), created=was_new)
 
 
 @mutation(TemplateUpdatePayload, Scope.MANAGE, organisation=True)

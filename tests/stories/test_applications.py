@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,6 +124,28 @@ async def test_a_failed_creation_leaves_its_idempotency_key_free(acme: Tenant) -
     )
 
     assert (await acme.run("ApplicationCreate", input={"name": "x", "uid": "free"}, idempotencyKey="k"))["created"] is True
+
+
+async def test_a_creation_that_is_repeated_after_its_deletion_makes_nothing_and_names_its_key(acme: Tenant) -> None:
+    in_app = {"appId": (await acme.application())["id"]}
+    template = {"name": "t", "logo": "https://example.com/l", "transformation": "function handler(w) { return w; }"}
+    made: list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]] = [
+        ("Application", {"input": {"name": "once"}}, lambda found: {"id": found["application"]["id"]}),
+        ("Endpoint", {**in_app, "input": {"url": "https://example.com/"}}, lambda found: {**in_app, "id": found["endpoint"]["id"]}),
+        ("EventType", {"input": {"name": "a.b", "description": ""}}, lambda _: {"name": "a.b", "expunge": True}),
+        ("Integration", {**in_app, "input": {"name": "once"}}, lambda found: {**in_app, "id": found["integration"]["id"]}),
+        ("OperationalEndpoint", {"input": {"url": "https://example.com/"}}, lambda found: {"id": found["endpoint"]["id"]}),
+        ("Template", {"input": template}, lambda found: {"id": found["template"]["id"]}),
+    ]
+    for noun, arguments, of_it in made:
+        keyed = {**arguments, "idempotencyKey": "once"}
+        found = await acme.run(f"{noun}Create", **keyed)
+        assert (await acme.run(f"{noun}Delete", **of_it(found)))["errors"] == []
+
+        (error,) = (await acme.run(f"{noun}Create", **keyed))["errors"]
+        assert (error["code"], error["path"]) == ("NOT_FOUND", ["idempotencyKey"]), noun
+        assert error["message"] == "What this idempotency key made was deleted since; a new key makes another."
+        assert (await acme.run(f"{noun}Create", **{**keyed, "idempotencyKey": "another"}))["created"] is True
 
 
 async def test_lists_page_both_ways_in_both_styles_without_gap_or_repetition(acme: Tenant) -> None:
