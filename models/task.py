@@ -16,7 +16,7 @@ from graphook import database
 from graphook.auth import Caller
 from graphook.clock import now, to_us
 from graphook.database import Session, Statement
-from graphook.errors import NotFound
+from graphook.errors import LimitExceeded, NotFound
 from graphook.ids import new_id, start_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, dump_json, json_field
@@ -84,6 +84,8 @@ CLAIM = Statement(
 WAITING = Statement.same("SELECT 1 FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now()) LIMIT 1")
 # Those who claim look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
 LOCK_TURNS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_turns'))"
+# Those who begin a task of an organisation count one after the other, or all of them would take its last place.
+LOCK_STARTS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_starts'), hashtext($1))"
 # id, claim → how far the task has come, held until the step's transaction ends.
 POSITION = Statement(
     postgresql="SELECT state FROM task WHERE id = $1 AND claim = $2 AND status = 'running' FOR UPDATE",
@@ -157,6 +159,16 @@ class Task(Model):
             created_at=created_at,
             updated_at=created_at,
         )
+
+    @classmethod
+    async def start_within(cls, most: int, org_id: str, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Self:
+        """Begin a task that asks no model. Raises `LimitExceeded` while the organisation has `most` of them that have not ended."""
+        async with database.transaction() as session:
+            if session.dialect == "postgresql":
+                await session.fetch_text(LOCK_STARTS, org_id)
+            if await cls.outstanding(org_id, set(TaskType) - set(GENERATIONS)) >= most:
+                raise LimitExceeded(f"At most {most} background tasks of an organisation wait or are worked on; wait for some to end.")
+            return await cls.start(org_id, kind, arguments, app_id)
 
     @classmethod
     async def outstanding(cls, org_id: str, kinds: Iterable[TaskType]) -> int:

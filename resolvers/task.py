@@ -8,10 +8,10 @@ from typing import Any
 import strawberry
 
 from graphook.auth import Scope
-from graphook.errors import LimitExceeded, NotFound
+from graphook.errors import NotFound
 from models import idempotency
-from models.task import GENERATIONS, TaskStatus, TaskType
 from models.task import Task as Row
+from models.task import TaskStatus, TaskType
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.types.ordering import Ordering
@@ -80,7 +80,5 @@ async def begin(
 
 async def start(info: Info, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Row:
     """A new background task of the caller's organisation. Raises `LimitExceeded` while it has too many."""
-    org_id, most = info.context.caller.org_id, info.context.services.settings.tasks_outstanding
-    if await Row.outstanding(org_id, set(TaskType) - set(GENERATIONS)) >= most:
-        raise LimitExceeded(f"At most {most} background tasks of an organisation wait or are worked on; wait for some to end.")
-    return await Row.start(org_id, kind, arguments, app_id)
+    most = info.context.services.settings.tasks_outstanding
+    return await Row.start_within(most, info.context.caller.org_id, kind, arguments, app_id)

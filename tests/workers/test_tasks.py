@@ -13,7 +13,7 @@ import pytest
 from graphook import database
 from graphook.clock import now
 from graphook.database import Session
-from graphook.errors import InvalidInput, Unavailable
+from graphook.errors import InvalidInput, LimitExceeded, Unavailable
 from graphook.ids import new_id
 from graphook.live import LocalBus
 from models.organisation import Organisation
@@ -312,3 +312,17 @@ async def test_a_stopping_worker_gives_its_task_back_after_the_present_step() ->
     assert (begun.status, begun.state) == ("running", {"reached": 1})
     assert begun.lease_until is None
     assert await claim_task("next", 30_000_000) is not None
+
+
+async def test_of_many_tasks_begun_at_once_no_more_begin_than_an_organisation_may_have() -> None:
+    org_id, other = (await Organisation.found("a test")).id, (await Organisation.found("another")).id
+    await Task.start(org_id, TaskType.TEMPLATE_GENERATE, {})  # counts elsewhere
+
+    begun = await asyncio.gather(
+        *(Task.start_within(3, started_by, KIND, {}) for started_by in [org_id, other] * 10), return_exceptions=True
+    )
+
+    tasks = [found.org_id for found in begun if isinstance(found, Task)]
+    assert sorted(tasks) == sorted([org_id, other] * 3)
+    assert sum(isinstance(found, LimitExceeded) for found in begun) == 14
+    assert await Task.filter(type=KIND.value).count() == 6
