@@ -74,6 +74,7 @@ _ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counte
 _oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=REGISTRY)
 _loop_lag = Histogram("graphook_event_loop_lag_seconds", "How late the event loop runs what is due.", registry=REGISTRY, buckets=_SECONDS)
 _in_flight = Gauge("graphook_sends_in_flight", "Deliveries being sent.", registry=REGISTRY)
+_unrecorded = Gauge("graphook_sends_unrecorded", "Deliveries that were sent and are not recorded yet.", registry=REGISTRY)
 _subscribers = Gauge("graphook_live_subscribers", "Subscriptions that follow something.", registry=REGISTRY)
 _connections = Gauge("graphook_database_connections", "Connections of the pool, by state.", ["state"], registry=REGISTRY)
 
@@ -178,12 +179,15 @@ def loop_lagged(seconds: float) -> None:
 def watch(
     *,
     in_flight: Callable[[], int] | None = None,
+    unrecorded: Callable[[], int] | None = None,
     subscribers: Callable[[], int] | None = None,
     connections: Callable[[], tuple[int, int]] | None = None,
 ) -> None:
-    """Look at these when somebody asks, and not before: sends under way, subscriptions, and connections in use and idle."""
+    """Look at these when somebody asks, and not before: sends under way, those that are not recorded yet, subscriptions, and connections in use and idle."""
     if in_flight is not None:
         _in_flight.set_function(in_flight)
+    if unrecorded is not None:
+        _unrecorded.set_function(unrecorded)
     if subscribers is not None:
         _subscribers.set_function(subscribers)
     if connections is not None:

@@ -94,7 +94,7 @@ class Engine:
         if self._owns_database:
             await self._through_outages(delivery.take_back_all, self.name)
         tick = asyncio.create_task(self._tick_forever())
-        metrics.watch(in_flight=lambda: self._lanes.sending)
+        metrics.watch(in_flight=lambda: self._lanes.sending, unrecorded=lambda: self._lanes.held - self._lanes.sending)
         log.info("delivery engine %s is ready", self.name, extra={"engine": self.name})
         try:
             await asyncio.gather(*(self._claim_forever() for _ in range(self._claims)))

@@ -10,6 +10,7 @@ import pytest
 from graphook import database
 from graphook.database import Statement
 from graphook.live import LocalBus
+from graphook.metrics import REGISTRY
 from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
@@ -19,6 +20,7 @@ from tests.receiver import Receiver
 from tests.waiting import PATIENCE, until
 from workers.engine import Engine
 
+TOUCH = Statement.same("UPDATE delivery SET tries = tries WHERE $1 = 1")
 STATES = Statement.same("SELECT state FROM delivery WHERE $1 = 1")
 
 
@@ -69,6 +71,31 @@ async def test_endpoints_that_hang_leave_slots_for_the_others(db: str, receiver:
     assert len(receiver.got("/hangs")) < 16
     gate.set()
     await receiver.wait_for(40, "/hangs")
+
+    await asyncio.gather(engine.stop(), running)
+    await sender.close()
+
+
+async def test_the_metrics_tell_what_is_being_sent_from_what_is_still_to_be_recorded(db: str, receiver: Receiver) -> None:
+    app = await make.application()
+    gate = receiver.hold("/hook")
+    await make.endpoint(app, url=receiver.url())
+    settings = Settings.load(database_url=db, allow_subnets="127.0.0.0/8")
+    sender = Sender(settings.ssrf_policy(), timeout_seconds=PATIENCE, response_limit=100)
+    await sender.open()
+    engine = Engine(settings, sender, LocalBus(), Sandbox())
+
+    def shown() -> tuple[float | None, float | None]:
+        return REGISTRY.get_sample_value("graphook_sends_in_flight"), REGISTRY.get_sample_value("graphook_sends_unrecorded")
+
+    await make.message(app)
+    running = asyncio.create_task(engine.run())
+    await until(lambda: shown() == (1, 0), "the send to begin")
+    async with database.transaction() as session:  # whoever records it waits
+        await session.fetch(TOUCH, 1)
+        gate.set()
+        await until(lambda: shown() == (0, 1), "the answer")
+    await until(lambda: shown() == (0, 0), "the record")
 
     await asyncio.gather(engine.stop(), running)
     await sender.close()
