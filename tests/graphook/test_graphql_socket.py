@@ -10,12 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from graphook.graphql_limits import MAX_CHARACTERS
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS
-from tests.graphook.toy import CROWDED, IMPATIENT, MAX_CROWDED, TOKEN, WS_MAX_SIZE, Toy
+from graphook.graphql_view import GraphQLView
+from graphook.seats import Seats
+from tests.graphook.toy import CROWDED, IMPATIENT, MAX_CROWDED, TOKEN, WS_MAX_SIZE, Context, Toy, schema
 from tests.waiting import PATIENCE, until
 
 INIT = {"type": "connection_init", "payload": {"Authorization": TOKEN}}
@@ -388,3 +391,40 @@ async def test_a_connection_too_many_is_closed_with_4429_until_another_one_ends(
                     return False
 
         await until(admitted, "the place of the connection that ended")
+
+
+async def test_a_socket_that_is_cancelled_while_it_ends_gives_its_seat_back() -> None:
+    seats = Seats(1, "connections")
+    looking, ending, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def authenticate(authorization: str | None) -> str:
+        if seats.taken:  # the token is looked at again, and that does not end at once
+            looking.set()
+            try:
+                await over.wait()
+            finally:
+                ending.set()
+                await over.wait()
+        return "a caller"
+
+    incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def answer(message: Any) -> None:
+        """Nobody reads it."""
+
+    view = GraphQLView(schema, authenticate, Context, admit=seats.held, recheck_seconds=0)
+    scope = {"type": "websocket", "path": "/graphql", "query_string": b"", "headers": [], "subprotocols": ["graphql-transport-ws"]}
+    socket = asyncio.create_task(WebSocketRoute("/graphql", view).handle(scope, incoming.get, answer))
+    for message in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": json.dumps(INIT)}):
+        incoming.put_nowait(message)
+    async with asyncio.timeout(PATIENCE):
+        await looking.wait()
+        assert seats.taken == 1
+        incoming.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await ending.wait()
+        socket.cancel()
+        await asyncio.wait((socket,))
+
+    assert socket.cancelled()
+    assert seats.taken == 0
+    over.set()

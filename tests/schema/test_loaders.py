@@ -32,6 +32,7 @@ async def context_of(app: Application) -> Context:
         subscriptions=Seats(1, "subscriptions"),
         turns=fair_turns(),
         settings=None,
+        wake=lambda actor_name, ids: None,
     )
     return Context(Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES)), cast(Any, services), {})
 
