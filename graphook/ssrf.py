@@ -42,8 +42,7 @@ _BAD_PORTS = frozenset(
     2375 2376 2379 2380 3306 5432 6379 6443 9042 9200 9300 10250 10255 11211 26379 27017 27018""".split()
 )
 _INSIDE_SUFFIXES = (
-    ".localhost", ".local", ".internal", ".lan", ".intranet", ".corp", ".home", ".localdomain", ".home.arpa", ".svc", ".cluster.local", ".test",
-    ".invalid", ".onion", ".arpa",
+    ".localhost", ".local", ".internal", ".lan", ".intranet", ".corp", ".home", ".localdomain", ".svc", ".test", ".invalid", ".onion", ".arpa",
 )  # fmt: skip
 
 _URL = re.compile(r"(https?)://([^/?#]+)([/?][^#]*)?", re.IGNORECASE)
@@ -172,7 +171,7 @@ def _split_authority(authority: str, policy: Policy) -> tuple[str, str | None, A
     if host not in policy.allow_hosts:
         if _NAME.fullmatch(host) is None:
             raise BlockedURL("host_form", "The host is not a full domain name; the operator may allow it with GRAPHOOK_ALLOW_HOSTS.")
-        if f".{host}".endswith(_INSIDE_SUFFIXES):
+        if host.endswith(_INSIDE_SUFFIXES):
             raise BlockedURL(
                 "host_internal_name", "The host name belongs to an inside network; the operator may allow it with GRAPHOOK_ALLOW_HOSTS."
             )

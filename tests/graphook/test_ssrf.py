@@ -146,6 +146,101 @@ def test_a_network_that_translates_to_ipv4_is_open_to_the_addresses_that_are_ope
         assert not address_allowed(address, policy), address
 
 
+def test_an_ipv4_address_in_the_form_of_ipv6_is_held_to_the_networks_of_ipv4() -> None:
+    assert address_allowed("::ffff:93.184.216.34", Policy())
+    assert address_allowed("::ffff:127.0.0.1", Policy(allow_subnets=LOOPBACK))
+    assert not address_allowed("::ffff:127.0.0.1", Policy())
+
+
+# First and last address of each network that is closed, as IANA's registries of special addresses have them.
+CLOSED = [
+    (ipaddress.ip_address(first), ipaddress.ip_address(last))
+    for first, last in (
+        ("0.0.0.0", "0.255.255.255"),
+        ("10.0.0.0", "10.255.255.255"),
+        ("100.64.0.0", "100.127.255.255"),
+        ("127.0.0.0", "127.255.255.255"),
+        ("168.63.129.16", "168.63.129.16"),
+        ("169.254.0.0", "169.254.255.255"),
+        ("172.16.0.0", "172.31.255.255"),
+        ("192.0.0.0", "192.0.0.255"),
+        ("192.0.2.0", "192.0.2.255"),
+        ("192.88.99.0", "192.88.99.255"),
+        ("192.168.0.0", "192.168.255.255"),
+        ("198.18.0.0", "198.19.255.255"),
+        ("198.51.100.0", "198.51.100.255"),
+        ("203.0.113.0", "203.0.113.255"),
+        ("224.0.0.0", "255.255.255.255"),
+        ("::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    )
+]
+
+
+@pytest.mark.parametrize(("first", "last"), CLOSED, ids=str)
+def test_a_closed_network_is_closed_from_its_first_address_to_its_last_and_open_around(first: Any, last: Any) -> None:
+    assert not address_allowed(first, Policy())
+    assert not address_allowed(last, Policy())
+    if int(first):
+        assert address_allowed(first - 1, Policy())
+    if int(last) + 1 < 2**last.max_prefixlen:
+        assert address_allowed(last + 1, Policy())
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(33)), "\x7f", *'\\^`{|}<>"'])
+def test_a_character_that_clients_read_differently_is_in_no_url(character: str) -> None:
+    with pytest.raises(BlockedURL) as caught:
+        check_url(f"https://example.com/a{character}b", Policy())
+    assert caught.value.rule in ("url_control_char", "url_bad_char")
+
+
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ("93.184.216.34.", "host_noncanonical"),
+        ("93.184.216.0x22", "host_noncanonical"),
+        ("93.184.216.0X", "host_noncanonical"),
+        ("ex%61mple.com", "host_percent"),
+        ("-a.example.com", "host_form"),
+        ("a-.example.com", "host_form"),
+        ("a.-example.com", "host_form"),
+        ("a.example-", "host_form"),
+        (f"{'a' * 64}.com", "host_form"),
+        (f"a.{'a' * 64}", "host_form"),
+        (f"{'a.' * 125}abcd", "host_form"),
+    ],
+)
+def test_a_host_that_resolvers_read_differently_is_refused(host: str, rule: str) -> None:
+    assert check_url(f"https://{'a.' * 125}abc/", Policy()).port == check_url(f"https://{'a' * 63}.{'b' * 63}/", Policy()).port == 443
+    with pytest.raises(BlockedURL) as caught:
+        check_url(f"https://{host}/", Policy())
+    assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize(
+    "name",
+    "db.localhost db.local db.internal db.lan db.intranet db.corp db.home db.localdomain db.svc db.test db.invalid db.onion "
+    "home.arpa 1.0.0.127.in-addr.arpa cluster.local db.ns.svc.cluster.local".split(),
+)
+def test_a_name_of_an_inside_network_is_refused_in_any_case(name: str) -> None:
+    for host in (name, f"{name.upper()}."):
+        with pytest.raises(BlockedURL) as caught:
+            check_url(f"https://{host}/", Policy())
+        assert caught.value.rule == "host_internal_name"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "080", "00", "99999"])
+def test_a_port_is_a_number_up_to_65535_as_one_writes_it(port: str) -> None:
+    assert check_url("https://example.com:65535/", Policy()).port == 65_535
+    with pytest.raises(BlockedURL) as caught:
+        check_url(f"https://example.com:{port}/", Policy())
+    assert caught.value.rule == "port_form"
+
+
 async def test_no_more_addresses_are_tried_than_the_policy_says_and_ipv4_comes_first() -> None:
     async def look_up(_host: str) -> Sequence[str]:
         return ["2606:4700:4700::1111", "2606:4700:4700::1111", *(f"93.184.216.{number}" for number in range(1, 40)), "10.0.0.1"]
