@@ -62,12 +62,37 @@ def test_a_secret_has_24_to_75_bytes() -> None:
             parse_secret("whsec_" + base64.b64encode(b"x" * size).decode())
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whpk_" + "A" * 40, "whsec_" + "=" * 40, "whsec_" + "A" * 33, "whsk_" + "A" * 88])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "whsec_",
+        "whpk_" + "A" * 40,
+        "whsec_" + "=" * 40,
+        "whsec_" + "A" * 33,
+        "whsec_" + "A" * 35 + "=" + "A" * 32,
+        "whsk_" + "A" * 88,
+        "whsk_" + "A" * 32,
+    ],
+)
 def test_a_malformed_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_secret(secret)
 
     assert len(secret) < 8 or secret not in refused.value.message
+
+
+def test_a_private_key_with_the_public_half_of_another_is_refused() -> None:
+    mine, other = (base64.b64decode(generate_secret("ed25519").removeprefix("whsk_")) for _ in range(2))
+
+    with pytest.raises(InvalidInput):
+        parse_secret("whsk_" + base64.b64encode(mine[:32] + other[32:]).decode())
+
+
+def test_a_shared_secret_is_shown_with_its_prefix_however_it_was_given() -> None:
+    secret = generate_secret()
+
+    assert public_form(secret) == public_form(secret.removeprefix("whsec_")) == secret
 
 
 def test_the_public_form_of_a_pair_has_no_private_half() -> None:
