@@ -9,6 +9,8 @@ import pytest
 from graphook import database
 from graphook.auth import ALL_SCOPES, Caller
 from graphook.clock import now
+from graphook.errors import NotFound
+from models.access import exchange, grant
 from models.integration import Integration
 from models.token import Token
 from tests.models import make
@@ -46,6 +48,16 @@ async def test_however_many_tokens_are_told_with_two_queries() -> None:
     async with reads() as asked:
         assert len(await Token.states()) == 5
     assert len(asked) == 2, asked
+
+
+async def test_a_link_into_an_application_that_was_deleted_is_dead_and_makes_no_token() -> None:
+    app = await make.application()
+    _, access = await grant(app, capabilities=())
+    await app.remove()
+
+    with pytest.raises(NotFound):
+        await exchange(Caller("tok_test", app.org_id, None, frozenset(ALL_SCOPES)), access.one_time_token)
+    assert await Token.all().count() == 2
 
 
 async def test_keys_that_were_rotated_away_are_forgotten_after_a_week() -> None:
