@@ -60,6 +60,7 @@ def depth_exceeds(text: bytes, limit: int) -> bool:
 
 
 def _checked_integer(digits: str) -> int:
-    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+    # It has some 300 digits at most: what is more than a double holds was refused already.
+    if not -(2**63) <= int(digits) < 2**64:
         raise BadJSON("The JSON holds an integer beyond 64 bits; send it as a string.")
     return 0
