@@ -61,7 +61,7 @@ def test_beyond_a_limit_is_refused() -> None:
     "name",
     [
         "Authorization", "X-API-Key", "x-auth-token", "Cookie", "WWW-Authenticate", "X-Hub-Signature", "My-SESSION", "X-Password",
-        "X-Passwd", "X-Access-Passphrase", "X-PWD", "X-JWT-Assertion", "Proxy-Bearer",
+        "X-Passwd", "X-Access-Passphrase", "X-PWD", "X-JWT-Assertion", "Proxy-Bearer", "X-Credentials",
     ],
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_sensitive(name: str) -> None:
