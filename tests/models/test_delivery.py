@@ -21,7 +21,7 @@ from models.message import INLINE_ENDPOINTS, Message
 from models.page import PageRequest
 from models.where import Where
 from tests.models import make
-from workers.fanout import FanOuts
+from workers.fanout import PAGE, FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -272,7 +272,8 @@ async def test_a_message_to_many_endpoints_is_fanned_out_in_pages() -> None:
     while (page := await FanOuts().page()) is not None:
         pages.append(page)
 
-    assert sum(map(len, pages)) == len(await rows(message_id)) == 2 * INLINE_ENDPOINTS + 1
+    assert [len(page) for page in pages] == [PAGE, 1, 0]
+    assert len(await rows(message_id)) == 2 * INLINE_ENDPOINTS + 1 == PAGE + 1
 
 
 async def test_a_message_that_is_canceled_while_it_is_fanned_out_goes_to_nobody_more() -> None:
