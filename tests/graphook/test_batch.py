@@ -188,6 +188,28 @@ async def test_what_nobody_waits_for_any_more_is_not_written() -> None:
     assert batches == [[0, 1, 2, 3], [4, 6]]
 
 
+async def test_of_several_that_were_submitted_together_none_is_written_once_their_caller_has_gone() -> None:
+    batches: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def flush(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        await gate.wait()
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=100, concurrency=1)
+    first = asyncio.create_task(batcher.submit(0))
+    await asyncio.sleep(0)
+    together, other = asyncio.create_task(batcher.submit_all([1, 2, 3])), asyncio.create_task(batcher.submit(4))
+    await asyncio.sleep(0)
+    together.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+
+    assert await asyncio.gather(first, other) == [0, 4]
+    assert batches == [[0], [4]]
+
+
 async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:
     gate = asyncio.Event()
 
