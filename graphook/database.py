@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 import orjson
@@ -75,6 +75,8 @@ def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False, c
     elif parts.scheme in ("postgres", "postgresql"):
         credentials: dict[str, Any] = {
             "connect": _connecting(url),
+            # For what Tortoise says where there is no such database.
+            "database": unquote(parts.path.lstrip("/")) or None,
             "minsize": 1,
             "maxsize": pool_size,
             "application_name": dict(parse_qsl(parts.query)).get("application_name", "graphook"),
@@ -113,7 +115,8 @@ def _connecting(url: str) -> Callable[..., Awaitable[asyncpg.Connection]]:
 async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False, command_seconds: float = COMMAND_SECONDS) -> None:
     """Open the process's database. Call once per event loop; every task of the process sees it afterwards. Raises `Unavailable`.
 
-    `unhurried`: PostgreSQL's statements may take as long as they need, as those of a migration do; else we wait `command_seconds` for each.
+    `unhurried`: PostgreSQL's statements may take as long as they need, as those of a migration do; else a server that has not answered one
+    after `command_seconds` is given up.
     """
     if url.startswith("sqlite://"):
         _check_file(url.removeprefix("sqlite://"))

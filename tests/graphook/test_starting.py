@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from graphook import database
 from graphook.cli import main
+from models.migrate import migrate
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY, Process
 
@@ -175,3 +177,25 @@ def test_a_second_server_of_one_file_hears_of_the_first_before_its_port(tmp_path
         first.stop()
     assert said.startswith(f"graphook: Another process serves {tmp_path}/data/graphook.sqlite3")
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.postgresql_only
+async def test_a_database_url_says_more_after_its_name_as_those_of_postgresql_do(backend: Backend, tmp_path: Path) -> None:
+    url = await backend.empty_database()
+    assert len(await migrate(f"{url}?sslmode=disable&application_name=hooks")) > 1
+    said = refused(COMMANDS["serve"], tmp_path, GRAPHOOK_DATABASE_URL=f"{url}?sslmode=maybe", GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith("graphook: The database cannot be reached: `sslmode` parameter must be one of: disable, allow, ")
+    said = refused(COMMANDS["serve"], tmp_path, GRAPHOOK_DATABASE_URL=f"{url}?weather=fine", GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith('graphook: The database cannot be reached: unrecognized configuration parameter "weather". Check ')
+
+
+@pytest.mark.postgresql_only
+async def test_the_pool_connects_as_the_url_says(backend: Backend) -> None:
+    url = await backend.empty_database()
+    await database.connect(f"{url}?sslmode=disable&application_name=hooks&options=-c%20enable_seqscan%3Doff")
+    try:
+        async with database.read() as session:
+            (row,) = await session.fetch_text("SELECT current_setting('application_name'), current_setting('enable_seqscan')")
+    finally:
+        await database.disconnect()
+    assert tuple(row.values()) == ("hooks", "off")
