@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -74,7 +75,9 @@ class Settings(BaseSettings):
         description="Seconds of one attempt, from looking up the name to the last byte read; a wait for a connection counts.",
     )
     response_limit: int = Field(20_000, ge=0, le=1_048_576, description="Bytes of a response that are read and kept.")
-    disable_after_hours: float = Field(120.0, ge=0, description="Hours of nothing but failures until an endpoint is disabled; 0 for never.")
+    disable_after_hours: float = Field(
+        120.0, ge=0, le=876_000, description="Hours of nothing but failures until an endpoint is disabled; 0 for never."
+    )
     disable_on_gone: bool = Field(True, description="Disable an endpoint that answers 410 Gone.")
     breaker: bool = Field(False, description="Give endpoints that do not choose a circuit breaker.")
     breaker_tries: int = Field(10, ge=1, le=100, description="Tries within the window from which on a breaker may open.")
@@ -151,7 +154,7 @@ class Settings(BaseSettings):
         le=100_000,
         description="Background tasks of an organisation that may wait or be worked on at the same time, besides generations.",
     )
-    host: str = Field("127.0.0.1", description="The address to listen on.")
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
     retention_days: int = Field(
@@ -163,7 +166,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."
     )
-    metrics_host: str = Field("127.0.0.1", description="The address that the metrics are shown on; anyone who reaches it may read them.")
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="The address that the metrics are shown on; anyone who reaches it may read them."
+    )
     tracing: bool = Field(
         False,
         description="Export OpenTelemetry traces as OTLP over HTTP, to where OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra `otel`.",
@@ -212,6 +217,21 @@ class Settings(BaseSettings):
             raise ValueError("begins with sqlite:// or postgresql://")
         return value
 
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _readable_address(cls, value: str | None) -> str | None:
+        if value is None or value.startswith("sqlite://"):
+            return value
+        # What else is wrong with it is told with a part of it, such as of a password that ends the host too early.
+        for host in value.partition("://")[2].partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2].split(","):
+            try:
+                urlsplit(f"//{host}").port  # noqa: B018
+            except ValueError:
+                raise ValueError(
+                    "has a port that is none; in a user or a password, write / as %2F, ? as %3F, # as %23 and @ as %40"
+                ) from None
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _plain_address(cls, value: str | None) -> str | None:
@@ -232,12 +252,20 @@ class Settings(BaseSettings):
         return frozenset(cls._web_address(uri) for uri in value)
 
     @field_validator(
-        "llm_base_url", "llm_api_key", "llm_model", "slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret",
+        "redis_url", "public_url", "metrics_port", "llm_base_url", "llm_api_key", "llm_model",
+        "slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret",
         mode="before",
     )  # fmt: skip
     @classmethod
     def _unset_when_empty(cls, value: Any) -> Any:
         return value or None
+
+    @field_validator("user_agent")
+    @classmethod
+    def _fits_a_line(cls, value: str) -> str:
+        if re.fullmatch(r"[\x20-\x7e]*", value) is None:
+            raise ValueError("has only visible ASCII characters and blanks")
+        return value
 
     @field_validator("llm_base_url")
     @classmethod
@@ -256,6 +284,16 @@ class Settings(BaseSettings):
     def _known_redis(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("begins with redis://, rediss:// or unix://")
+        if value is not None:
+            # Where there is none, nothing waits for its client.
+            from redis import ConnectionPool, RedisError
+
+            try:
+                ConnectionPool.from_url(value).make_connection()
+            except TypeError:
+                raise ValueError("has an option behind the ? that there is not") from None
+            except RedisError as error:
+                raise ValueError(str(error)) from None
         return value
 
     @classmethod

@@ -13,6 +13,8 @@ from graphook.settings import BadSettings, Settings, describe, unknown_variables
 from graphook.ssrf import BlockedURL, address_allowed, check_url
 from tests.deployment import ROOT, SECRET_KEY, Process
 
+NO_PORT = "has a port that is none; in a user or a password, write / as %2F, ? as %3F, # as %23 and @ as %40"
+
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
@@ -41,6 +43,22 @@ from tests.deployment import ROOT, SECRET_KEY, Process
             "GRAPHOOK_LLM_BASE_URL: begins with http:// or https:// and has no user, query or fragment",
         ),
         ("llm_api_key", "a key", "GRAPHOOK_LLM_API_KEY: has only visible ASCII characters, no blanks"),
+        ("redis_url", "redis://:pa/ss@localhost", f"GRAPHOOK_REDIS_URL: {NO_PORT}"),
+        ("redis_url", "redis://localhost:65536", f"GRAPHOOK_REDIS_URL: {NO_PORT}"),
+        ("redis_url", "redis://localhost?socket_timeout=soon", "GRAPHOOK_REDIS_URL: Invalid value for 'socket_timeout' in connection URL."),
+        ("redis_url", "redis://localhost?weather=fine", "GRAPHOOK_REDIS_URL: has an option behind the ? that there is not"),
+        (
+            "redis_url",
+            "rediss://localhost?ssl_cert_reqs=some",
+            "GRAPHOOK_REDIS_URL: Invalid SSL Certificate Requirements Flag: some",
+        ),
+        ("database_url", "postgresql://graphook:pa/ss@localhost/graphook", f"GRAPHOOK_DATABASE_URL: {NO_PORT}"),
+        ("database_url", "postgresql://one:5432,two:x/graphook", f"GRAPHOOK_DATABASE_URL: {NO_PORT}"),
+        ("database_url", "postgresql://[::1/graphook", f"GRAPHOOK_DATABASE_URL: {NO_PORT}"),
+        ("host", "", "GRAPHOOK_HOST: String should have at least 1 character (it is '')"),
+        ("metrics_host", "", "GRAPHOOK_METRICS_HOST: String should have at least 1 character (it is '')"),
+        ("user_agent", "Hooks/1\n", "GRAPHOOK_USER_AGENT: has only visible ASCII characters and blanks (it is 'Hooks/1\\n')"),
+        ("disable_after_hours", "inf", "GRAPHOOK_DISABLE_AFTER_HOURS: Input should be less than or equal to 876000 (it is 'inf')"),
         ("secret_key", "short", "GRAPHOOK_SECRET_KEY: each key has at least 32 characters; `openssl rand -base64 32` makes one"),
     ],
 )
@@ -53,6 +71,21 @@ def test_a_setting_that_breaks_a_rule_is_named_by_its_variable(name: str, text: 
 def test_the_edges_of_ports_and_an_empty_key_are_taken() -> None:
     settings = Settings.load(allow_ports="1,65535", secret_key="")
     assert (settings.allow_ports, settings.secret_key) == (frozenset({1, 65_535}), ())
+
+
+def test_addresses_of_every_form_are_taken_and_an_empty_one_is_none() -> None:
+    for url in (
+        "postgresql:///graphook?host=/run/postgresql",
+        "postgresql://graphook:p%2F%40@[::1]:5432/graphook?sslmode=require",
+        "postgres://one,two:5433/graphook?target_session_attrs=read-write",
+        "postgresql://%2Frun%2Fpostgresql/graphook",
+        "sqlite://folder: 1/graphook.sqlite3",
+    ):
+        assert Settings.load(database_url=url).database_url == url
+    for url in ("redis://", "redis://:p%2F@localhost:6380/3?health_check_interval=10", "rediss://host", "unix:///run/redis.sock?db=1"):
+        assert Settings.load(redis_url=url).redis_url == url
+    settings = Settings.load(redis_url="", public_url="", metrics_port="")
+    assert (settings.redis_url, settings.public_url, settings.metrics_port) == (None, None, None)
 
 
 def test_denied_networks_are_closed_whatever_else_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
