@@ -7,6 +7,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from graphook import llm, oauth
 from graphook.findings import Finding
 from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
+from graphook.process import is_missing
 from graphook.sandbox_checks import sandbox_finding
 from graphook.settings import Settings, unknown_variables
 from graphook.sqlite import PRAGMAS
@@ -44,10 +46,15 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
         yield finding
     for unknown in unknown_variables(os.environ):
         yield Finding("warn", unknown, "`graphook settings` lists them.")
-    reachable = settings.embedded and settings.sqlite_path.exists()
+    reachable = settings.embedded and not is_missing(settings.sqlite_path)
     if settings.embedded:
-        for finding in _sqlite(settings):
-            yield finding
+        try:
+            for finding in _sqlite(settings):
+                yield finding
+        except sqlite3.DatabaseError as error:
+            reachable = False
+            advice = "Check GRAPHOOK_DATABASE_URL and who may write the file and its folder; if the file is damaged, restore a backup."
+            yield Finding("fail", f"SQLite cannot read {settings.sqlite_path}: {error}", advice)
     else:
         try:
             connection = await asyncpg.connect(settings.database_url, timeout=5)
@@ -121,9 +128,9 @@ def _oauth(settings: Settings) -> Iterator[Finding]:
 
 def _sqlite(settings: Settings) -> list[Finding]:
     path = settings.sqlite_path
-    if not path.exists():
+    if is_missing(path):
         return [Finding("warn", f"there is no database at {path} yet", "`graphook serve` makes it.")]
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         check = connection.execute("PRAGMA quick_check").fetchone()[0]
     return [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -176,6 +178,27 @@ async def test_a_sqlite_file_without_a_write_ahead_log_is_found(tmp_path: Path) 
     connection.close()
     found = await diagnose(database_url=f"sqlite://{path}")
     assert found["SQLite journal mode is delete"].state == "fail"
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_text("This is a text.\n" * 100), "file is not a database"),
+        (lambda path: os.truncate(path, 20_000), "database disk image is malformed"),
+    ],
+    ids=["text", "cut"],
+)
+async def test_a_sqlite_file_that_cannot_be_read_is_found(db: str, damage: Callable[[Path], object], reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "50% of what?" / "g.sqlite3"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(db.removeprefix("sqlite://"))) as connection:
+        connection.execute("VACUUM INTO ?", (str(path),))
+    damage(path)
+    found = await diagnose(database_url=f"sqlite://{path}")
+    assert found[f"SQLite cannot read {path}: {reason}"].state == "fail"
+    assert not any("schema" in what for what in found)
+    assert any("transformations" in what for what in found)
 
 
 @pytest.mark.postgresql_only
