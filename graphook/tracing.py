@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from graphook import __version__
+from graphook.process import CannotStart
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -20,7 +21,7 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 _LINKS = 32
 
 
-class TracingMissing(Exception):
+class TracingMissing(CannotStart):
     """Tracing is on, but its packages are not installed."""
 
 
@@ -38,7 +39,10 @@ class _Tracing:
             if exporter is None:
                 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         except ImportError as error:
-            raise TracingMissing(f"GRAPHOOK_TRACING needs the extra `otel`: pip install 'graphook[otel]' ({error})") from error
+            raise TracingMissing(
+                f"GRAPHOOK_TRACING needs the extra `otel` ({error}). Where `make` set Graphook up, "
+                "`.venv/bin/uv sync --frozen --inexact --no-default-groups --extra otel` installs it."
+            ) from error
         # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before ours.
         given = OTELResourceDetector().detect()
         resource = Resource.create({SERVICE_NAME: "graphook", SERVICE_VERSION: __version__}).merge(given)

@@ -14,7 +14,7 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.migration import Migration
 from tortoise.transactions import in_transaction
 
-from graphook import database
+from graphook import database, tracing
 from graphook.errors import Unavailable
 from graphook.outage import is_outage
 from graphook.process import make_data_folder, opened, owned
@@ -73,8 +73,8 @@ async def require_schema(database_url: str) -> None:
 
 
 async def check_start(settings: Settings) -> None:
-    """Raise, in one sentence, for what would otherwise end in a traceback: a lock, no key, no database, an old or unknown schema."""
-    with owned(settings):
+    """Raise, in one sentence, for what would otherwise end in a traceback: no packages to trace with, a lock, no key, no database, an old or unknown schema."""
+    with tracing.traced(settings.tracing), owned(settings):
         async with opened(settings):
             pass
     if settings.embedded:

@@ -72,6 +72,18 @@ def test_no_secret_key_for_postgresql_ends_the_start(command: str, tmp_path: Pat
     assert said.startswith("graphook: GRAPHOOK_SECRET_KEY is not set.")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_tracing_without_its_packages_ends_the_start(command: str, db: str, tmp_path: Path, backend: Backend) -> None:
+    if command == "work" and backend.admin_url is None:
+        pytest.skip("workers need PostgreSQL")
+    # A module that refuses to be imported goes before the one that is installed.
+    (tmp_path / "opentelemetry.py").write_text("raise ModuleNotFoundError(\"No module named 'opentelemetry'\")")
+    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from graphook.cli import main; sys.exit(main())"
+    arguments = [sys.executable, "-c", program, str(tmp_path), *COMMANDS[command][3:]]
+    said = refused(arguments, tmp_path, GRAPHOOK_DATABASE_URL=db, GRAPHOOK_SECRET_KEY=SECRET_KEY, GRAPHOOK_TRACING="true")
+    assert said.startswith("graphook: GRAPHOOK_TRACING needs the extra `otel` (No module named 'opentelemetry'). ")
+
+
 @pytest.mark.sqlite_only
 def test_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
     assert refused(COMMANDS["work"], tmp_path) == (
