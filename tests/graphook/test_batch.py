@@ -206,7 +206,7 @@ async def test_of_several_that_were_submitted_together_none_is_written_once_thei
     await asyncio.sleep(0)
     gate.set()
 
-    assert await asyncio.gather(first, other) == [0, 4]
+    assert (await first, await other) == (0, 4)
     assert batches == [[0], [4]]
 
 
