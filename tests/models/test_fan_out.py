@@ -68,7 +68,7 @@ async def test_a_message_goes_to_whoever_listens_however_its_deliveries_are_writ
         found = {name: await session.fetch(LISTENED, app.id, "", message_id, 10, endpoint.id) for name, endpoint in endpoints.items()}
         assert await session.fetch(LISTENED, elsewhere.id, "", message_id, 10, endpoints["all"].id) == []
     assert {name for name, (row,) in found.items() if row["wanted"]} == expected, "what is missing"
-    assert {name for name, (row,) in found.items() if row["known"]} == expected
+    assert {name for name, (row,) in found.items() if row["had"]} == expected
     assert {name for name, endpoint in endpoints.items() if endpoint.refusal(event_type, channels) is None} == expected, "as it is said"
 
 
