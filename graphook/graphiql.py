@@ -29,6 +29,7 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_OF_PROXIES: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 # The registries of some systems know these as something that a browser with nosniff refuses to run.
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".md": "text/markdown; charset=utf-8"}
 
@@ -112,8 +113,11 @@ def _is_own_page(request: Request) -> bool:
     Whether our own page asks, on this machine.
 
     Any page that a developer has open can send requests to this machine: directly, which the browser marks as cross-site, or
-    under a name of its own that it makes resolve to 127.0.0.1, which leaves that name in Host.
+    under a name of its own that it makes resolve to 127.0.0.1, which leaves that name in Host. A proxy on this machine may send those of anybody,
+    under its name: it says for whom, or speaks HTTP/1.0, as nginx does unless told otherwise and no browser.
     """
+    if request.scope["http_version"] == "1.0" or any(name in request.headers for name in _OF_PROXIES):
+        return False
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") or "origin" in request.headers:
         return False
     host = request.url.hostname or ""

@@ -10,6 +10,7 @@ import pytest
 from graphql.execution.values import get_variable_values
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from graphook.graphiql import Step, graphiql_routes, read_steps
 from graphook.package_data import graphql_folder, static_folder
@@ -32,9 +33,13 @@ LOADS = re.compile(
 )
 
 
-def client(token: str | None = None, base_url: str = "http://127.0.0.1:8000") -> AsyncClient:
+def client(token: str | None = None, base_url: str = "http://127.0.0.1:8000", version: str = "1.1") -> AsyncClient:
     app = Starlette(routes=graphiql_routes(token=token, documents=graphql_folder()))
-    return AsyncClient(transport=ASGITransport(app=app), base_url=base_url)
+
+    async def spoken(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "http_version": version}, receive, send)
+
+    return AsyncClient(transport=ASGITransport(app=spoken), base_url=base_url)
 
 
 @pytest.mark.parametrize(("path", "media_type"), FILES.items())
@@ -152,6 +157,11 @@ async def test_the_token_is_given_under_every_name_of_this_machine(base_url: str
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://attacker.example"},
         {"Origin": "null"},
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"X-Forwarded-Host": "graphook.example.com"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"Via": "1.1 proxy"},
     ],
     ids=lambda headers: "-".join(*headers.items()),
 )
@@ -161,6 +171,12 @@ async def test_the_token_is_withheld_from_other_pages(headers: dict[str, str]) -
     assert response.status_code == 200
     assert response.json()["headers"] is None
     assert TOKEN not in response.text
+
+
+async def test_the_token_is_withheld_from_a_proxy_that_asks_under_the_name_of_this_machine() -> None:
+    """As nginx does when it is told no more than where to pass requests on to."""
+    async with client(TOKEN, version="1.0") as http:
+        assert (await http.get("/graphiql/config.json")).json()["headers"] is None
 
 
 def test_steps_are_ordered_by_number_not_by_letter(tmp_path: Path) -> None:
