@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from tortoise import Model, fields
@@ -109,10 +109,11 @@ class EventType(Model):
             await self.change({"archived": True})
 
     @classmethod
-    async def require_known(cls, org_id: str, names: Iterable[str], path: tuple[str, ...]) -> None:
-        """Raise `InvalidInput` naming those of `names` that are not live event types of the organisation."""
+    async def require_known(cls, caller: Caller, names: Iterable[str], path: tuple[str, ...], kept: Collection[str] | None = None) -> None:
+        """Raise `InvalidInput` naming those of `names` that are not live event types that the caller may see; `kept` are chosen already, whoever did."""
         wanted = list(names)
-        known: set[Any] = set(await cls.filter(org_id=org_id, name__in=wanted, archived=False).values_list("name", flat=True))
+        rows = await cls.filter(org_id=caller.org_id, name__in=wanted, archived=False).only("id", "name", "feature_flag")
+        known = {row.name for row in rows if row.name in (kept or ()) or row.is_visible_to(caller)}
         missing = [name for name in wanted if name not in known]
         if missing:
             shown = ", ".join(missing[:10])

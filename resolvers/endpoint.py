@@ -114,7 +114,7 @@ async def create_in(
 
     async def add() -> str:
         nonlocal was_new
-        await _require_event_types(app, values)
+        await _require_event_types(info, app, values, template)
         was_new = True
         async with database.transaction():
             row = await Row.add(app, values, secret=signing_secret, headers=headers)
@@ -138,12 +138,13 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
     """Replace or create an endpoint of that application; answers with it and whether it is new."""
     _check(await url_policy(info), input)
     values = _values(input)
-    await _require_event_types(app, values)
     try:
         row = await Row.load(app, str(id), ("id",))
     except NotFound as missing:
+        await _require_event_types(info, app, values)
         values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return Endpoint.of(await Row.add(app, values)), True
+    await _require_event_types(info, app, values, row)
     values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
     return Endpoint.of(await row.change(values)), False
 
@@ -164,7 +165,7 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
         new_secret = values.pop("secret", None)
         if new_secret is not None:
             info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
-        await _require_event_types(app, values)
+        await _require_event_types(info, app, values, row)
         if new_secret is not None:
             await row.rotate_secret(new_secret, values=values)
         else:
@@ -307,7 +308,8 @@ def _check_secret(text: str, name: str) -> None:
         raise InvalidInputs([InvalidInput(fault.message, ("input", name))]) from None
 
 
-async def _require_event_types(app: Application, values: dict[str, Any]) -> None:
+async def _require_event_types(info: Info, app: Application, values: dict[str, Any], before: Row | Template | None = None) -> None:
+    """Raise `InvalidInput` for filter types that there are not, or that neither the caller may see nor what was `before` has."""
     if app.operational:
         if values.get("channels") is not None:
             raise InvalidInput(
@@ -315,4 +317,5 @@ async def _require_event_types(app: Application, values: dict[str, Any]) -> None
             )
         OperationalType.require_known(values.get("filter_types") or (), ("input", "filterTypes"))
     elif values.get("filter_types"):
-        await EventType.require_known(app.org_id, values["filter_types"], ("input", "filterTypes"))
+        kept = None if before is None else before.filter_types
+        await EventType.require_known(info.context.caller, values["filter_types"], ("input", "filterTypes"), kept)

@@ -164,8 +164,7 @@ async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Temp
 
 
 async def _check(info: Info, values: dict[str, Any]) -> None:
-    org_id = info.context.caller.org_id
     if values.get("filter_types"):
-        await EventType.require_known(org_id, values["filter_types"], ("input", "filterTypes"))
+        await EventType.require_known(info.context.caller, values["filter_types"], ("input", "filterTypes"))
     if "transformation" in values:
         await check_code(info, values["transformation"], ("input", "transformation"))

@@ -68,7 +68,7 @@ async def test_event_types_of_another_organisation_are_neither_known_nor_brought
     await (await EventType.add(theirs, {"name": "an.archived", "description": "theirs"})).remove()
 
     with pytest.raises(InvalidInput) as refused:
-        await EventType.require_known(ours.org_id, ["a.live"], ("input", "filterTypes"))
+        await EventType.require_known(ours, ["a.live"], ("input", "filterTypes"))
     assert refused.value.path == ("input", "filterTypes", "0")
     for name in ("a.live", "an.archived"):
         with pytest.raises(NotFound):
@@ -89,7 +89,7 @@ async def test_an_archived_event_type_is_none_that_an_endpoint_may_listen_to() -
     await (await EventType.add(ours, {"name": "a.b", "description": ""})).remove()
 
     with pytest.raises(InvalidInput):
-        await EventType.require_known(ours.org_id, ["a.b"], ())
+        await EventType.require_known(ours, ["a.b"], ())
 
 
 async def test_an_event_type_of_the_same_name_in_another_organisation_decides_nothing_about_a_message() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -89,6 +90,28 @@ async def test_a_link_leads_into_the_portal_of_one_application(acme: Tenant, rec
     assert found["token"] != access["token"]
     async with bearer(acme, access["token"]) as embedded:
         assert (await embedded.run("Whoami"))["appId"] == app["id"]
+
+
+async def test_an_event_type_behind_a_flag_is_no_event_type_to_who_lacks_it(acme: Tenant) -> None:
+    """It is refused as one that there is not; an endpoint that the organisation has chosen it for keeps it."""
+    app = await acme.application()
+    await acme.event_type("shown")
+    await acme.event_type("hidden.flagged", featureFlag="beta")
+    chosen = await acme.endpoint(app, "https://example.com/", filterTypes=["hidden.flagged"])
+    answers = []
+    async with bearer(acme, (await grant(acme, app))["token"]) as portal:
+        for name in ("hidden.flagged", "never.was"):
+            for operation, arguments in {"EndpointCreate": {}, "EndpointUpdate": {"id": "new"}}.items():
+                given = {"url": "https://example.com/", "filterTypes": ["shown", name]}
+                payload = await portal.run(operation, appId=app["id"], input=given, **arguments)
+                answers.append(json.dumps(payload).replace(name, "it"))
+        changed = await portal.do("EndpointPatch", appId=app["id"], id=chosen["id"], input={"filterTypes": ["hidden.flagged", "shown"]})
+    async with bearer(acme, (await grant(acme, app, featureFlags=["beta"]))["token"]) as flagged:
+        await flagged.endpoint(app, "https://example.com/", filterTypes=["hidden.flagged"])
+
+    assert changed["filterTypes"] == ["hidden.flagged", "shown"]
+    assert answers[:2] == answers[2:]
+    assert "These event types do not exist: it." in answers[0]
 
 
 async def test_a_link_that_leaked_is_dead_once_it_was_used(acme: Tenant, rival: Tenant) -> None:
