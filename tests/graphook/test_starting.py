@@ -148,6 +148,20 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(arguments: list[str], tmp
 
 
 @pytest.mark.sqlite_only
+@pytest.mark.parametrize("being_loaded", ["graphook.cli", "graphook.settings", "graphook.app"])
+def test_an_interrupt_while_a_command_is_being_loaded_ends_it_quietly(being_loaded: str, tmp_path: Path) -> None:
+    interrupt = "os.kill(os.getpid(), signal.SIGINT)"
+    hook = f"sys.addaudithook(lambda event, found: {interrupt} if event == 'import' and found[0] == {being_loaded!r} else None)"
+    (tmp_path / "sitecustomize.py").write_text(f"import os, signal, sys\n{hook}\n")
+    command = [str(Path(sys.executable).with_name("graphook")), "serve", "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1e3", "9" * 5000])
 def test_what_is_no_port_is_said(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
