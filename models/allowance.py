@@ -20,6 +20,12 @@ DRAW = Statement(
 )
 
 
+async def ready(key: str, per_minute: int) -> None:
+    """Have a bucket that is not ahead of the clock. Before a draw in a transaction: its refusal would undo that there."""
+    async with database.transaction() as session:
+        await session.fetch(OPEN, key, float(per_minute))
+
+
 async def draw(key: str, per_minute: int, what: str) -> None:
     """Use up one of `per_minute`. Raises `LimitExceeded` when there is none left; they come back evenly."""
     async with database.transaction() as session:

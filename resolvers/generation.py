@@ -145,16 +145,19 @@ async def _start(
     if missing:
         raise NotConfigured(f"No model is configured: the operator must set {' and '.join(missing)}.")
 
+    bucket, per_minute = f"generate:{caller.org_id}", settings.generations_per_minute
+
     async def add() -> str:
         async with database.transaction():
             # The row of the allowance is held until the end: others of this organisation count after us.
-            await allowance.draw(f"generate:{caller.org_id}", settings.generations_per_minute, "generations")
+            await allowance.draw(bucket, per_minute, "generations")
             if await Task.outstanding(caller.org_id, GENERATIONS) >= settings.generations_outstanding:
                 raise LimitExceeded(
                     f"{settings.generations_outstanding} generations of this organisation wait or are worked on; wait for one to end."
                 )
             return (await Task.start(caller.org_id, kind, arguments)).id
 
+    await allowance.ready(bucket, per_minute)
     generation_id = await idempotency.once(key, add)
     info.context.services.wake("generate", [generation_id])
     return Generation.of(await Task.load(caller, generation_id))

@@ -427,6 +427,25 @@ async def test_a_key_begins_one_generation_and_there_are_only_so_many_a_minute(a
     assert await acme.fault("EventTypeGenerateSchema", input={"prompt": mark}) == ("LIMIT_EXCEEDED", None)
 
 
+async def test_a_clock_that_was_set_back_keeps_nobody_from_generations_until_it_is_where_it_was(
+    acme: Tenant, generating: Deployment
+) -> None:
+    app = await acme.application()
+    key = f"generate:{await _organisation(generating, app['id'])}"
+    await database.connect(generating.database_url)
+    try:
+        async with database.transaction() as session:
+            await session.fetch_text(f"INSERT INTO allowance VALUES ('{key}', 0, graphook_now() + 3600000000)")
+
+        assert await acme.fault("TemplateGenerate", input={"prompt": "any"}) == ("LIMIT_EXCEEDED", None)
+
+        async with database.read() as session:
+            (row,) = await session.fetch_text(f"SELECT refilled_at <= graphook_now() AS mended FROM allowance WHERE id = '{key}'")
+        assert row["mended"], "it fills again from now on"
+    finally:
+        await database.disconnect()
+
+
 async def test_a_generation_is_its_organisations_alone(
     acme: Tenant, rival: Tenant, generating: Deployment, llm: LLMServer, mark: str
 ) -> None:
