@@ -92,16 +92,17 @@ class TaskRunner:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._awake.set)
 
-    async def _claim(self) -> ClaimedTask | None:
-        return await claim_task(self._worker, self._lease_us, self._kinds)
+    async def _claim(self) -> tuple[ClaimedTask | None, float]:
+        """The next task, and until when it is leased at least, by this process's monotonic clock."""
+        asked = time.monotonic()
+        return await claim_task(self._worker, self._lease_us, self._kinds), asked + self._lease_us / 1_000_000
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            leased = time.monotonic()
-            task = await self._through_outages(self._claim)
+            task, until = await self._through_outages(self._claim) or (None, 0.0)
             if task is not None:
                 # No longer than it is leased: what never gets through must count as taken up in vain, and leave its place to others.
-                await self._through_outages(lambda task=task: self._do(task), until=leased + self._lease_us / 1_000_000)  # type: ignore[misc]
+                await self._through_outages(lambda task=task: self._do(task), until=until)  # type: ignore[misc]
                 continue
             try:
                 async with asyncio.timeout(self._look_every * random.uniform(0.8, 1.2)):

@@ -19,6 +19,7 @@ from graphook.live import LocalBus
 from models.organisation import Organisation
 from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
 from tests.waiting import PATIENCE, until
+from workers import tasks as tasks_module
 from workers.tasks import Step, TakeStep, TaskRunner
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -119,6 +120,31 @@ async def test_an_outage_between_two_steps_repeats_none() -> None:
         done = await ended(begun)
 
     assert (done.status, seen) == ("finished", [0, 1, 1, 2])
+
+
+async def test_a_task_taken_up_after_a_long_outage_is_worked_on_through_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it is leased counts from when it was taken up."""
+    begun = await task()
+    lease_seconds, fails = 2.0, True
+    back_at = asyncio.get_running_loop().time() + lease_seconds
+
+    async def claimed(*args: Any) -> ClaimedTask | None:
+        if asyncio.get_running_loop().time() < back_at:
+            raise Unavailable("The database is away.")
+        return await claim_task(*args)
+
+    async def once_more(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
+        nonlocal fails
+        if fails:
+            fails = False
+            raise Unavailable("The database went away again.")
+        return Step({}, done=True)
+
+    monkeypatch.setattr(tasks_module, "claim_task", claimed)
+    async with runner(once_more, lease_seconds=lease_seconds, at_once=1):
+        done = await ended(begun)
+
+    assert (done.status, done.claim) == ("finished", 1)
 
 
 async def test_a_kind_that_a_worker_does_not_know_is_left_to_others_and_stops_nobody() -> None:
@@ -276,11 +302,11 @@ async def test_who_is_looking_when_its_worker_stops_ends_as_well() -> None:
     class Runner(TaskRunner):
         looks = 0
 
-        async def _claim(self) -> ClaimedTask | None:
+        async def _claim(self) -> tuple[ClaimedTask | None, float]:
             self.looks += 1
             if self.looks == 2:
                 await gate.wait()
-            return None
+            return None, 0.0
 
     running = Runner("worker", {KIND: count}, lambda _: None, LocalBus(), at_once=2, look_every=3600.0)
     work = asyncio.create_task(running.run())
