@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphook import database
 from graphook.database import Row, Session, Statement, probing
+from models import delivery
 
 BY_REQUEST = "canceled by request"
 NO_PAYLOAD = "the payload has expired or was expunged"
@@ -23,6 +24,17 @@ CANCEL = Statement(
         UPDATE delivery SET state = 5, reason = ?3, leased_by = NULL, lease_until = NULL
         WHERE message_id IN (SELECT value FROM json_each(?1)) AND state IN (0, 1, 2) AND (?2 IS NULL OR endpoint_id = ?2)
         RETURNING message_id""",
+)
+# message ids → what is open of them, held in the same order.
+HOLD = Statement(
+    postgresql=f"""
+        SELECT d.message_id, d.endpoint_id, d.run, d.claim, d.interrupts, d.org_id, d.app_id, d.state, e.url
+        FROM unnest($1::text[]) AS w(id) JOIN delivery d ON d.message_id = w.id JOIN endpoint e ON e.id = d.endpoint_id
+        WHERE d.state IN (0, 1, 2) AND {probing("w.id")} ORDER BY d.message_id, d.endpoint_id, d.run FOR UPDATE OF d""",
+    sqlite="""
+        SELECT d.message_id, d.endpoint_id, d.run, d.claim, d.interrupts, d.org_id, d.app_id, d.state, e.url
+        FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id
+        WHERE d.message_id IN (SELECT value FROM json_each(?1)) AND d.state IN (0, 1, 2)""",
 )
 # A message whose endpoints are still being paged through gets no further deliveries …
 STOP_FAN_OUT = Statement(
@@ -89,8 +101,13 @@ async def messages_between(session: Session, app_id: str, after: str, last: str,
 
 
 async def forget(session: Session, rows: Sequence[Row]) -> tuple[int, int]:
-    """Forget payloads and responses of messages and cancel what is still to be sent; answers with how many payloads and responses there were."""
+    """Forget payloads and responses of messages and cancel what is still to be sent; answers with how many payloads and responses there were.
+
+    The answer to a request that is out finds its place taken by an attempt whose response is forgotten already.
+    """
     message_ids = [row["id"] for row in rows]
     contents = await session.fetch_rows(FORGET_CONTENTS, [(row["id"], row["expires_at"]) for row in rows])
+    out = [row for row in await session.fetch(HOLD, message_ids) if row["state"] == delivery.State.LEASED]
+    await delivery.interrupted(session, out)
     await cancel_in(session, message_ids, None, NO_PAYLOAD)
-    return len(contents), len(await session.fetch(FORGET_RESPONSES, message_ids))
+    return len(contents), len(await session.fetch(FORGET_RESPONSES, message_ids)) - len(out)

@@ -141,6 +141,11 @@ async def take_back_all(but_of: str) -> None:
         await session.fetch(sql.EXPIRE_ALL, but_of)
 
 
+async def interrupted(session: Session, rows: Sequence[Row]) -> None:
+    """Record an interrupted attempt of each leased delivery, whose place the answer takes if one comes."""
+    await session.write_rows(INSERT, [_attempt(_interrupted(row)) for row in rows])
+
+
 async def cancel(claims: Sequence[Claim], reason: str) -> None:
     """End claimed deliveries without an attempt, for a reason that is kept."""
     rows = [(c.message_id, c.endpoint.id, c.run, c.number, int(State.CANCELED), 0, 0, 0, reason) for c in claims]

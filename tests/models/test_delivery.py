@@ -12,7 +12,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
-from models import claiming, delivery, endpoint_health
+from models import cancel, claiming, delivery, endpoint_health
 from models.attempt import Attempt
 from models.cancel import cancel_pending
 from models.claim import Claim
@@ -309,3 +309,22 @@ async def test_a_later_message_is_fanned_out_waiting() -> None:
     assert await FanOuts().page() == [], "nobody is woken for it"
     assert [row["state"] for row in await rows(message_id)] == [State.WAITING]
     assert await delivery.promote(10) == ([], 0)
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
+async def test_what_is_answered_to_a_request_that_was_out_when_its_content_was_forgotten_is_not_kept(state: State) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message_id = await make.message(app)
+    (claim,) = await make.claims(endpoint)
+    async with database.transaction() as session:
+        forgotten = await cancel.forget(session, await cancel.messages_between(session, app.id, "", message_id, 10))
+    assert forgotten == (1, 0)
+
+    await delivery.settle([make.result(claim, state, status=200 if state is State.SUCCEEDED else 500)])
+
+    async with database.read() as session:
+        (row,) = await session.fetch_text("SELECT status, response, expunged, error_code FROM attempt")
+        (now_is,) = await session.fetch_text("SELECT state FROM delivery")
+    assert (bytes(row["response"]), bool(row["expunged"]), row["error_code"]) == (b"", True, None)
+    assert (row["status"], now_is["state"]) == ((0, State.SUCCEEDED) if state is State.SUCCEEDED else (2, State.CANCELED))
