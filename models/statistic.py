@@ -90,7 +90,7 @@ async def standing(endpoint_id: str, since: datetime, until: datetime) -> Standi
 
 
 async def delete_old(before: datetime, limit: int) -> int:
-    """Forget at most `limit` rows of the statistics that are older; answers with how many went."""
+    """Forget at most `limit` rows of the statistics whose periods had ended by then; answers with how many went."""
     async with database.transaction() as session:
         return len(await session.fetch(sql.DELETE_OLD, to_us(before), limit))
 

@@ -59,12 +59,14 @@ STANDING = Statement.same(f"""
         FROM delivery WHERE endpoint_id = $1 AND message_id >= $2 AND message_id < $3 GROUP BY message_id) d
     GROUP BY standing""")
 
-# What is older than `$1`, at most `$2` rows.
+# The periods that ended by `$1`, at most `$2` of them. The index has their begins.
 DELETE_OLD = Statement(
     postgresql="""
-        DELETE FROM attempt_statistic WHERE ctid = ANY (ARRAY(SELECT ctid FROM attempt_statistic WHERE bucket < $1 ORDER BY bucket LIMIT $2))
+        DELETE FROM attempt_statistic WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM attempt_statistic WHERE bucket < $1 AND bucket + width <= $1 ORDER BY bucket LIMIT $2))
         RETURNING bucket""",
     sqlite="""
         DELETE FROM attempt_statistic WHERE (app_id, endpoint_id, width, bucket) IN (
-            SELECT app_id, endpoint_id, width, bucket FROM attempt_statistic WHERE bucket < ?1 ORDER BY bucket LIMIT ?2) RETURNING bucket""",
+            SELECT app_id, endpoint_id, width, bucket FROM attempt_statistic WHERE bucket < ?1 AND bucket + width <= ?1
+            ORDER BY bucket LIMIT ?2) RETURNING bucket""",
 )

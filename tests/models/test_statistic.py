@@ -41,6 +41,20 @@ async def destinations(app: Application, since: datetime = AT - DAY, until: date
         return (await statistic.usage(session, [app.id], since, until)).get(app.id, 0)
 
 
+async def test_the_count_of_a_day_is_kept_until_all_of_the_day_is_past() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    await folded()
+    midnight = AT.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    await statistic.delete_old(midnight + DAY - timedelta(seconds=1), 100)
+    assert (await sums(app, width=DAY), await sums(app, endpoint, DAY)) == ((1, 0), (1, 0))
+    await statistic.delete_old(midnight + DAY, 100)
+    assert await sums(app, width=DAY) == (0, 0)
+
+
 async def test_what_is_settled_twice_counts_once() -> None:
     app = await make.application()
     endpoint, other = await make.endpoint(app), await make.endpoint(app)
