@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from graphook import strict_json
 from graphook.auth import Scope
 from graphook.errors import InvalidInput, InvalidInputs
-from models import idempotency
 from models.application import Application
 from models.task import TaskType
 from resolvers.expected import mutation
 from resolvers.message import MAX_DEPTH, MAX_PAYLOAD
-from resolvers.task import begin
+from resolvers.task import begin, begun
 from schema.context import Info
 from schema.fields import faults, given, refuse
 from schema.types.broadcast import MessageBroadcastIn, MessageBroadcastPayload
@@ -35,9 +34,10 @@ async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | No
         "up_to": "" if newest is None else newest.id,
     }
     repeated = {"input": given(input)}
-    if await idempotency.earlier(info.context.idempotency(info, idempotency_key, repeated)) is None:
+    task = await begun(info, repeated, idempotency_key)
+    if task is None:
         await info.context.services.payload_checks.require_fit(info.context.caller.org_id, input.event_type, body, _PAYLOAD)
-    task = await begin(info, TaskType.MESSAGE_BROADCAST, arguments, repeated, idempotency_key)
+        task = await begin(info, TaskType.MESSAGE_BROADCAST, arguments, repeated, idempotency_key)
     return MessageBroadcastPayload(background_task=task)
 
 

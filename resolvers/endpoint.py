@@ -104,10 +104,11 @@ async def create_in(
 
     With a template, what it gets passes the template's code with these variables, and its filter types are the template's unless it has its own.
     """
-    _check(await url_policy(info), input)
     values, was_new = _values(input), False
     of_template = {} if template is None else {"templateId": template.id, "variables": variables}
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values, **of_template})
+    if await idempotency.earlier(key) is None:  # what may not be created any more may have been before
+        _check(await url_policy(info), input)
     if template is not None and values["filter_types"] is None:
         values["filter_types"] = template.filter_types
     signing_secret, headers = values.pop("secret"), values.pop("headers")

@@ -16,7 +16,7 @@ from models.application import Application
 from models.endpoint import Endpoint
 from models.task import TaskType
 from resolvers.expected import mutation
-from resolvers.task import begin
+from resolvers.task import begin, begun
 from schema.context import Info
 from schema.fields import check, given
 from schema.types.replay import (
@@ -77,12 +77,15 @@ async def _begin(
     idempotency_key: str | None,
 ) -> BackgroundTask:
     check(input)
-    since, until = _window(input.since, input.until)
     app = await Application.load(info.context.caller, str(app_id))
     endpoint = await Endpoint.load(app, str(endpoint_id))
-    arguments = {"endpoint_id": endpoint.id, "from": start_id("msg_", since), "to": start_id("msg_", until), **filters}
     repeated = {"endpoint": endpoint.id, "input": given(input)}
-    return await begin(info, kind, arguments, repeated, idempotency_key, app.id, endpoint.require_enabled)
+    if (task := await begun(info, repeated, idempotency_key)) is not None:
+        return task
+    since, until = _window(input.since, input.until)
+    endpoint.require_enabled()
+    arguments = {"endpoint_id": endpoint.id, "from": start_id("msg_", since), "to": start_id("msg_", until), **filters}
+    return await begin(info, kind, arguments, repeated, idempotency_key, app.id)
 
 
 def _window(since: datetime, until: datetime | None) -> tuple[datetime, datetime]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import strawberry
@@ -62,20 +62,21 @@ async def begin(
     given: Mapping[str, Any],
     idempotency_key: str | None,
     app_id: str | None = None,
-    require: Callable[[], None] = lambda: None,
 ) -> BackgroundTask:
-    """A new background task, or the one that a request with the same key and the same `given` has begun.
-
-    `require` raises for what keeps a new one from beginning.
-    """
+    """A new background task, or the one that a request with the same key and the same `given` has begun."""
     caller = info.context.caller
     key = info.context.idempotency(info, idempotency_key, given)
 
     async def add() -> str:
-        require()
         return (await start(info, kind, arguments, app_id)).id
 
     return BackgroundTask.of(await Row.load(caller, await idempotency.once(key, add)))
+
+
+async def begun(info: Info, given: Mapping[str, Any], idempotency_key: str | None) -> BackgroundTask | None:
+    """The background task that such a request has begun already, for what may refuse a new one since."""
+    earlier = await idempotency.earlier(info.context.idempotency(info, idempotency_key, given))
+    return None if earlier is None else BackgroundTask.of(await Row.load(info.context.caller, earlier))
 
 
 async def start(info: Info, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Row:

@@ -64,6 +64,16 @@ async def test_an_update_creates_no_endpoint_under_another_id(
     assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == []
 
 
+async def test_an_endpoint_is_named_by_its_key_also_where_it_could_not_be_created_any_more(acme: Tenant) -> None:
+    app = await acme.application()
+    arguments = {"appId": app["id"], "input": {"url": "http://example.com/"}, "idempotencyKey": "k"}
+    created = await acme.do("EndpointCreate", **arguments)
+    await acme.do("EnvironmentUpdateSettings", input={"enforceHttps": True})
+
+    assert await acme.do("EndpointCreate", **arguments) == created
+    assert await acme.fault("EndpointCreate", **{**arguments, "idempotencyKey": "another"}) == ("BAD_USER_INPUT", ["input", "url"])
+
+
 async def test_a_uid_belongs_to_one_endpoint_of_an_application(acme: Tenant) -> None:
     app, other = await acme.application(), await acme.application()
     endpoint = await acme.endpoint(app, "https://example.com/", uid="u")

@@ -126,6 +126,20 @@ async def test_nothing_is_sent_again_to_an_endpoint_that_is_disabled(acme: Tenan
     assert len(receiver.requests) == sent
 
 
+async def test_a_task_is_named_by_its_key_also_once_its_time_is_too_long_ago(acme: Tenant) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, "https://example.com/")
+    longest = {"since": (datetime.now(UTC) - timedelta(days=14, minutes=5) + timedelta(seconds=2)).isoformat()}
+    common = {"appId": app["id"], "endpointId": endpoint["id"], "input": longest}
+    begun = await acme.do("EndpointRecover", **common, idempotencyKey="k")
+
+    async def is_too_long() -> bool:
+        return bool((await acme.run("EndpointRecover", **common))["errors"])
+
+    await until(is_too_long, "the time to be too long")
+    assert (await acme.do("EndpointRecover", **common, idempotencyKey="k"))["id"] == begun["id"]
+
+
 async def held_task(database_url: str) -> str:
     """An organisation with a task that a worker holds; its id."""
     await database.connect(database_url)
