@@ -63,7 +63,7 @@ class EndpointTransformationSimulateIn:
     code: str = required("The code, with a function handler(webhook).", CODE)
     event_type: str = required("The event type that it is told.", rules.EVENT_TYPE)
     payload: JSON = required("The payload, an object.")
-    channels: list[str] | None = value("The channels that it is told.", rules.MESSAGE_CHANNELS, default=None)
+    channels: list[str] | None = value("The channels that it is told.", rules.CHANNELS, default=None)
     variables: StringMap | None = value("What it finds in webhook.env; those of the endpoint are not used.", VARIABLES, default=None)
     transformations_params: JSON | None = value("What it finds in webhook.transformationsParams, an object.", default=None)
 

@@ -281,6 +281,9 @@ async def test_a_simulation_shows_what_would_be_sent_and_sends_nothing(acme: Ten
     made = await simulate(acme, app, endpoint, given, variables={"k": "v"}, channels=["c"], transformationsParams={"n": 1})
     assert (json.loads(made["payload"]), made["headers"]) == ([{"k": "v"}, ["c"], {"n": 1}, {}], {"x-a": "b"})
     assert (await simulate(acme, app, endpoint, CANCELS))["cancel"] is True
+    for channels in ([], [f"c{number}" for number in range(11)]):
+        made = await simulate(acme, app, endpoint, "function handler(w) { return {payload: w.channels} }", channels=channels)
+        assert json.loads(made["payload"]) == channels, "the contract has no limit here"
     assert receiver.requests == []
     assert (await acme.run("Messages", appId=app["id"]))["nodes"] == []
 
