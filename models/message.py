@@ -18,6 +18,7 @@ from graphook.rules import could_be_reference, short
 from models import idempotency
 from models import message_sql as sql
 from models.application import LIVING, Application
+from models.cancel import NO_PAYLOAD, cancel_in
 from models.idempotency import IdempotencyKey
 from models.page import Page, PageRequest
 from models.where import Where, page_where
@@ -161,9 +162,10 @@ class Message:
         return {row["message_id"]: bytes(row["body"]) for row in rows}
 
     async def expunge(self) -> None:
-        """Forget the content now; the message and its attempts stay listed."""
+        """Forget the content now and cancel what waits for it; the message and its attempts stay listed."""
         async with database.transaction() as session:
             await session.fetch(sql.EXPUNGE_CONTENT, self.id, to_us(self.expires_at))
+            await cancel_in(session, [self.id], None, NO_PAYLOAD)
 
     @staticmethod
     async def accept(batch: Sequence[NewMessage]) -> AcceptedBatch:

@@ -55,6 +55,17 @@ async def standing(tenant: Tenant, app: Any, message: Any) -> list[tuple[str, bo
     return [(node["status"], node["nextAttempt"] is not None) for node in nodes]
 
 
+async def test_what_waits_for_a_payload_that_is_expunged_is_canceled_at_once(acme: Tenant) -> None:
+    app = await acme.application()
+    await acme.endpoint(app, "https://example.com/")
+    message = await acme.message(app, deliverAt=ahead(hours=1))
+    assert await standing(acme, app, message) == [("PENDING", True)]
+
+    await acme.do("MessageExpungeContent", appId=app["id"], messageId=message["id"])
+
+    assert await standing(acme, app, message) == [("CANCELED", False)]
+
+
 async def test_a_message_waits_for_its_time(deployment: Deployment, acme: Tenant, receiver: Receiver) -> None:
     app = await acme.application()
     endpoint = await acme.endpoint(app, receiver.url())
