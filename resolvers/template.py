@@ -70,14 +70,16 @@ async def create(info: Info, input: TemplateIn, idempotency_key: str | None = No
     """Create a template. What endpoints get from it is a copy: later changes do not reach them."""
     check(input)
     caller, values, was_new = info.context.caller, given(input), False
-    await _check(info, values)
+    key = info.context.idempotency(info, idempotency_key, {"input": values})
+    if await idempotency.earlier(key) is None:
+        await _check(info, values)
 
     async def add() -> str:
         nonlocal was_new
         was_new = True
         return (await Row.add(caller, values)).id
 
-    template_id = await idempotency.once(info.context.idempotency(info, idempotency_key, {"input": values}), add)
+    template_id = await idempotency.once(key, add)
     return TemplateCreatePayload(template=Template.of(await idempotency.made(Row.load(caller, template_id))), created=was_new)
 
 

@@ -83,6 +83,15 @@ async def test_a_creation_that_is_repeated_with_its_key_makes_one_template(acme:
     )
 
 
+async def test_a_template_is_named_by_its_key_also_once_its_event_types_are_archived(acme: Tenant) -> None:
+    await acme.event_type("invoice.paid")
+    arguments = {"input": values(filterTypes=["invoice.paid"]), "idempotencyKey": "k"}
+    created = await acme.do("TemplateCreate", **arguments)
+    await acme.do("EventTypeDelete", name="invoice.paid")
+
+    assert await acme.do("TemplateCreate", **arguments) == created
+
+
 async def test_lists_begin_with_what_comes_with_the_service_and_page_both_ways(acme: Tenant) -> None:
     made = [(await acme.do("TemplateCreate", input=values(name=str(number))))["id"] for number in range(3)]
     whole = [node["id"] for node in (await acme.run("Templates"))["nodes"]]
