@@ -36,13 +36,26 @@ ROOT_FIELDS = 20
 COST = 10_000
 DIRECTIVES = 50
 DEFINITIONS = 60
+# Twice what the standard query comes to. It is answered without a pause, in which nobody else is served.
+INTROSPECTION_COST = 500_000
 MAX_PAGE, DEFAULT_PAGE = 250, 50
 
 _SIZES = ("first", "last", "limit")
 # The lists within a page: without a size argument the page has the default size.
 _PAGE_LISTS = frozenset(("edges", "nodes", "data"))
-# Introspection is fifteen levels deep by itself.
-_EXEMPT = frozenset(("__schema", "__type"))
+# Fifteen levels deep in the standard query, and a limit of its own.
+_INTROSPECTION = frozenset(("__schema", "__type"))
+# How long the lists of introspection are, roughly; all others hold one.
+_LISTED = {
+    "types": 250,
+    "directives": 5,
+    "fields": 5,
+    "args": 2,
+    "inputFields": 5,
+    "enumValues": 5,
+    "interfaces": 2,
+    "possibleTypes": 5,
+}
 _CEILING = 10**9
 
 
@@ -50,7 +63,7 @@ _CEILING = 10**9
 class Weight:
     """What a selection set amounts to. `cost` counts objects and fields, page sizes multiplying what they contain.
 
-    `paged` is the cost within `edges`, `nodes` and `data`. It is kept apart because the page size belongs to the field around the
+    `introspection` is the cost of what stands below `__schema` and `__type`. `paged` is the cost within `edges`, `nodes` and `data`. It is kept apart because the page size belongs to the field around the
     selection, and a fragment, walked once, may be spread under several.
     """
 
@@ -60,6 +73,7 @@ class Weight:
     directives: int = 0
     cost: int = 0
     paged: int = 0
+    introspection: int = 0
 
     def include(self, other: Weight) -> None:
         """Add what stands in a fragment."""
@@ -79,6 +93,7 @@ class Weight:
     def _include(self, other: Weight, depth: int) -> None:
         self.depth = max(self.depth, depth)
         self.aliases = min(self.aliases + other.aliases, _CEILING)
+        self.introspection = min(self.introspection + other.introspection, _CEILING)
         self.directives = min(self.directives + other.directives, _CEILING)
 
 
@@ -101,6 +116,7 @@ def breach(document: DocumentNode, variables: Mapping[str, Any] | None) -> Graph
             (weight.aliases, ALIASES, "aliases"),
             (weight.directives, DIRECTIVES, "directives"),
             (weight.cost + weight.paged, COST, "points of cost"),
+            (weight.introspection, INTROSPECTION_COST, "points of introspection"),
         ):
             if found > limit:
                 return _refusal(f"The operation has more than {limit} {what}; ask for less at once.")
@@ -124,28 +140,32 @@ class _Walker:
             return Weight()
         if name not in self._weights:
             self._open.add(name)
-            self._weights[name] = self.weigh(self._fragments[name].selection_set, level)
+            fragment = self._fragments[name]
+            self._weights[name] = self.weigh(fragment.selection_set, level, fragment.type_condition.name.value.startswith("__"))
             self._open.discard(name)
         return self._weights[name]
 
-    def weigh(self, selections: SelectionSetNode | None, level: int) -> Weight:
+    def weigh(self, selections: SelectionSetNode | None, level: int, introspecting: bool = False) -> Weight:
         total = Weight()
         # The parser's token limit keeps this recursion shallow in all but hostile documents, which end here.
         if selections is None or level > 8 * DEPTH:
-            total.depth = 0 if selections is None else _CEILING
+            total.depth = total.cost = 0 if selections is None else _CEILING
             return total
         for node in selections.selections:
             total.directives += len(node.directives or ())
             if isinstance(node, FieldNode):
                 name = node.name.value
                 total.aliases += node.alias is not None
-                if name in _EXEMPT:
-                    total.fields += 1
-                    continue
-                below = self.weigh(node.selection_set, level + 1)
-                total.include_field(below, self._page_size(node), in_page=name in _PAGE_LISTS)
+                below = self.weigh(node.selection_set, level + 1, introspecting or name in _INTROSPECTION)
+                if introspecting:
+                    below.cost = min(below.cost * _LISTED.get(name, 1), _CEILING)
+                    total.include_field(below, 1, in_page=False)
+                elif name in _INTROSPECTION:
+                    total.include(Weight(1, aliases=below.aliases, directives=below.directives, introspection=below.cost))
+                else:
+                    total.include_field(below, self._page_size(node), in_page=name in _PAGE_LISTS)
             elif isinstance(node, InlineFragmentNode):
-                total.include(self.weigh(node.selection_set, level + 1))
+                total.include(self.weigh(node.selection_set, level + 1, introspecting))
             elif isinstance(node, FragmentSpreadNode):
                 total.include(self.weigh_fragment(node.name.value, level + 1))
         if total.depth == 0 and selections.selections:

@@ -117,6 +117,27 @@ def test_introspection_is_exempt_from_depth_and_cost() -> None:
     assert refusal("{__schema" + "{a" * 30 + "}" * 30 + "}") is None
 
 
+FIELDS = "fields{args{name description type{name kind ofType{name kind}}}}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{" + "".join(f"a{number}:__schema{{types{{...F}}}}" for number in range(19)) + "} fragment F on __Type{" + FIELDS * 3 + "}",
+        "{__schema{types{" + "".join(f"a{number}:{FIELDS} " for number in range(50)) + "}}}",
+        "{...F} fragment F on Query{__schema{types{... on __Type{" + "".join(f"a{number}:{FIELDS} " for number in range(50)) + "}}}}",
+        get_introspection_query().replace("types {", "types { ...FullType } a: types { ...FullType } b: types {"),
+    ],
+)
+def test_introspection_that_asks_for_much_more_than_the_standard_query_is_refused(document: str) -> None:
+    assert "introspection" in (refusal(document) or "")
+
+
+def test_aliases_within_introspection_count() -> None:
+    asked = " ".join(f"a{number}: name" for number in range(51))
+    assert "aliases" in (refusal(f'{{__type(name: "Query") {{{asked}}}}}') or "")
+
+
 @pytest.mark.parametrize("document", ["{...A} fragment A on Q{...A}", "{...A} fragment A on Q{...B} fragment B on Q{...A}", "{...Missing}"])
 def test_what_validation_refuses_ends_the_walk_too(document: str) -> None:
     assert refusal(document) is None
