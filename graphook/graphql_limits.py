@@ -38,11 +38,14 @@ DIRECTIVES = 50
 DEFINITIONS = 60
 # Twice what the standard query comes to. It is answered without a pause, in which nobody else is served.
 INTROSPECTION_COST = 500_000
+PAYLOAD_COST = 10
 MAX_PAGE, DEFAULT_PAGE = 250, 50
 
 _SIZES = ("first", "last", "limit")
 # The lists within a page: without a size argument the page has the default size.
 _PAGE_LISTS = frozenset(("edges", "nodes", "data"))
+# Up to a megabyte each, parsed and written anew wherever it is asked for.
+_HEAVY = frozenset(("payload", "rawPayload"))
 # Fifteen levels deep in the standard query, and a limit of its own.
 _INTROSPECTION = frozenset(("__schema", "__type"))
 # How long the lists of introspection are, roughly; all others hold one.
@@ -163,6 +166,7 @@ class _Walker:
                 elif name in _INTROSPECTION:
                     total.include(Weight(1, aliases=below.aliases, directives=below.directives, introspection=below.cost))
                 else:
+                    below.cost += PAYLOAD_COST - 1 if name in _HEAVY else 0
                     total.include_field(below, self._page_size(node), in_page=name in _PAGE_LISTS)
             elif isinstance(node, InlineFragmentNode):
                 total.include(self.weigh(node.selection_set, level + 1, introspecting))

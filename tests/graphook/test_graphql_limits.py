@@ -51,6 +51,7 @@ EDGES = [
         "{x{...F ...F ...F}} fragment F on Q{" + aliases(25)[3:-2] + "}",
     ),
     ("cost", "{c(first:199){nodes{" + "id " * 50 + "}}}", "{c(first:250){nodes{" + "id " * 50 + "}}}"),
+    ("cost", "{c(first:250){nodes{payload rawPayload a:payload}}}", "{c(first:250){nodes{payload rawPayload a:payload b:payload}}}"),
     ("cost", pages("first:250"), pages("first:250", "first:250")),
     ("cost", pages("first:10", "last:10", "limit:10"), pages("first:100", "last:100", "limit:10")),
     ("cost", pages("x:1", "x:1"), pages("x:1", "x:1", "x:1")),
