@@ -53,6 +53,10 @@ class KeyRing:
         """Whether a value is sealed with another key than the first."""
         return not sealed.startswith(f"k{self._primary}:")
 
+    def holds_key_of(self, sealed: str) -> bool:
+        """Whether the key that a value names is in the ring; its beginning is enough."""
+        return sealed.partition(":")[0].removeprefix("k") in self._ciphers
+
     def _decrypt_uncached(self, sealed: str, context: str) -> str:
         name, _, encoded = sealed.partition(":")
         cipher = self._ciphers.get(name.removeprefix("k"))

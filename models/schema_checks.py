@@ -1,4 +1,4 @@
-"""Checks of the tables: migrations that are missing, and partitions that are not there before they are needed."""
+"""Checks of the tables: migrations that are missing, secrets that no key opens, and partitions that are not there before they are needed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from datetime import timedelta
 
 from graphook import database
 from graphook.clock import now
+from graphook.database import Statement
 from graphook.errors import Unavailable
 from graphook.findings import Finding
+from graphook.rules import counted
+from graphook.secrets import KeyRing
 from graphook.settings import Settings
 from models import partitions
 from models.migrate import UnknownHistory, pending
 from models.partitions import Partition
+
+_SEALED_BY = Statement.same("SELECT substr(secret, 1, 9) AS beginning, count(*) AS number FROM endpoint GROUP BY 1")
 
 
 async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
@@ -26,16 +31,29 @@ async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("fail", f"the schema cannot be read: {error}", "Check the rights of the database's user.")
         return
     yield migration_finding(missing)
-    if settings.embedded or missing:
+    if missing:
         return
+    there: Sequence[Partition] = ()
+    strays: Mapping[str, int] = {}
     await database.connect(settings.database_url)
     try:
         async with database.read() as session:
-            there, strays = await partitions.existing(session), await partitions.strays(session)
+            sealed = {row["beginning"]: row["number"] for row in await session.fetch(_SEALED_BY)}
+            if not settings.embedded:
+                there, strays = await partitions.existing(session), await partitions.strays(session)
     finally:
         await database.disconnect()
-    for finding in partition_findings(there, strays):
-        yield finding
+    yield key_finding(_keys(settings), sealed)
+    if not settings.embedded:
+        for finding in partition_findings(there, strays):
+            yield finding
+
+
+def _keys(settings: Settings) -> tuple[str, ...]:
+    """The keys there are; none is made."""
+    if settings.development and settings.development_key.exists():
+        return (settings.development_key.read_text().strip(),)
+    return settings.secret_key
 
 
 def migration_finding(missing: Sequence[str]) -> Finding:
@@ -43,6 +61,16 @@ def migration_finding(missing: Sequence[str]) -> Finding:
     if missing:
         return Finding("fail", f"the database lacks the migrations {', '.join(missing)}", "Run `graphook migrate`.")
     return Finding("ok", "the schema is the newest")
+
+
+def key_finding(keys: Sequence[str], sealed: Mapping[str, int]) -> Finding:
+    """Whether the keys open the secrets of the endpoints, so many of which begin with each text, the name of their key."""
+    ring = KeyRing(keys) if keys else None
+    lost = sum(number for beginning, number in sealed.items() if ring is None or not ring.holds_key_of(beginning))
+    if lost:
+        advice = "Add the key that sealed them to GRAPHOOK_SECRET_KEY: without it, nothing can be sent to them."
+        return Finding("fail", f"no secret key opens the secrets of {counted(lost, 'endpoint')}", advice)
+    return Finding("ok", "the secret key opens the secrets of all endpoints")
 
 
 def partition_findings(there: Sequence[Partition], strays: Mapping[str, int]) -> Iterator[Finding]:

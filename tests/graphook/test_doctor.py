@@ -143,6 +143,39 @@ async def test_a_schema_that_lacks_migrations_is_found(empty: str) -> None:
     assert migration_finding([]).state == "ok"
 
 
+async def test_endpoints_whose_secrets_no_key_opens_are_found(db: str) -> None:
+    async def said(*keys: str) -> Finding:
+        found = findings(Settings.load(database_url=db, secret_key=keys), schema_findings)
+        (told,) = [finding async for finding in found if "secrets of" in finding.what]
+        return told
+
+    other = "another-key-for-tests-which-is-long-enough"
+    await make.copies(await make.endpoint(await make.application()), 2)
+    assert (await said(SECRET_KEY)).what == "the secret key opens the secrets of all endpoints"
+    assert (await said(other, SECRET_KEY)).state == "ok"
+    assert (await said(other)) == Finding(
+        "fail",
+        "no secret key opens the secrets of 3 endpoints",
+        "Add the key that sealed them to GRAPHOOK_SECRET_KEY: without it, nothing can be sent to them.",
+    )
+
+
+@pytest.mark.sqlite_only
+async def test_a_key_of_development_that_was_lost_is_found(db: str, tmp_path: Path) -> None:
+    await make.endpoint(await make.application())
+    copy = tmp_path / "g.sqlite3"
+    with closing(sqlite3.connect(db.removeprefix("sqlite://"))) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+
+    async def state() -> str:
+        found = findings(Settings.load(database_url=f"sqlite://{copy}", secret_key=()), schema_findings)
+        return next(told.state for told in [finding async for finding in found] if "secrets of" in told.what)
+
+    assert await state() == "fail"
+    (tmp_path / "development-key").write_text(SECRET_KEY + "\n")
+    assert await state() == "ok"
+
+
 async def test_a_database_of_a_development_version_is_found(db: str) -> None:
     async with database.transaction() as session:
         await session.fetch_text("UPDATE tortoise_migrations SET name = '0001_initial' WHERE name = '0001_schema'")
