@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def kept_secret(path: Path, make: Callable[[], str]) -> str:
-    """The text kept at `path` (mode 0600), made when there is none."""
+    """The text kept at `path` (mode 0600), made when there is none. What is no text is read as one that nobody made."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except FileNotFoundError:
         return replace_secret(path, make())
 

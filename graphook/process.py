@@ -13,7 +13,7 @@ from typing import IO
 
 from graphook import database
 from graphook.devkey import kept_secret
-from graphook.secrets import KeyRing, install
+from graphook.secrets import MIN_KEY_LENGTH, KeyRing, install
 from graphook.settings import Settings
 
 
@@ -37,7 +37,7 @@ async def opened(settings: Settings) -> AsyncIterator[None]:
     """Install the key ring and connect the database, with as many files as the system allows."""
     lift_file_limit()
     try:
-        install(KeyRing(_secret_keys(settings)))
+        install(KeyRing(secret_keys(settings)))
         await database.connect(settings.database_url, settings.database_pool_size)
         yield
     finally:
@@ -83,7 +83,8 @@ def _unusable(path: Path, error: OSError) -> CannotStart:
     return CannotStart(f"{path} cannot be used: {error.strerror}. Check GRAPHOOK_DATABASE_URL.")
 
 
-def _secret_keys(settings: Settings) -> tuple[str, ...]:
+def secret_keys(settings: Settings, *, making: bool = True) -> tuple[str, ...]:
+    """The keys that seal secrets: those of the settings, or in development the one beside the database, made there if `making`. Raises `CannotStart`."""
     if settings.secret_key:
         return settings.secret_key
     if not settings.development:
@@ -92,10 +93,18 @@ def _secret_keys(settings: Settings) -> tuple[str, ...]:
             "and keep a copy: without it, endpoint secrets cannot be read. (Only SQLite on a loopback address makes a key by itself.)"
         )
     path = settings.development_key
+    if not making and is_missing(path):
+        return ()
     try:
-        return (kept_secret(path, lambda: secrets.token_urlsafe(32)),)
+        key = kept_secret(path, lambda: secrets.token_urlsafe(32))
     except OSError as error:
         raise _unusable(path, error) from error
+    if len(key) < MIN_KEY_LENGTH:
+        raise CannotStart(
+            f"{path} holds no key of at least {MIN_KEY_LENGTH} characters. Put it back; if it is lost, delete the file, and another is made: "
+            "with that one, the secrets of the endpoints there are cannot be read."
+        )
+    return (key,)
 
 
 def _lock(path: Path) -> IO[str]:

@@ -10,6 +10,7 @@ from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Unavailable
 from graphook.findings import Finding
+from graphook.process import CannotStart, secret_keys
 from graphook.rules import counted
 from graphook.secrets import KeyRing
 from graphook.settings import Settings
@@ -51,9 +52,10 @@ async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
 
 def _keys(settings: Settings) -> tuple[str, ...]:
     """The keys there are; none is made."""
-    if settings.development and settings.development_key.exists():
-        return (settings.development_key.read_text().strip(),)
-    return settings.secret_key
+    try:
+        return secret_keys(settings, making=False)
+    except CannotStart:
+        return ()
 
 
 def migration_finding(missing: Sequence[str]) -> Finding:

@@ -172,6 +172,9 @@ async def test_a_key_of_development_that_was_lost_is_found(db: str, tmp_path: Pa
         return next(told.state for told in [finding async for finding in found] if "secrets of" in told.what)
 
     assert await state() == "fail"
+    assert not (tmp_path / "development-key").exists()
+    (tmp_path / "development-key").write_text("short")
+    assert await state() == "fail"
     (tmp_path / "development-key").write_text(SECRET_KEY + "\n")
     assert await state() == "ok"
 

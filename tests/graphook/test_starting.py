@@ -14,6 +14,7 @@ import pytest
 
 from graphook import database
 from graphook.cli import main
+from graphook.devkey import kept_secret
 from models.migrate import migrate
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY, Process
@@ -110,6 +111,21 @@ def test_a_sqlite_file_that_cannot_be_opened_is_said(arguments: list[str], path:
     said = refused([sys.executable, "-m", "graphook.cli", *arguments], tmp_path, GRAPHOOK_DATABASE_URL=f"sqlite://{path}")
     assert reason in said
     assert said.endswith("Check GRAPHOOK_DATABASE_URL.")
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("contents", [b"", b"short\n"])
+def test_a_key_of_development_that_is_none_any_more_ends_the_start(contents: bytes, tmp_path: Path) -> None:
+    (tmp_path / "development-key").write_bytes(contents)
+    said = refused(COMMANDS["serve"], tmp_path, GRAPHOOK_DATABASE_URL="sqlite://graphook.sqlite3")
+    assert said.startswith("graphook: development-key holds no key of at least 32 characters. Put it back; if it is lost, delete the file")
+    assert (tmp_path / "development-key").read_bytes() == contents
+
+
+@pytest.mark.sqlite_only
+def test_what_is_kept_of_development_may_be_no_text(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"\xff" * 3)
+    assert kept_secret(tmp_path / "kept", lambda: "made") == "\ufffd" * 3
 
 
 @pytest.mark.sqlite_only
