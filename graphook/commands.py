@@ -56,8 +56,13 @@ def serve(arguments: argparse.Namespace) -> int:
 def work(arguments: argparse.Namespace) -> int:
     from workers.running import check_worker
 
-    asyncio.run(check_worker(Settings.load()))
-    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2", *arguments.dramatiq]
+    settings = Settings.load()
+    asyncio.run(check_worker(settings))
+    command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1", "--threads", "2"]
+    if settings.log_format == "json":
+        # Dramatiq's own lines would be text.
+        command.append("--skip-logging")
+    command += arguments.dramatiq
     os.environ.setdefault("dramatiq_worker_timeout", "200")
     os.execv(sys.executable, command)
 

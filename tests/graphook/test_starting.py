@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from graphook.cli import main
 from graphook.devkey import kept_secret
 from models.migrate import migrate
 from tests.conftest import Backend
-from tests.deployment import ROOT, SECRET_KEY, Process
+from tests.deployment import ROOT, SECRET_KEY, Process, environment_of
 
 COMMANDS = {
     "serve": [sys.executable, "-m", "graphook.cli", "serve", "--port", "0"],
@@ -241,3 +242,13 @@ async def test_the_pool_connects_as_the_url_says(backend: Backend) -> None:
     finally:
         await database.disconnect()
     assert tuple(row.values()) == ("hooks", "off")
+
+
+@pytest.mark.postgresql_only
+def test_every_line_of_a_worker_is_json_where_json_is_asked_for(db: str, backend: Backend) -> None:
+    process = Process.start(COMMANDS["work"], environment_of(db, backend.redis_url, GRAPHOOK_LOG_FORMAT="json"))
+    try:
+        process.wait_for("is ready")
+    finally:
+        process.stop()
+    assert [json.loads(line)["logger"] for line in process.lines] == ["workers.engine", "workers.engine"]
