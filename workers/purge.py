@@ -7,7 +7,7 @@ from typing import Any
 
 from graphook.database import Row, Session
 from graphook.ids import id_time
-from models import cancel
+from models import cancel, purge
 from models.task import ClaimedTask
 from workers.tasks import Step
 
@@ -26,7 +26,7 @@ async def cancel_messages(session: Session, task: ClaimedTask, state: Mapping[st
 async def purge_content(session: Session, task: ClaimedTask, state: Mapping[str, Any]) -> Step:
     """Forget the payload and the responses of each message, and cancel what is still to be sent."""
     rows = await _page(session, task, state)
-    payloads, responses = await cancel.forget(session, rows) if rows else (0, 0)
+    payloads, responses = await purge.forget(session, rows) if rows else (0, 0)
     return _step(task, state, rows, {"payloadsExpunged": payloads, "responsesExpunged": responses})
 
 

@@ -12,7 +12,7 @@ from graphook import database
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import Conflict
-from models import cancel, claiming, delivery, endpoint_health
+from models import cancel, claiming, delivery, endpoint_health, purge
 from models.attempt import Attempt
 from models.cancel import cancel_pending
 from models.claim import Claim
@@ -318,7 +318,7 @@ async def test_what_is_answered_to_a_request_that_was_out_when_its_content_was_f
     message_id = await make.message(app)
     (claim,) = await make.claims(endpoint)
     async with database.transaction() as session:
-        forgotten = await cancel.forget(session, await cancel.messages_between(session, app.id, "", message_id, 10))
+        forgotten = await purge.forget(session, await cancel.messages_between(session, app.id, "", message_id, 10))
     assert forgotten == (1, 0)
 
     await delivery.settle([make.result(claim, state, status=200 if state is State.SUCCEEDED else 500)])
