@@ -25,6 +25,7 @@ from graphook.headers import check_headers
 from graphook.rules import counted
 from graphook.sandbox_process import START_SECONDS, Child, ChildFailed
 from graphook.settings import Settings
+from graphook.shared_timeout import SharedTimeout
 from graphook.ssrf import Policy, check_url
 from graphook.turns import Turns
 
@@ -91,6 +92,7 @@ class Sandbox:
         self, *, processes: int = 2, seconds: float = 0.5, memory_mib: int = 32, deliveries: int = 0, policy: Policy | None = None
     ) -> None:
         self._seconds = seconds
+        self._limit_time = SharedTimeout(CLOCK * seconds)
         self._memory = memory_mib * 1024 * 1024
         self._policy = policy or Policy()
         self._turns = Turns(processes + 1, processes, MAX_WAITING + deliveries, WAITING_PER_TENANT + deliveries)
@@ -181,7 +183,7 @@ class Sandbox:
     async def _ask(self, child: Child, parts: Sequence[bytes]) -> tuple[str, str, str]:
         async with self._kept(child):
             try:
-                async with asyncio.timeout(CLOCK * self._seconds):
+                async with self._limit_time():
                     answer = await child.ask(parts)
             except TimeoutError:
                 metrics.sandbox_killed()

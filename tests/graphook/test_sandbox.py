@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from graphook import sandbox_process
-from graphook.sandbox import MAX_CODE, MAX_PAYLOAD, Sandbox, TransformationError, Webhook
+from graphook.sandbox import CLOCK, MAX_CODE, MAX_PAYLOAD, Sandbox, TransformationError, Webhook
 from tests.deployment import ROOT
 from tests.waiting import until
 
@@ -389,6 +389,19 @@ async def test_a_process_that_stands_still_is_killed_at_its_deadline(impatient: 
     assert (await refused(impatient, "function handler(w){return w}")).code == "TIMEOUT"
     assert await run(impatient, "function handler(w){return w}") == {"name": "Ada", "n": 1}
     assert pid not in child_ids()
+
+
+async def test_an_answer_that_came_while_this_process_stood_still_is_in_time() -> None:
+    sandbox = Sandbox(processes=1, seconds=1)
+    code = "function handler(w){return w}"
+    await run(sandbox, code)
+
+    asked = asyncio.create_task(run(sandbox, code))
+    await asyncio.sleep(0)
+    time.sleep(CLOCK * 1 + 0.5)  # noqa: ASYNC251 - as a process does that is stopped
+
+    assert await asked == {"name": "Ada", "n": 1}
+    await sandbox.close()
 
 
 async def test_a_process_makes_way_after_so_many_calls(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
