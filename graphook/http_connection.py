@@ -48,7 +48,8 @@ class Answer:
 class Connection(asyncio.Protocol):
     """Carries one request at a time. It may carry another while `reusable`: the response ended well, wants it so, and nothing followed.
 
-    `received` is how many bytes came back for the latest request. The response's body is read up to `response_limit` bytes, then the connection is closed.
+    `received` is how many bytes came back for the latest request, `made_at` a time of the loop's. The response's body is
+    read up to `response_limit` bytes, then the connection is closed.
     """
 
     def __init__(self, origin: tuple[str, str, int], response_limit: int) -> None:
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._limit = response_limit
         self._budget = _WIRE_BUDGET + 8 * response_limit
         self._loop = asyncio.get_running_loop()
+        self.made_at = self._loop.time()
         self._transport: asyncio.Transport | None = None
         self._done: asyncio.Future[None] | None = None
         self._answer = Answer()

@@ -10,6 +10,8 @@ from graphook.http_connection import Answer, Connection, ConnectionClosed
 from graphook.ssrf import Policy, Target
 
 KEPT_SECONDS = 5.0
+# A busy connection is never idle: after so many seconds another is made, to where the name leads by then.
+LONGEST_SECONDS = 60.0
 
 Origin = tuple[str, str, int]
 
@@ -29,6 +31,7 @@ class Pool:
         connections: int,
         response_limit: int,
         kept_seconds: float = KEPT_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
@@ -36,6 +39,7 @@ class Pool:
         self._connections = connections
         self._response_limit = response_limit
         self._kept_seconds = kept_seconds
+        self._longest_seconds = longest_seconds
         self._slots = asyncio.Semaphore(connections)
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -81,7 +85,7 @@ class Pool:
             await connection.request(request, answer)
         finally:
             self._out.discard(connection)
-            if connection.reusable:
+            if connection.reusable and self._loop.time() - connection.made_at < self._longest_seconds:
                 self._keep(connection)
             else:
                 connection.close()

@@ -327,6 +327,17 @@ async def test_a_connection_that_is_not_used_for_a_while_is_closed() -> None:
         assert receiver.connections == 2
 
 
+async def test_a_connection_is_used_for_so_long_at_most_however_busy_it_is() -> None:
+    async with hostile() as receiver, pool(longest_seconds=0.2) as asked:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while receiver.connections < 2 and loop.time() < began + 5:
+            assert await ask(asked, receiver) == b"ok"
+
+        assert (receiver.connections, loop.time() - began >= 0.2) == (2, True)
+        await until(lambda: len(receiver._writers) == 1, "the first connection to be closed")
+
+
 async def test_no_more_connections_are_kept_than_may_be_out() -> None:
     async with hostile() as one, hostile() as two, hostile() as three, pool(connections=2) as asked:
         for receiver in (one, two, three):
