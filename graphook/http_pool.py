@@ -12,6 +12,8 @@ from graphook.ssrf import Policy, Target
 KEPT_SECONDS = 5.0
 # A busy connection is never idle: after so many seconds another is made, to where the name leads by then.
 LONGEST_SECONDS = 60.0
+# A receiver that closes a kept connection as it is taken up is heard of within so many seconds. One that closes it later has read the request.
+RACE_SECONDS = 1.0
 
 Origin = tuple[str, str, int]
 
@@ -32,6 +34,7 @@ class Pool:
         response_limit: int,
         kept_seconds: float = KEPT_SECONDS,
         longest_seconds: float = LONGEST_SECONDS,
+        race_seconds: float = RACE_SECONDS,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
@@ -40,6 +43,7 @@ class Pool:
         self._response_limit = response_limit
         self._kept_seconds = kept_seconds
         self._longest_seconds = longest_seconds
+        self._race_seconds = race_seconds
         self._slots = asyncio.Semaphore(connections)
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -57,12 +61,13 @@ class Pool:
             origin = (target.scheme, target.host, target.port)
             connection = self._take(origin)
             if connection is not None:
+                began = self._loop.time()
                 try:
                     await self._use(connection, request, answer)
                     return
                 except ConnectionClosed:
                     # The receiver closed a kept connection as we took it up: nothing was answered, so one more try on a new one is fair.
-                    if connection.received:
+                    if connection.received or self._loop.time() - began > self._race_seconds:
                         raise
             connection = await dial(target, self._resolver, self._policy, self._tls, lambda: Connection(origin, self._response_limit))
             await self._use(connection, request, answer)

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from graphook.connector import GuardedResolver, NotAllowed, dial
-from graphook.http_connection import MAX_HEADERS, Answer, Connection
+from graphook.http_connection import MAX_HEADERS, Answer, Connection, ConnectionClosed
 from graphook.http_pool import KEPT_SECONDS, Pool
 from graphook.sender import Outcome, Sender
 from graphook.ssrf import Policy, Target, check_url, parse_network
@@ -336,6 +336,24 @@ async def test_a_connection_is_used_for_so_long_at_most_however_busy_it_is() -> 
 
         assert (receiver.connections, loop.time() - began >= 0.2) == (2, True)
         await until(lambda: len(receiver._writers) == 1, "the first connection to be closed")
+
+
+async def test_a_request_that_the_receiver_has_had_for_a_while_is_not_sent_again_when_it_closes_a_kept_connection() -> None:
+    async def closes(reader: Reader, writer: Writer) -> None:
+        await read_request(reader)
+        writer.write(OK)
+        await writer.drain()
+        await read_request(reader)
+        requests.append(asyncio.get_running_loop().time())
+        await until(lambda: asyncio.get_running_loop().time() > requests[0] + 0.2, "a while")
+
+    requests: list[float] = []
+    async with hostile(closes) as receiver, pool(race_seconds=0.1) as asked:
+        assert await ask(asked, receiver) == b"ok"
+        with pytest.raises(ConnectionClosed):
+            await ask(asked, receiver)
+
+        assert receiver.connections == 1
 
 
 async def test_no_more_connections_are_kept_than_may_be_out() -> None:
