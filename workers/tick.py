@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -17,8 +18,11 @@ log = logging.getLogger(__name__)
 
 SCAN = 1000
 FOLD = 2000
-# So many seconds after an outage no lease is taken back: results that were kept through it, here or in another process, are recorded first.
+# So many seconds after an outage, or after this process stood still, no lease is taken back: results that were kept through it, here or in another
+# process, are recorded first.
 RESULTS_FIRST = 2.0
+# Who looks again only after so many seconds was stopped, or the machine was, and what came for it meanwhile is still to be read.
+STOOD_STILL = 5.0
 PRUNE_EVERY = 60.0
 
 
@@ -33,6 +37,8 @@ class Tick:
         self._prune_at = 0.0
         self._answers = True
         self._take_back_at = 0.0
+        # By the wall clock: others stand still with a machine that is suspended.
+        self._looked_at = math.inf
         self._fan_outs = FanOuts()
 
     async def look(self) -> bool:
@@ -40,7 +46,8 @@ class Tick:
 
         Raises what one of them has failed at, after the others.
         """
-        if await self._answers_again():
+        stood_still = time.time() - self._looked_at > STOOD_STILL
+        if await self._answers_again() or stood_still:
             self._take_back_at = time.monotonic() + RESULTS_FIRST
         more, failures = False, list[Exception]()
         for part in (self._take_back, self._promote, self._fan_out, self._scan, self._fold, self._prune):
@@ -50,6 +57,7 @@ class Tick:
                 failures.append(error)
                 if isinstance(error, Unavailable):  # for that one alone, or an outage: then the tick is over
                     await self._answers_again()
+        self._looked_at = time.time()
         for other in failures[1:]:
             log.error("the engine stumbled and goes on: %s", other, exc_info=other)
         if failures:

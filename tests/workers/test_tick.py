@@ -50,6 +50,21 @@ async def test_after_an_outage_leases_are_taken_back_only_when_results_had_time_
     assert time.monotonic() - began >= tick_module.RESULTS_FIRST
 
 
+async def test_so_it_is_where_the_process_stood_still_longer_than_its_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tick_module, "STOOD_STILL", 0.05)
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await make.message(app)
+    tick = idle()
+    await tick.look()
+    await make.claims(endpoint, lease_us=0)
+
+    time.sleep(0.1)  # noqa: ASYNC251 - as a process does that is stopped
+    await tick.look()
+
+    assert await states() == [int(State.LEASED)]
+
+
 async def test_an_outage_that_begins_within_a_tick_is_one_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
