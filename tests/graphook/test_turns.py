@@ -76,6 +76,21 @@ async def test_a_tenant_that_lets_too_many_wait_is_refused_and_others_are_not() 
     assert [type(one) for one in found] == [type(None)] * 3 + [Overloaded], "there is an end for all together, too"
 
 
+async def test_a_tenant_that_waits_has_no_more_turns_than_it_may_although_one_is_free() -> None:
+    turns, first, second = Turns(3, 1, 100, 100), asyncio.Event(), asyncio.Event()
+    held = [asyncio.create_task(hold(turns, tenant, first)) for tenant in ("a", "b")]
+    begun = asyncio.create_task(hold(turns, "busy", second))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(hold(turns, "busy", first))
+    await asyncio.sleep(0)
+
+    first.set()
+    await asyncio.gather(*held)
+    assert (turns._free, dict(turns._having), waiting.done()) == (2, {"busy": 1}, False)
+    second.set()
+    await asyncio.gather(begun, waiting)
+
+
 async def test_tenants_take_turns_and_the_lines_of_each_as_well() -> None:
     """A tenant with ten lines gets no more than one with one."""
     turns, order = Turns(1, 1, 100, 100), []
