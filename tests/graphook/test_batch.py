@@ -211,19 +211,21 @@ async def test_of_several_that_were_submitted_together_none_is_written_once_thei
 
 
 async def test_a_caller_that_goes_away_does_not_disturb_the_others() -> None:
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
 
     async def flush(items: Sequence[int]) -> list[int]:
+        begun.set()
         await gate.wait()
         return list(items)
 
     batcher: Batcher[int, int] = Batcher(flush, max_items=100)
     one, other = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
-    await asyncio.sleep(0)
+    await begun.wait()
     one.cancel()
+    await asyncio.sleep(0)
     gate.set()
 
-    assert await other == 2
+    assert await asyncio.wait_for(other, PATIENCE) == 2
     with pytest.raises(asyncio.CancelledError):
         await one
     await batcher.drain()
