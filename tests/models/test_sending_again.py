@@ -27,16 +27,31 @@ from workers.tasks import Step, TakeStep
 pytestmark = pytest.mark.usefixtures("db")
 
 
-async def test_a_payload_that_has_expired_is_not_sent_again() -> None:
+async def test_a_payload_that_has_expired_is_not_sent_again_nor_to_an_endpoint_that_came_since() -> None:
     app = await make.application()
-    endpoint = await make.endpoint(app)
     kept = await make.message(app)
     expired = await make.message(app, retention=timedelta(seconds=-1))
+    endpoint = await make.endpoint(app)
 
-    async with database.transaction() as session:
-        added = await session.fetch_rows(replay_sql.ADD_RUNS, [(kept, endpoint.id), (expired, endpoint.id)])
+    for statement in (replay_sql.ADD_DELIVERIES, replay_sql.ADD_RUNS):
+        async with database.transaction() as session:
+            added = await session.fetch_rows(statement, [(kept, endpoint.id), (expired, endpoint.id)])
+        assert [row["message_id"] for row in added] == [kept]
 
-    assert [row["message_id"] for row in added] == [kept]
+
+async def test_what_failed_is_not_sent_again_while_a_resend_of_it_is_under_way() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message = await Message.load(app, await make.message(app))
+    (failed,) = await make.claims(endpoint)
+    await delivery.settle([make.result(failed, State.FAILED, status=500)])
+    await delivery.resend(message, endpoint)
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 0, "it is ready"
+    (resent,) = await make.claims(endpoint)
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 0, "it is out"
+    await delivery.settle([make.result(resent, State.FAILED, status=500)])
+
+    assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 1
 
 
 @pytest.mark.parametrize("closed", ["endpoint disabled", "endpoint deleted", "application deleted"])
