@@ -17,7 +17,7 @@ from graphook.errors import InvalidInput, LimitExceeded, Unavailable
 from graphook.ids import new_id
 from graphook.live import LocalBus
 from models.organisation import Organisation
-from models.task import ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, claim_task
+from models.task import MAX_STARTS, ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, cancel_task, claim_task
 from tests.waiting import PATIENCE, until
 from workers import tasks as tasks_module
 from workers.tasks import Step, TakeStep, TaskRunner
@@ -260,6 +260,25 @@ async def test_an_expected_failure_ends_the_task_with_its_reason() -> None:
         done = await ended(begun)
 
     assert (done.status, done.data, done.arguments) == ("failed", {"error": "The endpoint is gone."}, {})
+
+
+async def test_a_task_that_is_canceled_keeps_nothing_of_what_it_was_to_do() -> None:
+    begun = await task(body="a payload")
+
+    await cancel_task(begun.id, {"error": "canceled"})
+
+    await begun.refresh_from_db()
+    assert (begun.status, begun.data, begun.arguments) == ("failed", {"error": "canceled"}, {})
+
+
+async def test_a_task_that_is_given_back_again_and_again_is_not_taken_for_one_that_breaks_its_worker() -> None:
+    await task()
+
+    for _ in range(2 * MAX_STARTS):
+        claimed = await claim_task("worker", 30_000_000)
+        assert claimed is not None
+        assert claimed.starts == 1
+        await claimed.release()
 
 
 async def test_a_task_that_breaks_its_worker_every_time_is_ended() -> None:
