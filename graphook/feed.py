@@ -70,7 +70,7 @@ class Overflow(GraphookError):
 class Source(Protocol[T]):
     """Reads rows of a key in commit order."""
 
-    async def head(self, key: str) -> Position:
+    async def head(self) -> Position:
         """The place behind everything that is committed now."""
 
     async def read(self, key: str, after: Position, limit: int) -> Chunk[T]:
@@ -114,7 +114,7 @@ class Feed(Generic[T]):
     async def follow(self, tenant: str, key: str, after: Position | None) -> AsyncGenerator[Event[T], None]:
         """Rows of a tenant's key after a place (from now on, when None), for ever. Raises `Overflow` when the caller does not keep up."""
         if key not in self._readers:
-            self._readers[key] = _Reader(partial(self._source.head, key), partial(self._read, tenant, "rows", key), self._page)
+            self._readers[key] = _Reader(self._source.head, partial(self._read, tenant, "rows", key), self._page)
         reader = self._readers[key]
         subscriber: _Subscriber[T] = _Subscriber(asyncio.Queue(self._queue))
         reader.users += 1

@@ -92,7 +92,7 @@ class CommitSource(Generic[T]):
         )
         return read, hidden
 
-    async def head(self, key: str) -> Position:
+    async def head(self) -> Position:
         """The place behind everything that is committed now."""
         async with database.read() as session:
             return Position((await session.fetch(self._head))[0]["position"], _BEHIND)

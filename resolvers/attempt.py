@@ -69,7 +69,7 @@ async def page(
         where.equal("a.endpoint_id", (await Endpoint.load(app, str(endpoint_id))).id)
     if filter is not None:
         await _narrow(where, app, filter)
-    live_cursor = info.context.services.cursors.write(await ATTEMPTS.head(app.id), ATTEMPT)
+    live_cursor = info.context.services.cursors.write(await ATTEMPTS.head(), ATTEMPT)
     return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
 
 

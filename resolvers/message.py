@@ -72,7 +72,7 @@ async def page(
     where = Where().equal("app_id", app.id)
     if filter is not None:
         choose(where, filter, app.id, "id")
-    live_cursor = info.context.services.cursors.write(await MESSAGES.head(app.id), MESSAGE) if selects(info, "liveCursor") else None
+    live_cursor = info.context.services.cursors.write(await MESSAGES.head(), MESSAGE) if selects(info, "liveCursor") else None
     found = await Row.page(where, request)
     await prime_contents(info, found.items)
     return connection(found, Message.of, live_cursor=live_cursor)  # type: ignore[no-any-return]

@@ -205,7 +205,7 @@ async def _place(info: Info, iterator: str | None, start: StreamStart | None, si
         async with database.read() as session:
             return await info.context.services.cursors.read(session, iterator, MESSAGE, ("iterator",))
     if start is StreamStart.NEWEST:
-        return await MESSAGES.head(info.context.caller.org_id)
+        return await MESSAGES.head()
     return START if since is None else await place_of(since)
 
 

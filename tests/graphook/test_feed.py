@@ -123,7 +123,7 @@ async def test_few_who_follow_read_at_a_time_however_many_keys_one_tenant_has() 
     done = asyncio.Event()
 
     class Slow:
-        async def head(self, key: str) -> Position:
+        async def head(self) -> Position:
             return Position(1, "~")
 
         async def read(self, key: str, after: Position, limit: int) -> Chunk[str]:

@@ -98,7 +98,7 @@ async def test_a_reader_that_waits_for_the_database_looks_once_a_second_whatever
     hidden = False
 
     class Failing:
-        async def head(self, key: str) -> Position:
+        async def head(self) -> Position:
             return START
 
         async def read(self, key: str, after: Position, limit: int) -> Chunk[Attempt]:
@@ -123,7 +123,7 @@ async def test_a_reader_that_waits_for_the_database_looks_once_a_second_whatever
 @pytest.mark.postgresql_only
 async def test_a_row_that_can_be_read_only_after_the_look_is_told_to_be_hidden(db: str) -> None:
     app = await make.application()
-    start = await MESSAGES.head(app.id)
+    start = await MESSAGES.head()
     older = await asyncpg.connect(db)
     open_transaction = older.transaction()
     await open_transaction.start()
@@ -150,7 +150,7 @@ async def test_a_row_that_commits_late_with_an_early_id_is_not_missed(db: str) -
         await make.message(app)
     early, _ = await make.claims(endpoint)
     source = ATTEMPTS
-    start = await source.head(app.id)
+    start = await source.head()
     slow = await asyncpg.connect(db)
     open_transaction = slow.transaction()
     await open_transaction.start()
@@ -240,7 +240,7 @@ async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_foll
     endpoint = await make.endpoint(app)
     await make.message(app)
     source = ATTEMPTS
-    start = await source.head(app.id)
+    start = await source.head()
     (stale,) = await make.claims(endpoint, lease_us=0)
     await delivery.take_back(10)
     await settled_order(db)
@@ -259,7 +259,7 @@ async def test_a_correction_of_an_interrupted_attempt_is_heard_by_those_who_foll
 
 async def test_a_cursor_survives_writing_and_reading(db: str) -> None:
     cursors = await Cursors.of_database()
-    head = await ATTEMPTS.head("app_")
+    head = await ATTEMPTS.head()
 
     async with database.read() as session:
         for position in (head, Position(head.commit, "atmpt_" + "0" * 27)):
