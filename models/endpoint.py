@@ -176,8 +176,7 @@ class Endpoint(Model):
 
     def header_map(self) -> dict[str, str]:
         """The custom headers in clear."""
-        found: dict[str, str] = orjson.loads(_open(self.id, "headers", self.headers))
-        return found
+        return open_headers(self.id, self.headers)
 
     async def set_headers(self, headers: Mapping[str, str]) -> None:
         """Replace the custom headers; the next attempt carries them."""
