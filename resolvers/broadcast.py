@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphook import strict_json
 from graphook.auth import Scope
-from graphook.errors import InvalidInput, InvalidInputs
+from graphook.errors import InvalidInput
 from models.application import Application
 from models.task import TaskType
 from resolvers.expected import mutation
-from resolvers.message import MAX_DEPTH, MAX_PAYLOAD
+from resolvers.payload import encoded
 from resolvers.task import begin, begun
 from schema.context import Info
 from schema.fields import faults, given, refuse
@@ -50,12 +49,4 @@ def _check(data: MessageBroadcastIn) -> bytes:
             yield InvalidInput("payload is a JSON object.", _PAYLOAD)
 
     refuse(all_faults())
-    try:
-        body = strict_json.dumps(data.payload)
-    except strict_json.BadJSON as error:
-        raise InvalidInputs([InvalidInput(str(error), _PAYLOAD)]) from None
-    if len(body) > MAX_PAYLOAD:
-        raise InvalidInputs([InvalidInput(f"payload has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", _PAYLOAD)])
-    if strict_json.depth_exceeds(body, MAX_DEPTH):
-        raise InvalidInputs([InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", _PAYLOAD)])
-    return body
+    return encoded(data.payload, _PAYLOAD)

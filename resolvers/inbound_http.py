@@ -21,7 +21,7 @@ from models.application import Application
 from models.idempotency import IdempotencyKey
 from models.inbound import Destination, Inbound
 from models.message import Message, NewMessage
-from resolvers.message import MAX_PAYLOAD
+from resolvers.payload import MAX_PAYLOAD
 from schema.context import Services
 from schema.fields import check_value
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import strawberry
 
-from graphook import strict_json, tracing
+from graphook import tracing
 from graphook.auth import Scope
 from graphook.clock import now
-from graphook.errors import Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound
+from graphook.errors import Conflict, GraphookError, InvalidInput, NotFound
 from graphook.ids import end_id, start_id
 from models import idempotency
 from models.application import Application
@@ -22,6 +22,7 @@ from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
 from resolvers.expected import mutation
+from resolvers.payload import encoded, require_short
 from resolvers.transformation import params_of
 from schema.connection import Connection, Paging, connection
 from schema.context import Info, selects
@@ -37,8 +38,6 @@ from schema.types.message import (
     MessageIn,
 )
 
-MAX_PAYLOAD = 1024 * 1024
-MAX_DEPTH = 64
 MAX_BATCH = 500
 SCHEMA_CHANGES = 5
 # A few seconds are given to the request's way here, and to clocks that differ.
@@ -192,22 +191,9 @@ def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:
     params_of(data.transformations_params, (*path, "transformationsParams"))
     if data.raw_payload is not None:
         body = data.raw_payload.encode()
-        refuse(_too_long(body, (*path, "rawPayload")))
+        require_short(body, (*path, "rawPayload"))
         return body
-    where = (*path, "payload")
-    try:
-        body = strict_json.dumps(data.payload)
-    except strict_json.BadJSON as error:
-        raise InvalidInputs([InvalidInput(str(error), where)]) from None
-    refuse(_too_long(body, where))
-    if strict_json.depth_exceeds(body, MAX_DEPTH):
-        raise InvalidInputs([InvalidInput(f"payload is nested more than {MAX_DEPTH} levels deep.", where)])
-    return body
-
-
-def _too_long(body: bytes, path: tuple[str, ...]) -> Iterate[InvalidInput]:
-    if len(body) > MAX_PAYLOAD:
-        yield InvalidInput(f"{path[-1]} has {len(body)} bytes; {MAX_PAYLOAD} are allowed.", path)
+    return encoded(data.payload, (*path, "payload"))
 
 
 async def _hold(info: Info, new: NewMessage, data: MessageIn, path: tuple[str, ...]) -> None:
