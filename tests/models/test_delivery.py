@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -246,6 +247,22 @@ async def test_endpoint_health_counts_from_the_first_failure_and_a_success_clear
     assert (healed, endpoint.disabled) == (None, True)
     await endpoint.change({"disabled": False})
     assert endpoint.disabled_reason is None
+
+
+async def test_what_was_given_back_or_not_to_be_sent_says_nothing_of_the_health_of_an_endpoint() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    for _ in range(3):
+        await make.message(app)
+    first, second, third = await make.claims(endpoint)
+
+    await delivery.settle([replace(make.result(first, State.WAITING, delay=0, status=0), counted=False, recorded=False)])
+    await endpoint.refresh_from_db()
+    assert endpoint.failing_since is None
+    await delivery.settle([make.result(second, State.FAILED, status=500)])
+    await delivery.settle([make.result(third, State.SUCCEEDED, status=0)])
+    await endpoint.refresh_from_db()
+    assert endpoint.failing_since is not None
 
 
 async def test_of_results_that_come_together_a_success_ends_the_run_of_failures() -> None:
