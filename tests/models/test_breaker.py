@@ -17,6 +17,7 @@ from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
 from tests.models import make
+from workers.send import unsent
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -106,6 +107,19 @@ async def test_a_probe_that_was_not_sent_moves_nothing_and_frees_its_place(code:
     after = await breaker(endpoint)
     assert [after[name] for name in ("open_until", "openings", "probes")] == [before[name] for name in ("open_until", "openings", "probes")]
     assert len(await make.claims(endpoint)) == 1
+
+
+async def test_a_probe_that_a_fault_of_ours_gave_back_moves_nothing() -> None:
+    endpoint = await guarded(12)
+    await trip(endpoint)
+    await let_time_pass(endpoint)
+    (probe,) = await make.claims(endpoint)
+    before = await breaker(endpoint)
+
+    assert (await delivery.settle([unsent(probe)], RULE)).opened == []
+
+    after = await breaker(endpoint)
+    assert [after[name] for name in ("open_until", "openings", "probes")] == [before[name] for name in ("open_until", "openings", "probes")]
 
 
 async def test_it_stays_closed_while_fewer_fail() -> None:
