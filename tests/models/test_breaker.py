@@ -109,6 +109,15 @@ async def test_a_probe_that_was_not_sent_moves_nothing_and_frees_its_place(code:
     assert len(await make.claims(endpoint)) == 1
 
 
+async def test_only_the_latest_hundred_tries_count() -> None:
+    endpoint = await guarded(170)
+    claims = await make.claims(endpoint, each=170)
+
+    await settle(claims[:100], State.SUCCEEDED)
+    assert await settle(claims[100:169]) == []
+    assert await settle(claims[169:]) == [endpoint.id]
+
+
 async def test_a_probe_that_a_fault_of_ours_gave_back_moves_nothing() -> None:
     endpoint = await guarded(12)
     await trip(endpoint)
