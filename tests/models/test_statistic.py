@@ -15,6 +15,7 @@ from models import delivery, statistic
 from models.application import Application
 from models.delivery import State
 from models.endpoint import Endpoint
+from models.message import Message
 from models.statistic import DAY, STEP
 from tests.models import make
 from workers.prune import prune
@@ -93,6 +94,29 @@ async def test_a_retry_and_an_interruption_add_attempts_and_no_destination() -> 
         await folded()
 
     assert await sums(app, endpoint) == (1, 1)
+    assert await destinations(app) == 1
+
+
+async def test_a_resend_adds_no_destination_though_it_comes_before_what_is_scheduled() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    message = await Message.load(app, await make.message(app, deliver_at=now() + timedelta(hours=1)))
+    await delivery.resend(message, endpoint)
+    (resent,) = await make.claims(endpoint)
+    await delivery.settle([make.result(resent)])
+    await folded()
+    assert await destinations(app) == 0
+
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE delivery SET due_at = 0 WHERE run = 0")
+    await delivery.promote(10)
+    assert len(await make.claims(endpoint, lease_us=0)) == 1
+    await delivery.take_back(10)
+    (scheduled,) = await make.claims(endpoint)
+    await delivery.settle([make.result(scheduled)])
+    await folded()
+
+    assert await sums(app, endpoint) == (2, 0)
     assert await destinations(app) == 1
 
 
