@@ -55,6 +55,18 @@ EDGES = [
     ("cost", pages("first:250"), pages("first:250", "first:250")),
     ("cost", pages("first:10", "last:10", "limit:10"), pages("first:100", "last:100", "limit:10")),
     ("cost", pages("x:1", "x:1"), pages("x:1", "x:1", "x:1")),
+    ("cost", pages("limit:250"), pages("limit:250", "limit:250")),
+    ("cost", "{c(first:250){edges{node{id}}}}", "{c(first:250){edges{node{c(first:250){edges{node{id}}}}}}}"),
+    ("cost", "{c(first:250){data{id}}}", "{c(first:250){data{c(first:250){data{id}}}}}"),
+    # What a resolver refuses pays for nothing beside it.
+    (
+        "cost",
+        "{a:c(first:-250){nodes{" + "id " * 50 + "}} b:c(first:1){nodes{id}}}",
+        "{a:c(first:-250){nodes{" + "id " * 50 + "}} b:c(first:250){nodes{" + "id " * 50 + "}}}",
+    ),
+    ("depth", "{...F} fragment F on Q" + nested(12), "{...F} fragment F on Q" + nested(13)),
+    ("directives", "{a " + "@d " * 50 + "}", "{a " + "@d " * 51 + "}"),
+    ("root fields", "{" + "__typename __schema{types{name}} " * 10 + "}", "{" + "__schema{types{name}} " * 21 + "}"),
 ]
 
 
@@ -102,6 +114,14 @@ def test_the_size_that_is_given_counts_where_others_are_written_too(arguments: s
         assert "cost" in (refusal(document, b=250, **absent) or "")
     few = document.replace("250", "2")
     assert refusal(few, b=2) is None
+
+
+def test_the_largest_default_counts_where_operations_differ() -> None:
+    large, small = (
+        "query " + name + "($n:Int=" + size + "){" + pages("first:$n", "first:$n")[1:] for name, size in (("A", "250"), ("B", "1"))
+    )
+    assert refusal(small) is None
+    assert "cost" in (refusal(large + small) or "")
 
 
 @pytest.mark.parametrize("size", [10**30, 1e300, 1.5, -5, 0, True, "250", None, [250]])
