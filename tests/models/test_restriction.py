@@ -162,6 +162,17 @@ async def test_a_message_that_is_still_fanned_out_goes_before_later_ones() -> No
     assert await claim_all(endpoint) == [later]
 
 
+async def test_what_is_fanned_out_elsewhere_or_was_accepted_later_keeps_no_queue_waiting() -> None:
+    app, endpoint = await restricted(ordered=True)
+    elsewhere = await make.application()
+    others, first, later = await make.message(elsewhere), await make.message(app), await make.message(app)
+    await run("DELETE FROM delivery WHERE message_id = $1", later)
+    for message_id, app_id in ((others, elsewhere.id), (later, app.id)):
+        await run("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')", message_id, app_id)
+
+    assert await claim_all(endpoint) == [first]
+
+
 async def test_an_unrestricted_endpoint_has_no_row() -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)
