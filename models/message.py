@@ -12,7 +12,7 @@ import orjson
 from graphook import database
 from graphook.clock import from_us, now, to_us
 from graphook.database import Row, Session
-from graphook.errors import Conflict, NotFound
+from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models import idempotency
@@ -25,6 +25,9 @@ from models.where import Where, page_where
 
 # Above this many endpoints a transaction would be open too long: workers fan the message out in pages.
 INLINE_ENDPOINTS = 500
+# Bytes of payloads that are read at a time, and that one answer has: they are parsed and written without a pause, in which nobody else is served.
+MAX_CONTENTS = 64 * 1024 * 1024
+TOO_MUCH_CONTENT = f"One answer has at most {MAX_CONTENTS >> 20} MiB of payloads; ask for fewer messages at once."
 
 COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, deliver_at"
 
@@ -155,10 +158,12 @@ class Message:
         return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
 
     @staticmethod
-    async def contents(messages: Sequence[Message]) -> Mapping[str, bytes]:
-        """The bodies, by message id, of those messages whose content is still kept."""
+    async def contents(messages: Sequence[Message], most: int = MAX_CONTENTS) -> Mapping[str, bytes]:
+        """The bodies, by message id, of those messages whose content is still kept. Raises `LimitExceeded` when they have more than `most` bytes together."""
         async with database.read() as session:
-            rows = await session.fetch_rows(sql.CONTENTS, [(m.id, to_us(m.expires_at)) for m in messages])
+            rows = await session.fetch_rows(sql.CONTENTS, [(m.id, to_us(m.expires_at)) for m in messages], most)
+        if rows and rows[0]["total"] > most:
+            raise LimitExceeded(TOO_MUCH_CONTENT)
         return {row["message_id"]: bytes(row["body"]) for row in rows}
 
     async def expunge(self) -> None:

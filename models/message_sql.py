@@ -141,15 +141,21 @@ FAN_OUT_PAGE = Statement(
         ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
-# (message_id, expires_at) → the bodies that are still kept.
+# (message_id, expires_at), and how many bytes at most → how many bytes the bodies that are still kept have together, and they themselves if they are no more.
+_CONTENTS = """
+        SELECT message_id, total, CASE WHEN total <= {} THEN body END AS body FROM (
+            SELECT c.message_id, c.body, sum({}(c.body)) OVER () AS total FROM {} WHERE {}) kept"""
 CONTENTS = Statement(
-    postgresql=f"""
-        SELECT c.message_id, c.body FROM unnest($1::text[], $2::bigint[]) AS w(message_id, expires_at)
-        JOIN message_content c ON c.message_id = w.message_id AND c.expires_at = w.expires_at
-        WHERE c.expires_at > graphook_now() AND {probing("w.message_id")}""",
-    sqlite="""
-        SELECT c.message_id, c.body FROM json_each(?1) w JOIN message_content c ON c.message_id = w.value ->> 0
-        WHERE c.expires_at > graphook_now()""",
+    postgresql=_CONTENTS.format(
+        "$3",
+        "octet_length",
+        """unnest($1::text[], $2::bigint[]) AS w(message_id, expires_at)
+            JOIN message_content c ON c.message_id = w.message_id AND c.expires_at = w.expires_at""",
+        f"c.expires_at > graphook_now() AND {probing('w.message_id')}",
+    ),
+    sqlite=_CONTENTS.format(
+        "?2", "length", "json_each(?1) w JOIN message_content c ON c.message_id = w.value ->> 0", "c.expires_at > graphook_now()"
+    ),
 )
 
 EXPUNGE_CONTENT = Statement(

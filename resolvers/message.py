@@ -80,9 +80,10 @@ async def page(
 async def prime_contents(info: Info, rows: Sequence[Row]) -> None:
     """Read the payloads of a page at once, where they are selected."""
     if selects(info, "payload", "rawPayload"):
-        bodies = await Row.contents(rows)
+        loaders = info.context.loaders
+        bodies = await loaders.read_contents(rows)
         for row in rows:
-            info.context.loaders.contents.prime(row, bodies.get(row.id))
+            loaders.contents.prime(row, bodies.get(row.id))
 
 
 def choose(where: Where, filter: MessageFilter, app_id: str, key: str, prefix: str = "") -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cached_property
 from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
+from graphook.errors import LimitExceeded
 from models.breaker import Opened, opened
 from models.endpoint import Endpoint
-from models.message import Message
+from models.message import MAX_CONTENTS, TOO_MUCH_CONTENT, Message
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,6 +24,7 @@ class Loaders:
 
     def __init__(self, turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext) -> None:
         self._turn = turn
+        self._unread = self._unshown = MAX_CONTENTS
 
     def _in_turn(self, load: Callable[[Sequence[K]], Awaitable[list[V]]]) -> Callable[[list[K]], Awaitable[list[V]]]:
         async def loaded(keys: list[K]) -> list[V]:
@@ -33,7 +36,31 @@ class Loaders:
     @cached_property
     def contents(self) -> DataLoader[Message, bytes | None]:
         """Payloads; None where one is no longer kept."""
-        return DataLoader(self._in_turn(_load_contents), cache_key_fn=lambda message: message.id)
+        return DataLoader(self._in_turn(self._load_contents), cache_key_fn=lambda message: message.id)
+
+    async def read_contents(self, messages: Sequence[Message]) -> Mapping[str, bytes]:
+        """Payloads by message id, without those that are no longer kept. Raises `LimitExceeded` for more than all of an answer may have."""
+        async with self._reading:
+            found = await Message.contents(messages, self._unread)
+            self._unread -= sum(map(len, found.values()))
+        return found
+
+    def show(self, content: bytes) -> None:
+        """Count a payload for the answer, once more wherever it is asked for, and where an object is completed anew because of an error.
+
+        Raises `LimitExceeded`.
+        """
+        self._unshown -= len(content)
+        if self._unshown < 0:
+            raise LimitExceeded(TOO_MUCH_CONTENT)
+
+    @cached_property
+    def _reading(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    async def _load_contents(self, messages: Sequence[Message]) -> list[bytes | None]:
+        found = await self.read_contents(messages)
+        return [found.get(message.id) for message in messages]
 
     @cached_property
     def messages(self) -> DataLoader[tuple[str, str], Message | None]:
@@ -49,11 +76,6 @@ class Loaders:
     def breakers(self) -> DataLoader[str, Opened | None]:
         """What is open, by endpoint id."""
         return DataLoader(self._in_turn(_load_breakers))
-
-
-async def _load_contents(messages: Sequence[Message]) -> list[bytes | None]:
-    found = await Message.contents(messages)
-    return [found.get(message.id) for message in messages]
 
 
 async def _load_messages(keys: Sequence[tuple[str, str]]) -> list[Message | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import strawberry
 
@@ -16,6 +17,8 @@ from schema.node import Node
 from schema.scalars import JSON
 from schema.types.application import ApplicationIn
 from schema.types.task import BackgroundTaskPayload
+
+T = TypeVar("T")
 
 EXPIRED = {"expired": True}
 
@@ -34,13 +37,13 @@ class Message(Node):
 
     @computed('What is sent. {"expired": true} once it has expired or was expunged; null when it was given raw and is not JSON.')
     def payload(self, info: Info) -> JSON | None:
-        return when_loaded(info.context.loaders.contents.load(self.row), _payload_of)  # type: ignore[no-any-return]
+        return _when_shown(info, self.row, _payload_of)  # type: ignore[no-any-return]
 
     @computed(
         "The exact text that is signed and sent; null once it has expired or was expunged, and where it came from a provider and is no UTF-8 (component MessageRawPayloadOut)."
     )
     def raw_payload(self, info: Info) -> str | None:
-        return when_loaded(info.context.loaders.contents.load(self.row), _text_of)  # type: ignore[no-any-return]
+        return _when_shown(info, self.row, _text_of)  # type: ignore[no-any-return]
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -122,6 +125,17 @@ class MessagesCancelPayload(BackgroundTaskPayload):
 class MessageExpungeContentPayload:
     message: Message | None = field("The message, unless there are errors.", default=None)
     errors: list[UserError] = field("Why nothing was written.", default_factory=list)
+
+
+def _when_shown(info: Info, row: Row, show: Callable[[bytes | None], T]) -> Any:
+    loaders = info.context.loaders
+
+    def shown(body: bytes | None) -> T:
+        if body is not None:
+            loaders.show(body)
+        return show(body)
+
+    return when_loaded(loaders.contents.load(row), shown)
 
 
 def _payload_of(body: bytes | None) -> object:

@@ -8,14 +8,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from strawberry.types.graphql import OperationType
 
 from graphook.auth import ALL_SCOPES, Caller
+from graphook.execution import Execution
 from graphook.feed import READS_PER_TENANT, Feed, fair_turns
 from graphook.seats import Seats
 from models import delivery
 from models.application import Application
 from models.cursor import START, Cursors
 from models.feeds import ATTEMPT, ATTEMPTS, MESSAGES
+from models.message import Message, NewMessage
 from schema.api import schema
 from schema.context import Context
 from tests.models import make
@@ -85,3 +88,30 @@ async def test_what_an_event_needs_is_read_in_turn(db: str, name: str, variables
         assert not event.done()
     assert (await event).errors is None
     await events.aclose()
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_an_answer_has_so_many_bytes_of_payloads_however_they_are_asked_for(
+    db: str, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    monkeypatch.setattr("schema.loaders.MAX_CONTENTS", 100)
+    app = await make.application()
+    await Message.accept([NewMessage(app.org_id, app.id, "a.b", b'{"all":"of forty bytes, or nearly so"}') for _ in range(3)])
+    query = """query ($app: ID!, $first: Int) { messages(appId: $app, first: $first) { nodes { id %s } } }"""
+
+    async def asked(fields: str, first: int) -> Any:
+        context = await context_of(app)
+        variables = {"app": app.id, "first": first}
+        if direct:
+            return await Execution(schema).run(query % fields, variables, None, context, {OperationType.QUERY})
+        return await schema.execute(query % fields, variables, context)
+
+    for _ in range(2):  # the second time it may be run directly
+        assert (await asked("payload", 2)).errors is None
+        (error,) = (await asked("rawPayload", 3)).errors
+        assert (error.extensions["code"], error.path) == ("LIMIT_EXCEEDED", ["messages"])
+        assert (await asked("", 3)).errors is None
+        found = await asked("payload again: payload text: rawPayload", 1)
+        assert {error.extensions["code"] for error in found.errors} == {"LIMIT_EXCEEDED"}
+        assert ["messages", "nodes", 0, "text"] in [error.path for error in found.errors]
+        assert found.data["messages"]["nodes"][0]["text"] is None
