@@ -95,23 +95,24 @@ async def take(session: Session, wanted: Sequence[tuple[IdempotencyKey, str]]) -
     """
     if not wanted:
         return {}
-    ordered = sorted(wanted, key=lambda pair: pair[0].identity)
-    identities = sorted({key.identity for key, _ in ordered})
-    expires_at = to_us(now() + KEPT_FOR)
-    await session.fetch_rows(DELETE_EXPIRED, identities, to_us(now()))
-    taken = await session.fetch_rows(TAKE, [(*key.identity, key.request_hash, entity_id, expires_at) for key, entity_id in ordered])
-    answers: dict[str, str | Conflict] = {row["entity_id"]: row["entity_id"] for row in taken}
-    if len(answers) == len(ordered):
-        return answers
-    found = {
-        (row["org_id"], row["operation"], row["key"]): (row["request_hash"], row["entity_id"])
-        for row in await session.fetch_rows(FIND, identities)
-    }
-    for key, entity_id in ordered:
-        if entity_id in answers:
-            continue
-        request_hash, earlier = found[key.identity]
-        answers[entity_id] = earlier if request_hash == key.request_hash else _reused(key)
+    answers: dict[str, str | Conflict] = {}
+    # A key that was taken may be pruned before it is looked for, by another process: then it is free after all.
+    while left := sorted(((key, entity_id) for key, entity_id in wanted if entity_id not in answers), key=lambda pair: pair[0].identity):
+        identities = sorted({key.identity for key, _ in left})
+        expires_at = to_us(now() + KEPT_FOR)
+        await session.fetch_rows(DELETE_EXPIRED, identities, to_us(now()))
+        taken = await session.fetch_rows(TAKE, [(*key.identity, key.request_hash, entity_id, expires_at) for key, entity_id in left])
+        answers |= {row["entity_id"]: row["entity_id"] for row in taken}
+        if len(taken) == len(left):
+            break
+        found = {
+            (row["org_id"], row["operation"], row["key"]): (row["request_hash"], row["entity_id"])
+            for row in await session.fetch_rows(FIND, identities)
+        }
+        for key, entity_id in left:
+            if entity_id not in answers and key.identity in found:
+                request_hash, earlier = found[key.identity]
+                answers[entity_id] = earlier if request_hash == key.request_hash else _reused(key)
     return answers
 
 

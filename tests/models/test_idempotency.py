@@ -1,0 +1,46 @@
+"""What becomes of a key at the end of its day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from graphook import database
+from graphook.clock import now, to_us
+from graphook.database import Row, Session, Statement
+from models import idempotency
+from models.idempotency import DELETE_EXPIRED, FIND, IdempotencyKey
+
+pytestmark = pytest.mark.usefixtures("db")
+
+
+class Pruning:
+    """A session in which the keys' time is over, and another process prunes them, just before they are looked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.pruned = False
+
+    async def fetch_rows(self, statement: Statement, rows: Sequence[Sequence[Any]], *args: Any) -> Sequence[Row]:
+        if statement is FIND and not self.pruned:
+            self.pruned = True
+            await self._session.fetch_rows(DELETE_EXPIRED, [row[:3] for row in rows], to_us(now() + timedelta(days=2)))
+        return await self._session.fetch_rows(statement, rows, *args)
+
+
+async def test_a_key_that_is_pruned_as_it_is_looked_for_is_free_again() -> None:
+    key, other = (IdempotencyKey.of("org_1", "applicationCreate", name, {}) for name in ("a", "b"))
+    async with database.transaction() as session:
+        assert await idempotency.take(session, [(key, "app_old")]) == {"app_old": "app_old"}
+
+    async with database.transaction() as session:
+        pruning = Pruning(session)
+        taken = await idempotency.take(cast(Session, pruning), [(key, "app_new"), (key, "app_twice"), (other, "app_other")])
+
+    assert pruning.pruned
+    assert taken.pop("app_other") == "app_other"
+    assert sorted(taken) == ["app_new", "app_twice"]
+    assert len(set(taken.values())) == 1, "one of the two repeats the other"
