@@ -336,6 +336,11 @@ class Settings(BaseSettings):
     def public_address(self) -> str:
         """Where others reach the service, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
+        try:
+            if ip_address(self.host).is_unspecified:  # all addresses, of which none has that name
+                host = "127.0.0.1"
+        except ValueError:
+            pass
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property

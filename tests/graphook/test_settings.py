@@ -144,3 +144,17 @@ def test_the_allowed_values_of_a_setting_are_told() -> None:
     assert told["GRAPHOOK_METRICS_PORT"] == "0 to 65535."
     assert told["GRAPHOOK_SIGNATURE_HEADERS"] == "webhook, svix, both."
     assert told["GRAPHOOK_HTTPS_ONLY"] == "true, false."
+
+
+@pytest.mark.parametrize(
+    ("host", "link"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("10.1.2.3", "http://10.1.2.3:8000"),
+        ("hooks.internal", "http://hooks.internal:8000"),
+    ],
+)
+def test_links_lead_to_an_address_also_where_the_service_listens_to_all(host: str, link: str) -> None:
+    assert Settings.load(host=host).public_address == link
