@@ -74,10 +74,8 @@ def test_no_secret_key_for_postgresql_ends_the_start(command: str, tmp_path: Pat
     assert said.startswith("graphook: GRAPHOOK_SECRET_KEY is not set.")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_tracing_without_its_packages_ends_the_start(command: str, db: str, tmp_path: Path, backend: Backend) -> None:
-    if command == "work" and backend.admin_url is None:
-        pytest.skip("workers need PostgreSQL")
+@pytest.mark.parametrize("command", ["serve", pytest.param("work", marks=pytest.mark.postgresql_only)])
+async def test_tracing_without_its_packages_ends_the_start(command: str, db: str, tmp_path: Path) -> None:
     # A module that refuses to be imported goes before the one that is installed.
     (tmp_path / "opentelemetry.py").write_text("raise ModuleNotFoundError(\"No module named 'opentelemetry'\")")
     program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from graphook.cli import main; sys.exit(main())"
