@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.conftest import Backend, mint
@@ -134,6 +135,15 @@ async def test_workers_together_keep_the_most_in_flight_and_the_order(backend: B
     assert receiver.most["/free"] > 3, "what is not restricted is not held back"
 
 
+async def lease_ends(database_url: str) -> None:
+    """As after the seconds that the leases of a process that is gone have left."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.execute("UPDATE delivery SET lease_until = graphook_now() WHERE state = 2") == "UPDATE 1"
+    finally:
+        await connection.close()
+
+
 async def test_a_process_that_dies_with_the_head_of_a_queue_leaves_the_order(backend: Backend, receiver: Receiver) -> None:
     database_url = await backend.fresh_database()
     redis_url = backend.fresh_redis()
@@ -151,6 +161,7 @@ async def test_a_process_that_dies_with_the_head_of_a_queue_leaves_the_order(bac
                 for pid in (*await child_processes(worker.popen.pid), worker.popen.pid):
                     kill(pid)
         if running.workers:
+            await lease_ends(database_url)
             running.workers.append(Process.start(running.workers[0].popen.args, running.environment))  # type: ignore[arg-type]
         gate.set()
         if running.workers:
