@@ -123,7 +123,7 @@ async def instantiate(
     app = await Application.load(info.context.caller, str(app_id))
     row = await Row.load(info.context.caller, str(template_id), ("templateId",))
     check_value(VARIABLES, variables or {}, ("variables",))
-    await check_variables(info, row, variables or {}, ("variables",), tenant=app.id)
+    await check_variables(info, app, row, variables or {}, ("variables",))
     endpoint, created = await create_in(info, app, input, idempotency_key, row, variables)
     return await told(info, TemplateInstantiatePayload(endpoint=endpoint, created=created))
 
@@ -138,7 +138,7 @@ async def simulate(info: Info, input: TransformationSimulateIn, idempotency_key:
     return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, caller.app_id or ""))
 
 
-async def check_variables(info: Info, template: Row, variables: Mapping[str, str], path: tuple[str, ...], tenant: str) -> None:
+async def check_variables(info: Info, app: Application, template: Row, variables: Mapping[str, str], path: tuple[str, ...]) -> None:
     """Raise what is wrong with the variables of a built-in template, by trying it with them. What others look for, nobody knows."""
     known = built_in_template.variables_of(template.id)
     if known is None or not variables:
@@ -154,7 +154,7 @@ async def check_variables(info: Info, template: Row, variables: Mapping[str, str
         )
     sample = Webhook("POST", SAMPLE_URL, b"{}", "example", {})
     try:
-        await info.context.services.sandbox.transform(template.transformation, sample, tenant=tenant, variables=variables)
+        await info.context.services.sandbox.transform(template.transformation, sample, tenant=app.org_id, line=app.id, variables=variables)
     except TransformationError as error:
         raise failed(error, path) from error
 
