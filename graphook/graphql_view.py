@@ -32,7 +32,7 @@ from graphook.errors import Unauthenticated
 from graphook.execution import Execution
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, Socket, SocketHandler
-from graphook.http_answers import CORS, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
+from graphook.http_answers import CORS, NOT_PERSISTED, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
 from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphook.request_body import given, read_body
 from graphook.shared_timeout import SharedTimeout
@@ -315,6 +315,8 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
             raise HTTPException(400, f"{name} must be {shown} or null.")
     if len(data.get("query") or "") > MAX_CHARACTERS:
         raise HTTPException(413, TOO_LONG)
+    if not data.get("query") and "persistedQuery" in (data.get("extensions") or {}):
+        raise HTTPException(400, NOT_PERSISTED)
     return data
 
 

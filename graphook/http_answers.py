@@ -32,6 +32,10 @@ PREFLIGHT = CORS | {
 }
 
 
+# What clients that send the hash of a document look for: they send the document from then on.
+NOT_PERSISTED = "PersistedQueryNotSupported"
+
+
 class _Answer(Response):
     """An answer in one piece, its headers made ahead."""
 
@@ -100,6 +104,8 @@ def _http_refusal(error: HTTPException, method: str, media_type: str | None) -> 
         more["Connection"] = "close"  # else the rest of the body would be read, however much there is
     unresolved = isinstance(error.__cause__, CannotGetOperationTypeError)
     code = "OPERATION_RESOLUTION_FAILURE" if unresolved else "BAD_REQUEST" if status == 400 else f"HTTP_{status}"
+    if error.reason == NOT_PERSISTED:
+        code = "PERSISTED_QUERY_NOT_SUPPORTED"
     return _refusal(status, error.reason, code, media_type, more)
 
 

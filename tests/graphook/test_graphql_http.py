@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 import tomllib
@@ -106,6 +107,19 @@ async def test_a_request_without_a_document_is_a_bad_request_in_either_media_typ
         response = await post(http, body, accept)
         assert response.status_code == 400
         assert code(response) == "BAD_REQUEST"
+
+
+async def test_a_client_that_sends_the_hash_of_a_document_is_told_to_send_documents(http: httpx.AsyncClient) -> None:
+    hashed = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+    for answer in (
+        await http.post("/graphql", json={"extensions": hashed}),
+        await http.get("/graphql", params={"extensions": json.dumps(hashed)}),
+    ):
+        assert answer.status_code == 400
+        (error,) = answer.json()["errors"]
+        assert (error["message"], error["extensions"]["code"]) == ("PersistedQueryNotSupported", "PERSISTED_QUERY_NOT_SUPPORTED")
+    answer = await http.post("/graphql", json={"query": "{ hello }", "extensions": hashed})
+    assert "errors" not in answer.json()
 
 
 @pytest.mark.parametrize(
