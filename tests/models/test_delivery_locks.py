@@ -17,6 +17,7 @@ from graphook.ids import new_id, start_id
 from models import breaker_sql, claiming_sql, delivery, endpoint_health, partitions, restriction_sql
 from models import delivery_sql as sql
 from models.delivery import State
+from models.message import MAX_CONTENTS
 from models.message_sql import CONTENTS
 from tests.models import make
 from tests.waiting import until
@@ -137,7 +138,7 @@ async def test_no_hot_statement_reads_more_than_it_takes_however_long_the_backlo
         (claiming_sql.BODIES, (messages,)),
         (sql.SETTLE, (messages, endpoints, runs, ones, [int(State.WAITING)] * BATCH, zeros, ones, zeros, [None] * BATCH)),
         (sql.PROMOTE, (messages, endpoints, runs)),
-        (CONTENTS, (messages, [FAR_AHEAD] * BATCH)),
+        (CONTENTS, (messages, [FAR_AHEAD] * BATCH, MAX_CONTENTS)),
     ]
     for statement, args in batches:
         plan = await explain(mode, analyzed, statement, *args)
