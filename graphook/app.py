@@ -38,7 +38,8 @@ from graphook.package_data import graphql_folder
 from graphook.process import CannotStart, opened, owned, settle_in
 from graphook.sandbox import Sandbox
 from graphook.seats import Seats
-from graphook.settings import Settings, unknown_variables
+from graphook.settings import Settings
+from graphook.settings_reference import unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
 from models.feeds import ATTEMPTS, MESSAGES

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from graphook.auth import ALL_SCOPES
 from graphook.clock import format_rfc3339, now
 from graphook.process import CannotStart, is_missing, opened
-from graphook.settings import Settings, describe, describe_in_markdown
+from graphook.settings import Settings
+from graphook.settings_reference import describe, describe_in_markdown
 
 _LISTED = "{:31}  {:7}  {:5}  {:31}  {:27}  {:24}  {}"
 

@@ -20,7 +20,8 @@ from graphook.logs import redact
 from graphook.postgresql_checks import server_findings
 from graphook.process import is_missing
 from graphook.sandbox_checks import sandbox_finding
-from graphook.settings import Settings, unknown_variables
+from graphook.settings import Settings
+from graphook.settings_reference import unknown_variables
 from graphook.sqlite import PRAGMAS
 
 PACKAGES = ("graphook", "models", "resolvers", "schema", "workers")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from graphook.settings import BadSettings, Settings, describe, unknown_variables
+from graphook.settings import BadSettings, Settings
+from graphook.settings_reference import describe, unknown_variables
 from graphook.ssrf import BlockedURL, address_allowed, check_url
 from tests.deployment import ROOT, SECRET_KEY, Process
 
