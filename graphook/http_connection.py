@@ -12,8 +12,8 @@ MAX_HEADER = 16 * 1024
 MAX_HEAD = 64 * 1024
 # Above any body that is read, chunked byte by byte, and any head: what one turn of the loop can bring is below it.
 _WIRE_BUDGET = 1024 * 1024
-# What a transport holds without a word to who writes.
-_UNSEEN = 64 * 1024
+# A body is handed over in parts of so many bytes, each when the transport has room: a receiver that is slow holds one part, not a copy of the body.
+_PART = 64 * 1024
 _WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -63,9 +63,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._done: asyncio.Future[None] | None = None
         self._answer = Answer()
+        self._full = False
+        self._unsent: memoryview | None = None
 
-    def request(self, data: bytes, answer: Answer) -> asyncio.Future[None]:
-        """Write a whole request; what comes back is put in `answer`.
+    def request(self, head: bytes, body: bytes, answer: Answer) -> asyncio.Future[None]:
+        """Write a request, its head up to the empty line and its body; what comes back is put in `answer`.
 
         The future is done when the response has ended, or raises `ConnectionClosed`, `Malformed` or `TooMuch`.
         """
@@ -80,17 +82,17 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             done.set_exception(ConnectionClosed())
         else:
-            if len(data) > _UNSEEN:
-                # TLS only tells as unsent what was written after the socket was full, so the end of what may fill it comes by itself.
-                self._transport.write(memoryview(data)[:-1])
-                data = data[-1:]
-            self._transport.write(data)
+            # In one write as far as it goes: two would be two system calls.
+            self._transport.write(head + body[:_PART])
+            if len(body) > _PART:
+                self._unsent = memoryview(body)[_PART:]
+                self._write_on()
         return done
 
     def close(self) -> None:
         """End the connection at once; a request that is out fails."""
         self._end(clean=False)
-        self._parser = None
+        self._parser = self._unsent = None
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -100,6 +102,16 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say that it is one
+        self._transport.set_write_buffer_limits(_PART)  # TLS would take half a megabyte
+
+    def pause_writing(self) -> None:
+        """Hand over no more."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Go on with what there is of a body."""
+        self._full = False
+        self._write_on()
 
     def data_received(self, data: bytes) -> None:
         """Read on, within the limits. Bytes that nobody asked for end the connection."""
@@ -123,7 +135,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Fail what is out."""
         self._end(clean=error is None)
-        self._transport = self._parser = None
+        self._transport = self._parser = self._unsent = None
 
     # What the parser tells
 
@@ -192,10 +204,15 @@ class Connection(asyncio.Protocol):
         if self._answer.status_code and not self._has_ended():
             self._complete()
 
+    def _write_on(self) -> None:
+        while self._unsent and not self._full and self._transport is not None:
+            part, self._unsent = self._unsent[:_PART], self._unsent[_PART:]
+            self._transport.write(part)
+
     def _complete(self) -> None:
         assert self._done is not None
         # A response that came before the request was written leaves the rest of it to be written.
-        self.reusable = self._keep_alive and self._transport is not None and self._transport.get_write_buffer_size() == 0
+        self.reusable = self._keep_alive and not self._unsent and self._transport is not None
         self._done.set_result(None)
 
     def _has_ended(self) -> bool:

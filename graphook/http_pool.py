@@ -53,7 +53,7 @@ class Pool:
         self._by_origin: dict[Origin, dict[Connection, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def exchange(self, target: Target, request: bytes, answer: Answer) -> None:
+    async def exchange(self, target: Target, head: bytes, body: bytes, answer: Answer) -> None:
         """Send a request and read its response into `answer`. Raises what the connection and dialling raise."""
         async with self._slots:
             if self._closed:
@@ -63,14 +63,14 @@ class Pool:
             if connection is not None:
                 began = self._loop.time()
                 try:
-                    await self._use(connection, request, answer)
+                    await self._use(connection, head, body, answer)
                     return
                 except ConnectionClosed:
                     # The receiver closed a kept connection as we took it up: nothing was answered, so one more try on a new one is fair.
                     if connection.received or self._loop.time() - began > self._race_seconds:
                         raise
             connection = await dial(target, self._resolver, self._policy, self._tls, lambda: Connection(origin, self._response_limit))
-            await self._use(connection, request, answer)
+            await self._use(connection, head, body, answer)
 
     def close(self) -> None:
         """Close every connection. Requests that are out fail."""
@@ -82,12 +82,12 @@ class Pool:
         self._kept.clear()
         self._by_origin.clear()
 
-    async def _use(self, connection: Connection, request: bytes, answer: Answer) -> None:
+    async def _use(self, connection: Connection, head: bytes, body: bytes, answer: Answer) -> None:
         self._out.add(connection)
         try:
             if self._closed:
                 raise ConnectionClosed
-            await connection.request(request, answer)
+            await connection.request(head, body, answer)
         finally:
             self._out.discard(connection)
             if connection.reusable and self._loop.time() - connection.made_at < self._longest_seconds:

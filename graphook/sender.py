@@ -142,7 +142,7 @@ class Sender:
         try:
             async with self._limit_time():
                 target = self._checked(url) if len(url) <= _CHECKED_LENGTH else check_url(url, self._policy)
-                await self._pool.exchange(target, _request(method, target, headers, body), answer)
+                await self._pool.exchange(target, _head(method, target, headers, len(body)), body, answer)
         except Exception as error:
             error_code = _classify(error, answer)
         return Outcome(
@@ -159,14 +159,17 @@ class _BadRequest(Exception):
     """What was to be sent is no valid request."""
 
 
-def _request(method: str, target: Target, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-    """A whole request. Raises `_BadRequest` when a method, a name or a value would make another one of it."""
+def _head(method: str, target: Target, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+    """The head of a request with a body of so many bytes, up to the empty line.
+
+    Raises `_BadRequest` when a method, a name or a value would make another request of it.
+    """
     # `identity`: what is kept is what was sent.
     lines = [
         f"{method} {target.request_target} HTTP/1.1",
         _host(target.scheme, target.host, target.port),
         "Accept-Encoding: identity",
-        f"Content-Length: {len(body)}",
+        f"Content-Length: {length}",
     ]
     accepts = False
     for name, value in headers:
@@ -180,7 +183,8 @@ def _request(method: str, target: Target, headers: Sequence[tuple[str, str]], bo
     # A line break or NUL would be the beginning of something else, and half a surrogate pair has no bytes.
     if _TOKEN.fullmatch(method) is None or not all(map(str.isprintable, lines)):
         raise _BadRequest
-    return b"%b\r\n\r\n%b" % ("\r\n".join(lines).encode(), body)
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode()
 
 
 @lru_cache(4096)

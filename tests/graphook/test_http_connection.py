@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import tracemalloc
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Sequence
@@ -127,6 +128,30 @@ async def test_a_response_before_the_request_was_written_ends_the_connection(sch
         second = await sending.send(receiver.url("hook.example.com"), [], b"{}")
 
         assert (first.status_code, first.body, second.body, receiver.connections) == (200, b"ok", b"ok", 2)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_requests_that_slow_receivers_do_not_take_share_one_body(scheme: str) -> None:
+    async def slow(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(writer)
+        await ready.wait()
+        await reader.readexactly(len(body))
+        writer.write(OK)
+
+    ready, asked, body = asyncio.Event(), list[Writer](), bytes(8_000_000)
+    server, options = trusted("hook.example.com") if scheme == "https" else (None, {"lookup": loopback})
+    async with hostile(slow, tls=server) as receiver, sender(**options) as sending:
+        tracemalloc.start()
+        sends = [asyncio.create_task(sending.send(receiver.url("hook.example.com"), [], body)) for _ in range(8)]
+        await until(lambda: len(asked) == 8, "every receiver to be asked")
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        ready.set()
+        outcomes = await asyncio.gather(*sends)
+
+    assert [outcome.body for outcome in outcomes] == [b"ok"] * 8
+    assert held < len(body), f"{held} bytes for eight requests with one body"
 
 
 async def test_a_response_to_nothing_ends_a_kept_connection() -> None:
@@ -314,7 +339,7 @@ async def pool(**options: Any) -> AsyncIterator[Pool]:
 
 async def ask(asked: Pool, receiver: Hostile) -> bytes:
     answer = Answer()
-    await asked.exchange(check_url(receiver.url(), LOOPBACK), b"POST /hook HTTP/1.1\r\nContent-Length: 0\r\n\r\n", answer)
+    await asked.exchange(check_url(receiver.url(), LOOPBACK), b"POST /hook HTTP/1.1\r\nContent-Length: 0\r\n\r\n", b"", answer)
     return bytes(answer.body)
 
 

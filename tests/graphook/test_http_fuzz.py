@@ -36,8 +36,8 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
-    def get_write_buffer_size(self) -> int:
-        return 0
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ CUTS = st.lists(st.integers(0, 2000), max_size=12)
 def test_a_valid_response_is_read_however_it_is_split(response: Response, cuts: list[int]) -> None:
     with connected() as connection:
         answer = Answer()
-        done = connection.request(b"", answer)
+        done = connection.request(b"", b"", answer)
         feed(connection, response.wire, cuts)
         if response.until_end:
             assert done.done() == (len(response.body) > LIMIT)
@@ -151,7 +151,7 @@ def mangled(wire: bytes, changes: Sequence[tuple[int, int, bytes]]) -> bytes:
 def test_whatever_comes_ends_within_the_limits(wire: bytes, changes: list[tuple[int, int, bytes]], cuts: list[int], end: str) -> None:
     with connected() as connection:
         answer = Answer()
-        done = connection.request(b"", answer)
+        done = connection.request(b"", b"", answer)
         feed(connection, mangled(wire, changes), cuts)
         if end == "eof":
             connection.eof_received()
@@ -174,14 +174,14 @@ def test_a_connection_that_is_used_again_gives_the_second_answer(
 ) -> None:
     with connected() as connection:
         before = Answer()
-        done = connection.request(b"", before)
+        done = connection.request(b"", b"", before)
         feed(connection, mangled(first.wire, changes), cuts)
         if not connection.reusable:
             return
         assert done.exception() is None
 
         after = Answer()
-        done = connection.request(b"", after)
+        done = connection.request(b"", b"", after)
         feed(connection, second.wire, second_cuts)
         if second.until_end:
             connection.eof_received()
@@ -195,7 +195,7 @@ def test_a_connection_that_is_used_again_gives_the_second_answer(
 @pytest.mark.parametrize("at_a_time", [1, 1000])
 def test_a_flood_ends_at_the_wire_budget_however_small_its_body(at_a_time: int) -> None:
     with connected() as connection:
-        done = connection.request(b"", Answer())
+        done = connection.request(b"", b"", Answer())
         connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
         brought = 0
         while not done.done():
