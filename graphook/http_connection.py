@@ -92,7 +92,8 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """End the connection at once; a request that is out fails."""
         self._end(clean=False)
-        self._parser = self._unsent = None
+        # With its error it would know who waited for it, and so this connection.
+        self._done = self._parser = self._unsent = None
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -122,8 +123,8 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            cause = error.__context__
-            self._fail(cause if isinstance(cause, TooMuch) else Malformed())
+            # An error of its own: what was raised below knows this frame and what it was given, for as long as somebody knows it.
+            self._fail(TooMuch() if isinstance(error.__context__, TooMuch) else Malformed())
             return
         if self.received > (self._budget if self._answer.status_code else MAX_HEAD):
             self._fail(TooMuch())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import struct
@@ -22,7 +23,7 @@ from graphook.http_connection import MAX_HEADERS, Answer, Connection, Connection
 from graphook.http_pool import KEPT_SECONDS, Pool
 from graphook.sender import Outcome, Sender
 from graphook.ssrf import Policy, Target, check_url, parse_network
-from tests.graphook.hostile import OK, Hostile, answering, hostile, read_request
+from tests.graphook.hostile import OK, Hostile, Script, answering, hostile, read_request
 from tests.waiting import PATIENCE, until
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
@@ -152,6 +153,38 @@ async def test_requests_that_slow_receivers_do_not_take_share_one_body(scheme: s
 
     assert [outcome.body for outcome in outcomes] == [b"ok"] * 8
     assert held < len(body), f"{held} bytes for eight requests with one body"
+
+
+async def endless(reader: Reader, writer: Writer) -> None:
+    await read_request(reader)
+    writer.write(HEAD + b"Content-Length: 1000000000\r\n\r\n")
+    while True:
+        writer.write(bytes(100_000))
+        await writer.drain()
+
+
+ENDS: dict[str, tuple[Script, str | None]] = {
+    "more than is read": (endless, None),
+    "no answer in time": (answering(then_close=False), "timeout"),
+    "nothing": (answering(b""), "connection"),
+    "nonsense": (answering(b"nonsense\r\n\r\n"), "protocol"),
+    "a header that is too large": (answering(HEAD + b"X-A: " + b"a" * 70_000), "response_header_limit"),
+    "half a body": (answering(HEAD + b"Content-Length: 100\r\n\r\nhalf"), "protocol"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_what_an_answer_brought_is_given_back_with_it_however_it_ended(name: str) -> None:
+    script, error_code = ENDS[name]
+    async with hostile(script) as receiver, sender(timeout_seconds=0.5 if error_code == "timeout" else PATIENCE) as sending:
+        gc.collect()
+        gc.disable()  # which comes by after 100,000 objects, each of which may hold what is read in one turn of the loop
+        try:
+            assert (await sending.send(receiver.url(), [], b"{}")).error_code == error_code
+            await asyncio.sleep(0)  # for what was called back last
+            assert not [kept for kept in gc.get_objects() if isinstance(kept, Answer)]
+        finally:
+            gc.enable()
 
 
 async def test_a_response_to_nothing_ends_a_kept_connection() -> None:
