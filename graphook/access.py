@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphook import metrics
+from graphook.garbage import came_in
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,13 @@ class Access:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
+        async def weighed() -> Message:
+            message = await receive()
+            came_in(len(message.get("body") or message.get("text") or message.get("bytes") or ()))
+            return message
+
         try:
-            await self._app(scope, receive, named)
+            await self._app(scope, weighed, named)
         except Exception:
             if scope["type"] == "http" and not status:
                 await PlainTextResponse("Internal Server Error", 500)(scope, receive, named)

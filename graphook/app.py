@@ -28,6 +28,7 @@ from graphook.broker import Waker, create_broker
 from graphook.devkey import kept_secret, replace_secret
 from graphook.errors import Unauthenticated, Unavailable
 from graphook.feed import Feed, fair_turns
+from graphook.garbage import settle_in
 from graphook.graphiql import graphiql_routes
 from graphook.graphql_socket import MAX_FRAME
 from graphook.graphql_view import Authenticate, GraphQLView
@@ -35,7 +36,7 @@ from graphook.live import Bus, create_bus
 from graphook.logos import logo_routes
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
-from graphook.process import CannotStart, opened, owned, settle_in
+from graphook.process import CannotStart, opened, owned
 from graphook.sandbox import Sandbox
 from graphook.seats import Seats
 from graphook.settings import Settings

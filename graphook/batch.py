@@ -172,3 +172,5 @@ async def _outcome(answer: asyncio.Future[Any]) -> Any:
         return await answer
     except Exception as error:
         return error
+    finally:
+        del answer  # the error knows this frame, and would go with it only when garbage is collected

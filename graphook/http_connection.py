@@ -206,14 +206,15 @@ class Connection(asyncio.Protocol):
             self._complete()
 
     def _write_on(self) -> None:
-        while self._unsent and not self._full and self._transport is not None:
-            part, self._unsent = self._unsent[:_PART], self._unsent[_PART:]
+        while self._unsent is not None and not self._full and self._transport is not None:
+            part, rest = self._unsent[:_PART], self._unsent[_PART:]
+            self._unsent = rest or None  # one without bytes would keep the body, too
             self._transport.write(part)
 
     def _complete(self) -> None:
         assert self._done is not None
         # A response that came before the request was written leaves the rest of it to be written.
-        self.reusable = self._keep_alive and not self._unsent and self._transport is not None
+        self.reusable = self._keep_alive and self._unsent is None and self._transport is not None
         self._done.set_result(None)
 
     def _has_ended(self) -> bool:

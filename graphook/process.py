@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import resource
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -50,17 +49,6 @@ def lift_file_limit() -> None:
     # What has no bound at all is not everywhere taken for a number.
     if soft != hard and hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def settle_in() -> None:
-    """Take what is loaded by now out of the garbage collector's sight, and let it look less often.
-
-    The schema alone is some hundred thousand objects that never go, and each request makes hundreds that go by themselves: those of a few
-    hundred requests under way must not be enough to make it look.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
 
 
 def make_data_folder(folder: Path) -> None:

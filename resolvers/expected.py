@@ -41,6 +41,8 @@ def mutation(
                 errors = user_errors(failure)
                 if errors is None:
                     raise
+                # It has been told. Its frames hold what was sent, and one of them may hold it in turn.
+                failure.__traceback__ = None
                 return payload(errors=errors)
 
         return run

@@ -17,9 +17,10 @@ from dramatiq.middleware import AsyncIO, Middleware, ShutdownNotifications
 from graphook import tracing
 from graphook.broker import create_broker
 from graphook.errors import GraphookError
+from graphook.garbage import settle_in
 from graphook.live import create_bus
 from graphook.logs import configure_logging
-from graphook.process import CannotStart, opened, settle_in
+from graphook.process import CannotStart, opened
 from graphook.sandbox import Sandbox
 from graphook.settings import BadSettings, Settings
 from workers.deliver import register_deliver, register_generate
