@@ -83,3 +83,13 @@ def keyring() -> KeyRing:
     if _installed is None:
         raise RuntimeError("no key ring is installed; call graphook.secrets.install at start")
     return _installed
+
+
+def seal(column: str, row: str, text: str) -> str:
+    """The text as a column, named `table.column`, keeps it: encrypted, and readable again only from this column of this row."""
+    return keyring().encrypt(text, f"{column}:{row}")
+
+
+def unseal(column: str, row: str, sealed: str) -> str:
+    """The text that was sealed for that column of that row. Raises `SecretUnreadable`."""
+    return keyring().decrypt(sealed, f"{column}:{row}")

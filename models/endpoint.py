@@ -19,7 +19,7 @@ from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
-from graphook.secrets import keyring
+from graphook.secrets import seal, unseal
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
@@ -110,9 +110,9 @@ class Endpoint(Model):
                     app_id=app.id,
                     created_at=created_at,
                     updated_at=created_at,
-                    headers=_seal(endpoint_id, "headers", orjson.dumps(dict(headers or {})).decode()),
-                    secret=_seal(endpoint_id, "secret", secret or generate_secret()),
-                    old_secrets=_seal(endpoint_id, "old_secrets", "[]"),
+                    headers=seal("endpoint.headers", endpoint_id, orjson.dumps(dict(headers or {})).decode()),
+                    secret=seal("endpoint.secret", endpoint_id, secret or generate_secret()),
+                    old_secrets=seal("endpoint.old_secrets", endpoint_id, "[]"),
                     **values,
                 )
                 await tell_endpoints(session, [EndpointChange(OperationalType.ENDPOINT_CREATED, endpoint_id, endpoint.uid)])
@@ -180,7 +180,7 @@ class Endpoint(Model):
 
     async def set_headers(self, headers: Mapping[str, str]) -> None:
         """Replace the custom headers; the next attempt carries them."""
-        await self.change({"headers": _seal(self.id, "headers", orjson.dumps(dict(headers)).decode())})
+        await self.change({"headers": seal("endpoint.headers", self.id, orjson.dumps(dict(headers)).decode())})
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -192,7 +192,7 @@ class Endpoint(Model):
 
     def secret_text(self) -> str:
         """The current secret in clear."""
-        return _open(self.id, "secret", self.secret)
+        return unseal("endpoint.secret", self.id, self.secret)
 
     async def rotate_secret(
         self, secret: str | None = None, grace: timedelta = ROTATION_GRACE, values: Mapping[str, Any] | None = None
@@ -214,36 +214,28 @@ class Endpoint(Model):
             await self.change(
                 {
                     **(values or {}),
-                    "secret": _seal(self.id, "secret", secret or generate_secret()),
-                    "old_secrets": _seal(self.id, "old_secrets", orjson.dumps(old).decode()),
+                    "secret": seal("endpoint.secret", self.id, secret or generate_secret()),
+                    "old_secrets": seal("endpoint.old_secrets", self.id, orjson.dumps(old).decode()),
                 }
             )
 
 
 def signing_keys(endpoint_id: str, secret: str, old_secrets: str, at_us: int) -> list[SigningKey]:
     """The keys that sign at a moment (in microseconds), current first, from an endpoint's sealed columns."""
-    texts = [_open(endpoint_id, "secret", secret)]
+    texts = [unseal("endpoint.secret", endpoint_id, secret)]
     texts += [key for key, until in _old_secrets(endpoint_id, old_secrets) if until > at_us]
     return [parse_secret(text) for text in texts]
 
 
 def open_headers(endpoint_id: str, headers: str) -> dict[str, str]:
     """The custom headers in clear, from an endpoint's sealed column."""
-    found: dict[str, str] = orjson.loads(_open(endpoint_id, "headers", headers))
+    found: dict[str, str] = orjson.loads(unseal("endpoint.headers", endpoint_id, headers))
     return found
 
 
 def _old_secrets(endpoint_id: str, sealed: str) -> Sequence[tuple[str, int]]:
-    found: Sequence[tuple[str, int]] = orjson.loads(_open(endpoint_id, "old_secrets", sealed))
+    found: Sequence[tuple[str, int]] = orjson.loads(unseal("endpoint.old_secrets", endpoint_id, sealed))
     return found
-
-
-def _seal(endpoint_id: str, column: str, text: str) -> str:
-    return keyring().encrypt(text, f"endpoint.{column}:{endpoint_id}")
-
-
-def _open(endpoint_id: str, column: str, text: str) -> str:
-    return keyring().decrypt(text, f"endpoint.{column}:{endpoint_id}")
 
 
 def _taken(values: Mapping[str, Any], path: tuple[str, ...]) -> Conflict:

@@ -13,7 +13,7 @@ from graphook.database import Session, Statement
 from graphook.errors import NotFound
 from graphook.inbound import InboundScheme
 from graphook.rules import could_be_reference
-from graphook.secrets import keyring
+from graphook.secrets import seal, unseal
 from graphook.tokens import digest, looks_like_inbound_token, mint
 from models.application import Application
 from models.fields import IdField, TimestampField
@@ -64,7 +64,7 @@ class Inbound(Model):
         if not rows:
             raise NotFound("There is no such inbound URL.")
         (row,) = rows
-        secret = None if row["secret"] is None else _open(row["app_id"], "secret", row["secret"])
+        secret = None if row["secret"] is None else unseal("inbound.secret", row["app_id"], row["secret"])
         return Destination(row["app_id"], row["org_id"], InboundScheme(row["scheme"]), secret)
 
     @classmethod
@@ -78,7 +78,7 @@ class Inbound(Model):
         plain, hashed = mint("inbound")
         async with database.transaction() as session:
             row = await cls._locked(session, app)
-            row.update_from_dict({"token_hash": hashed, "token": _seal(app.id, "token", plain), "updated_at": now()})
+            row.update_from_dict({"token_hash": hashed, "token": seal("inbound.token", app.id, plain), "updated_at": now()})
             await row.save(update_fields=["token_hash", "token", "updated_at"])
 
     @classmethod
@@ -86,7 +86,7 @@ class Inbound(Model):
         """Take from now on what is signed by that scheme with that secret, and nothing else."""
         async with database.transaction() as session:
             row = await cls._locked(session, app)
-            sealed = None if secret is None else _seal(app.id, "secret", secret)
+            sealed = None if secret is None else seal("inbound.secret", app.id, secret)
             row.update_from_dict({"scheme": scheme.value, "secret": sealed, "updated_at": now()})
             await row.save(update_fields=["scheme", "secret", "updated_at"])
             return row
@@ -101,12 +101,4 @@ class Inbound(Model):
     def token_text(self) -> str:
         """The token of the URL in clear."""
         assert self.token is not None
-        return _open(self.app_id, "token", self.token)
-
-
-def _seal(app_id: str, column: str, text: str) -> str:
-    return keyring().encrypt(text, f"inbound.{column}:{app_id}")
-
-
-def _open(app_id: str, column: str, text: str) -> str:
-    return keyring().decrypt(text, f"inbound.{column}:{app_id}")
+        return unseal("inbound.token", self.app_id, self.token)

@@ -14,7 +14,7 @@ from graphook.auth import Caller
 from graphook.clock import now
 from graphook.database import Statement
 from graphook.errors import InvalidInput
-from graphook.secrets import keyring
+from graphook.secrets import seal, unseal
 from graphook.tokens import digest
 from models.fields import IdField, TimestampField
 
@@ -78,7 +78,7 @@ class OauthState(Model):
             token_id=caller.token_id,
             provider=provider.value,
             redirect_uri=redirect_uri,
-            verifier=None if verifier is None else _seal(hashed, "verifier", verifier),
+            verifier=None if verifier is None else seal("oauth_state.verifier", hashed, verifier),
             expires_at=now() + LIFETIME,
         )
         return state, row.expires_at
@@ -92,14 +92,10 @@ class OauthState(Model):
             if not found or (app_id is not None and found[0]["app_id"] not in (None, app_id)):
                 raise InvalidInput("This state is unknown, expired or used, or it was not made for this.", ("input", "state"))
             sealed = found[0]["verifier"]
-        return Dance(None if sealed is None else keyring().decrypt(sealed, f"oauth_state.verifier:{hashed}"))
+        return Dance(None if sealed is None else unseal("oauth_state.verifier", hashed, sealed))
 
     @classmethod
     async def is_open(cls, caller: Caller, provider: OauthProvider, redirect_uri: str) -> bool:
         """Whether the caller's token has begun a dance there that is not over."""
         async with database.read() as session:
             return bool(await session.fetch(OPEN, caller.token_id, provider.value, redirect_uri))
-
-
-def _seal(hashed: str, column: str, text: str) -> str:
-    return keyring().encrypt(text, f"oauth_state.{column}:{hashed}")

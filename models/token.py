@@ -15,7 +15,7 @@ from graphook.clock import from_us, now
 from graphook.database import Row, Statement
 from graphook.errors import Unauthenticated
 from graphook.ids import new_id
-from graphook.secrets import keyring
+from graphook.secrets import seal, unseal
 from graphook.tokens import Kind, digest, looks_like_token, mint
 from models.application import Application
 from models.fields import IdField, TimestampField, json_field
@@ -99,13 +99,13 @@ class Token(Model):
 
     async def seal(self, text: str) -> None:
         """Keep a text with the token, encrypted, so that `unsealed` can show it again."""
-        self.sealed = _seal(self.id, "sealed", text)
+        self.sealed = seal("token.sealed", self.id, text)
         await self.save(update_fields=["sealed"])
 
     def unsealed(self) -> str:
         """The text that was sealed."""
         assert self.sealed is not None
-        return keyring().decrypt(self.sealed, f"token.sealed:{self.id}")
+        return unseal("token.sealed", self.id, self.sealed)
 
     @classmethod
     async def authenticate(cls, authorization: str | None) -> Caller:
@@ -155,10 +155,6 @@ def presented(authorization: str | None) -> str:
     if not looks_like_token(plain):
         raise Unauthenticated(_UNKNOWN)
     return digest(plain)
-
-
-def _seal(token_id: str, column: str, text: str) -> str:
-    return keyring().encrypt(text, f"token.{column}:{token_id}")
 
 
 def _caller(row: Row) -> Caller:

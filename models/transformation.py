@@ -10,7 +10,7 @@ from tortoise import Model, fields
 
 from graphook.clock import now
 from graphook.errors import InvalidInput
-from graphook.secrets import keyring
+from graphook.secrets import seal, unseal
 from models.endpoint import Endpoint
 from models.fields import IdField, TimestampField
 
@@ -32,7 +32,10 @@ class Transformation(Model):
         """The endpoint's transformation; where nothing was ever set, one without code that is not saved."""
         found = await cls.get_or_none(endpoint_id=endpoint.id)
         return found or cls(
-            endpoint_id=endpoint.id, org_id=endpoint.org_id, variables=_seal(endpoint.id, "variables", "{}"), updated_at=endpoint.created_at
+            endpoint_id=endpoint.id,
+            org_id=endpoint.org_id,
+            variables=seal("transformation.variables", endpoint.id, "{}"),
+            updated_at=endpoint.created_at,
         )
 
     @classmethod
@@ -50,7 +53,7 @@ class Transformation(Model):
             row = await cls.of(endpoint)
             changed = dict(values)
             if "variables" in changed:
-                changed["variables"] = _seal(endpoint.id, "variables", orjson.dumps(changed["variables"] or {}).decode())
+                changed["variables"] = seal("transformation.variables", endpoint.id, orjson.dumps(changed["variables"] or {}).decode())
             if changed.get("code", row.code) is None:
                 if changed.get("enabled"):
                     raise InvalidInput("There is no code to enable; set it, too.", (*path, "enabled"))
@@ -63,7 +66,7 @@ class Transformation(Model):
     @classmethod
     async def begin(cls, endpoint: Endpoint, code: str, variables: Mapping[str, str]) -> Self:
         """The enabled transformation of a new endpoint; call it in the transaction that creates the endpoint."""
-        sealed = _seal(endpoint.id, "variables", orjson.dumps(dict(variables)).decode())
+        sealed = seal("transformation.variables", endpoint.id, orjson.dumps(dict(variables)).decode())
         return await cls.create(
             endpoint_id=endpoint.id, org_id=endpoint.org_id, code=code, enabled=True, variables=sealed, updated_at=endpoint.created_at
         )
@@ -75,9 +78,5 @@ class Transformation(Model):
 
 def open_variables(endpoint_id: str, variables: str) -> dict[str, str]:
     """The variables in clear, from a transformation's sealed column."""
-    found: dict[str, str] = orjson.loads(keyring().decrypt(variables, f"transformation.variables:{endpoint_id}"))
+    found: dict[str, str] = orjson.loads(unseal("transformation.variables", endpoint_id, variables))
     return found
-
-
-def _seal(endpoint_id: str, column: str, text: str) -> str:
-    return keyring().encrypt(text, f"transformation.{column}:{endpoint_id}")
