@@ -157,7 +157,7 @@ class Attempt:
         """A page of attempts, newest first. Conditions name the attempt's columns with `a.` and its message's with `m.`."""
         select = f"SELECT {cls.columns('a.')} FROM attempt a JOIN message m ON m.id = a.message_id"
         page = await page_where(select, where, request, descending=True, key="a.id")
-        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+        return page.map(cls.of)
 
     async def expunge(self) -> None:
         """Forget the response body; it reads EXPUNGED afterwards."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-import orjson
-
 from graphook import database
 from graphook.clock import now_us
 from graphook.database import Row, Session
@@ -21,6 +19,7 @@ from models.attempt import INSERT, MessageStatus, TriggerType
 from models.breaker import BreakerRule, Tried, record
 from models.claim import Claim, ClaimedEndpoint
 from models.endpoint import Endpoint
+from models.fields import dump_json, dump_nullable
 from models.message import Message
 from models.operational import SettledAttempt, tell_attempts
 from models.operational_type import OperationalType
@@ -228,9 +227,9 @@ def _attempt(result: Result) -> tuple[Any, ...]:
         result.url or claim.endpoint.url,
         result.status_code,
         result.response,
-        None if result.response_headers is None else orjson.dumps(result.response_headers).decode(),
-        orjson.dumps(result.request_headers).decode(),
-        orjson.dumps(result.sensitive_headers).decode(),
+        dump_nullable(result.response_headers),
+        dump_json(result.request_headers),
+        dump_json(result.sensitive_headers),
         result.error_code,
         result.started_at,
         result.duration_ms,

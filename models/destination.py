@@ -50,7 +50,7 @@ class Destination:
         where = Where().equal("message_id", message_id)
         # Grouped in the order of the index, which SQLite would not see behind a second column.
         page = await page_where(_DESTINATIONS, where, request, descending=False, key="endpoint_id", group_by="endpoint_id")
-        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+        return page.map(cls.of)
 
     @staticmethod
     async def are_final(message_id: str) -> bool:

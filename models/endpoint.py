@@ -22,7 +22,7 @@ from graphook.rules import could_be_reference, short
 from graphook.secrets import seal, unseal
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.application import Application
-from models.fields import IdField, TimestampField, json_field
+from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import EndpointChange, shown_instant, tell_endpoints
 from models.operational_type import OperationalType
 from models.page import Page, PageRequest, page_of
@@ -110,7 +110,7 @@ class Endpoint(Model):
                     app_id=app.id,
                     created_at=created_at,
                     updated_at=created_at,
-                    headers=seal("endpoint.headers", endpoint_id, orjson.dumps(dict(headers or {})).decode()),
+                    headers=seal("endpoint.headers", endpoint_id, dump_json(dict(headers or {}))),
                     secret=seal("endpoint.secret", endpoint_id, secret or generate_secret()),
                     old_secrets=seal("endpoint.old_secrets", endpoint_id, "[]"),
                     **values,
@@ -180,7 +180,7 @@ class Endpoint(Model):
 
     async def set_headers(self, headers: Mapping[str, str]) -> None:
         """Replace the custom headers; the next attempt carries them."""
-        await self.change({"headers": seal("endpoint.headers", self.id, orjson.dumps(dict(headers)).decode())})
+        await self.change({"headers": seal("endpoint.headers", self.id, dump_json(dict(headers)))})
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -215,7 +215,7 @@ class Endpoint(Model):
                 {
                     **(values or {}),
                     "secret": seal("endpoint.secret", self.id, secret or generate_secret()),
-                    "old_secrets": seal("endpoint.old_secrets", self.id, orjson.dumps(old).decode()),
+                    "old_secrets": seal("endpoint.old_secrets", self.id, dump_json(old)),
                 }
             )
 

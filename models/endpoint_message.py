@@ -58,4 +58,4 @@ async def page_of_endpoint(endpoint_id: str, where: Where, request: PageRequest,
         group_by="d.message_id",
         having="" if status is None else _HAS_STATUS[status],
     )
-    return Page([Destination.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+    return page.map(Destination.of)

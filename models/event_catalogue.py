@@ -11,7 +11,7 @@ from graphook.clock import now, to_us
 from graphook.database import Session, Statement
 from graphook.ids import new_id
 from models.event_type import EventType
-from models.fields import dump_json
+from models.fields import dump_nullable
 
 COLUMNS = ("name", "description", "schemas", "deprecated", "feature_flag", "group_name", "validate_payload", "retry_schedule")
 
@@ -62,17 +62,13 @@ async def write(caller: Caller, wanted: Mapping[str, Mapping[str, Any]], *, arch
             row = rows.get(name) or EventType(name=name, org_id=caller.org_id, id=new_id("evtype_", changed_at))
             row.update_from_dict(dict(values))
             written.append(
-                (row.id, row.org_id, name, row.description, _text(row.schemas), bool(row.deprecated), row.feature_flag, row.group_name,
-                 bool(row.validate_payload), _text(row.retry_schedule), bool(row.archived), to_us(changed_at))
+                (row.id, row.org_id, name, row.description, dump_nullable(row.schemas), bool(row.deprecated), row.feature_flag, row.group_name,
+                 bool(row.validate_payload), dump_nullable(row.retry_schedule), bool(row.archived), to_us(changed_at))
             )  # fmt: skip
         await session.write_rows(WRITE, written)
         if archive_others:
             rest = EventType.filter(org_id=caller.org_id, archived=False).exclude(name__in=sorted(wanted))
             await rest.update(archived=True, updated_at=changed_at)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else dump_json(value)
 
 
 async def others(caller: Caller, names: list[str]) -> list[str]:

@@ -34,7 +34,13 @@ class TimestampField(Field[datetime], datetime):
 
 
 def dump_json(value: Any) -> str:
+    """A value as the text of a JSON column."""
     return orjson.dumps(value).decode()
+
+
+def dump_nullable(value: Any) -> str | None:
+    """The same of a column that may be null."""
+    return None if value is None else dump_json(value)
 
 
 def json_field(**kwargs: Any) -> Any:

@@ -19,6 +19,7 @@ from models import idempotency
 from models import message_sql as sql
 from models.application import LIVING, Application
 from models.cancel import NO_PAYLOAD, cancel_in
+from models.fields import dump_nullable
 from models.idempotency import IdempotencyKey
 from models.page import Page, PageRequest
 from models.where import Where, page_where
@@ -155,7 +156,7 @@ class Message:
     async def page(cls, where: Where, request: PageRequest) -> Page[Self]:
         """A page of messages, newest first."""
         page = await page_where(f"SELECT {COLUMNS} FROM message", where, request, descending=True)
-        return Page([cls.of(row) for row in page.items], page.keys, page.has_next, page.has_previous, page.backwards)
+        return page.map(cls.of)
 
     @staticmethod
     async def contents(messages: Sequence[Message], most: int = MAX_CONTENTS) -> Mapping[str, bytes]:
@@ -264,7 +265,7 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
     messages, contents, inline, paged, single = [], [], [], [], []
     for _, message, app_id, many_endpoints in sorted(accepted, key=lambda entry: entry[1].id):
         created_at, expires_at = to_us(message.created_at), to_us(message.created_at + message.retention)
-        channels, tags = _json(message.channels), _json(message.tags)
+        channels, tags = dump_nullable(message.channels), dump_nullable(message.tags)
         deliver_at = None if message.deliver_at is None else to_us(message.deliver_at)
         messages.append(
             (
@@ -288,10 +289,6 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
     await session.write_rows(sql.INSERT_FANOUTS, paged)
     rows = [*await session.fetch_rows(sql.FAN_OUT, inline), *await session.fetch_rows(sql.SEND_TO, single)]
     return sorted({row["endpoint_id"] for row in rows if not row["state"]})
-
-
-def _json(value: list[str] | None) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
 
 
 def _list(value: Any) -> list[str] | None:

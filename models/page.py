@@ -10,6 +10,7 @@ from tortoise import Model
 from tortoise.queryset import QuerySet
 
 T = TypeVar("T")
+U = TypeVar("U")
 M = TypeVar("M", bound=Model)
 
 DEFAULT_LIMIT = 50
@@ -38,6 +39,10 @@ class Page(Generic[T]):
     @property
     def done(self) -> bool:
         return not (self.has_previous if self.backwards else self.has_next)
+
+    def map(self, of: Callable[[T], U]) -> Page[U]:
+        """The page with what `of` makes of each row."""
+        return Page([of(row) for row in self.items], self.keys, self.has_next, self.has_previous, self.backwards)
 
 
 # Fetches up to `limit` rows whose key lies beyond `cursor`, walking keys upwards or downwards.

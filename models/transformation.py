@@ -12,7 +12,7 @@ from graphook.clock import now
 from graphook.errors import InvalidInput
 from graphook.secrets import seal, unseal
 from models.endpoint import Endpoint
-from models.fields import IdField, TimestampField
+from models.fields import IdField, TimestampField, dump_json
 
 
 class Transformation(Model):
@@ -53,7 +53,7 @@ class Transformation(Model):
             row = await cls.of(endpoint)
             changed = dict(values)
             if "variables" in changed:
-                changed["variables"] = seal("transformation.variables", endpoint.id, orjson.dumps(changed["variables"] or {}).decode())
+                changed["variables"] = seal("transformation.variables", endpoint.id, dump_json(changed["variables"] or {}))
             if changed.get("code", row.code) is None:
                 if changed.get("enabled"):
                     raise InvalidInput("There is no code to enable; set it, too.", (*path, "enabled"))
@@ -66,7 +66,7 @@ class Transformation(Model):
     @classmethod
     async def begin(cls, endpoint: Endpoint, code: str, variables: Mapping[str, str]) -> Self:
         """The enabled transformation of a new endpoint; call it in the transaction that creates the endpoint."""
-        sealed = seal("transformation.variables", endpoint.id, orjson.dumps(dict(variables)).decode())
+        sealed = seal("transformation.variables", endpoint.id, dump_json(dict(variables)))
         return await cls.create(
             endpoint_id=endpoint.id, org_id=endpoint.org_id, code=code, enabled=True, variables=sealed, updated_at=endpoint.created_at
         )

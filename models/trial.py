@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import orjson
-
 from graphook import database
 from graphook.database import Statement
 from models.claim import Claim, claimed_endpoint
 from models.claiming_sql import ENDPOINTS
 from models.endpoint import Endpoint
+from models.fields import dump_json
 from models.message import Message
 
 # application id, event type, channels
@@ -40,7 +39,7 @@ LEASE = Statement(
 async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] | None) -> bool:
     """Whether any endpoint of the application would get such a message."""
     async with database.read() as session:
-        return bool(await session.fetch(LISTENS, app_id, event_type, orjson.dumps(list(channels or ())).decode()))
+        return bool(await session.fetch(LISTENS, app_id, event_type, dump_json(list(channels or ()))))
 
 
 async def lease(
