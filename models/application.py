@@ -111,7 +111,7 @@ class Application(Model):
                 continue
         raise _taken(values, path)
 
-    async def change(self, values: dict[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+    async def change(self, values: dict[str, Any]) -> Self:
         """Write new values. Raises `NotFound` when it was deleted meanwhile, so that no dead row takes a uid, and `Conflict` when a new uid is taken."""
         try:
             async with database.transaction():
@@ -120,7 +120,7 @@ class Application(Model):
                 self.update_from_dict({**values, "updated_at": now()})
                 await self.save(update_fields=[*values, "updated_at"])
         except IntegrityError as error:
-            raise _taken(values, path) from error
+            raise _taken(values, ("input",)) from error
         return self
 
     async def remove(self) -> None:

@@ -136,12 +136,12 @@ class Attempt:
         )
 
     @classmethod
-    async def load(cls, app: Application, message_id: str, attempt_id: str, path: tuple[str, ...] = ("id",)) -> Self:
+    async def load(cls, app: Application, message_id: str, attempt_id: str) -> Self:
         """The message's attempt of that id. Raises `NotFound`."""
         where = Where().equal("message_id", message_id).equal("id", attempt_id).equal("app_id", app.id)
         rows = await where.fetch(f"SELECT {cls.columns()} FROM attempt") if is_id(attempt_id, "atmpt_") else []
         if not rows:
-            raise NotFound(f"There is no attempt {short(attempt_id)} of this message.", path)
+            raise NotFound(f"There is no attempt {short(attempt_id)} of this message.", ("id",))
         return cls.of(rows[0])
 
     @classmethod

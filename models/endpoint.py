@@ -95,7 +95,6 @@ class Endpoint(Model):
         *,
         secret: str | None = None,
         headers: Mapping[str, str] | None = None,
-        path: tuple[str, ...] = ("input",),
     ) -> Self:
         """Create an endpoint with its own secret. Raises `Conflict` when its uid is taken."""
         created_at = now()
@@ -118,9 +117,9 @@ class Endpoint(Model):
                 await tell_endpoints(session, [EndpointChange(OperationalType.ENDPOINT_CREATED, endpoint_id, endpoint.uid)])
                 return endpoint
         except IntegrityError as error:
-            raise _taken(values, path) from error
+            raise _taken(values) from error
 
-    async def change(self, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+    async def change(self, values: Mapping[str, Any]) -> Self:
         """Write new values. Raises `Conflict` when a new uid is taken. Enabling an endpoint forgets its failures."""
         try:
             async with database.transaction() as session:
@@ -137,7 +136,7 @@ class Endpoint(Model):
                 await self._write(changed)
                 await tell_endpoints(session, [EndpointChange(kind, self.id, self.uid, more) for kind, more in told.items()])
         except IntegrityError as error:
-            raise _taken(values, path) from error
+            raise _taken(values) from error
         return self
 
     async def remove(self) -> None:
@@ -238,5 +237,5 @@ def _old_secrets(endpoint_id: str, sealed: str) -> Sequence[tuple[str, int]]:
     return found
 
 
-def _taken(values: Mapping[str, Any], path: tuple[str, ...]) -> Conflict:
-    return Conflict(f"An endpoint with the uid {values.get('uid')!r} exists already in this application.", (*path, "uid"))
+def _taken(values: Mapping[str, Any]) -> Conflict:
+    return Conflict(f"An endpoint with the uid {values.get('uid')!r} exists already in this application.", ("input", "uid"))

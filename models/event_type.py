@@ -63,9 +63,9 @@ class EventType(Model):
         return await page_of(rows, request, descending, key="name")
 
     @classmethod
-    async def add(cls, caller: Caller, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+    async def add(cls, caller: Caller, values: Mapping[str, Any]) -> Self:
         """Create an event type, or bring an archived one of that name back with the new values. Raises `Conflict` when a live one exists."""
-        taken = Conflict(f"An event type {values['name']!r} exists already.", (*path, "name"))
+        taken = Conflict(f"An event type {values['name']!r} exists already.", ("input", "name"))
         created_at = now()
         try:
             async with database.transaction():

@@ -176,11 +176,11 @@ class Task(Model):
         return await cls.filter(org_id=org_id, status=TaskStatus.RUNNING.value, type__in=[kind.value for kind in kinds]).count()
 
     @classmethod
-    async def load(cls, caller: Caller, task_id: str, path: tuple[str, ...] = ("id",)) -> Self:
+    async def load(cls, caller: Caller, task_id: str) -> Self:
         """The caller's task of that id. Raises `NotFound`, also for somebody else's."""
         found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first() if could_be_reference(task_id) else None
         if found is None:
-            raise NotFound(f"There is no background task {short(task_id)}.", path)
+            raise NotFound(f"There is no background task {short(task_id)}.", ("id",))
         return found
 
     @classmethod

@@ -44,7 +44,7 @@ class Transformation(Model):
         return {row.endpoint_id: row for row in await cls.filter(endpoint_id__in=list(endpoint_ids), enabled=True)}
 
     @classmethod
-    async def change(cls, endpoint: Endpoint, values: Mapping[str, Any], path: tuple[str, ...] = ("input",)) -> Self:
+    async def change(cls, endpoint: Endpoint, values: Mapping[str, Any]) -> Self:
         """Write what is given of `code`, `enabled` and `variables`; the next attempt follows it. Without code, nothing is enabled.
 
         Raises `InvalidInput` for enabling what has no code.
@@ -56,7 +56,7 @@ class Transformation(Model):
                 changed["variables"] = seal("transformation.variables", endpoint.id, dump_json(changed["variables"] or {}))
             if changed.get("code", row.code) is None:
                 if changed.get("enabled"):
-                    raise InvalidInput("There is no code to enable; set it, too.", (*path, "enabled"))
+                    raise InvalidInput("There is no code to enable; set it, too.", ("input", "enabled"))
                 changed["enabled"] = False
             row.update_from_dict({**changed, "updated_at": now()})
             await row.save()
