@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -38,13 +37,6 @@ class OauthProvider(StrEnum):
 
     SLACK = "slack"
     DISCORD = "discord"
-
-
-@dataclass(frozen=True, slots=True)
-class Dance:
-    """What is known of a dance that was begun: the PKCE verifier, where the provider takes one."""
-
-    verifier: str | None = None
 
 
 class OauthState(Model):
@@ -84,15 +76,18 @@ class OauthState(Model):
         return state, row.expires_at
 
     @classmethod
-    async def take(cls, caller: Caller, provider: OauthProvider, redirect_uri: str, state: str, app_id: str | None) -> Dance:
-        """Use the state up. Raises `InvalidInput` when it is unknown, expired, used, or was not made for just this; then it stays as it was."""
+    async def take(cls, caller: Caller, provider: OauthProvider, redirect_uri: str, state: str, app_id: str | None) -> str | None:
+        """Use the state up; answers with the PKCE verifier, where the provider takes one.
+
+        Raises `InvalidInput` when it is unknown, expired, used, or was not made for just this; then it stays as it was.
+        """
         hashed = digest(state)
         async with database.transaction() as session:
             found = await session.fetch(TAKE, hashed, caller.org_id, caller.token_id, provider.value, redirect_uri)
             if not found or (app_id is not None and found[0]["app_id"] not in (None, app_id)):
                 raise InvalidInput("This state is unknown, expired or used, or it was not made for this.", ("input", "state"))
             sealed = found[0]["verifier"]
-        return Dance(None if sealed is None else unseal("oauth_state.verifier", hashed, sealed))
+        return None if sealed is None else unseal("oauth_state.verifier", hashed, sealed)
 
     @classmethod
     async def is_open(cls, caller: Caller, provider: OauthProvider, redirect_uri: str) -> bool:

@@ -12,7 +12,7 @@ from models import allowance, built_in_template
 from models.application import Application
 from models.endpoint import Endpoint
 from models.event_type import EventType
-from models.oauth_state import Dance, OauthProvider, OauthState
+from models.oauth_state import OauthProvider, OauthState
 from models.template import Template
 from resolvers.endpoint import create_in, told, url_policy
 from resolvers.expected import mutation
@@ -67,11 +67,11 @@ async def exchanged(info: Info, name: OauthProvider, input: OauthPayloadIn, app_
     """What the provider answers to the code, once the state is used up. The URL of the webhook keeps to what URLs of endpoints do."""
     check(input)
     provider = await _provider(info, name, input.redirect_uri)
-    dance = await _dance(info, name, input, app_id)
+    verifier = await _verifier(info, name, input, app_id)
     policy, endpoints = info.context.services.policy, await url_policy(info)
     async with guarded_http.guarded_client(policy) as client:
         return await oauth.exchange(
-            client, provider, policy, endpoints, code=input.code, redirect_uri=input.redirect_uri, verifier=dance.verifier
+            client, provider, policy, endpoints, code=input.code, redirect_uri=input.redirect_uri, verifier=verifier
         )
 
 
@@ -110,14 +110,14 @@ async def _require_possible(info: Info, app: Application, input: TemplateOauthIn
         raise Conflict(f"An endpoint with the uid {input.uid!r} exists already in this application.", ("input", "uid"))
 
 
-async def _dance(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None) -> Dance:
-    """What is known of how it began. Only a backend may finish, without a state of ours, what it began by itself."""
+async def _verifier(info: Info, name: OauthProvider, input: OauthPayloadIn, app_id: str | None) -> str | None:
+    """Use the state up; the PKCE verifier that was made with it. Only a backend may finish, without a state of ours, what it began by itself."""
     caller = info.context.caller
     if input.state is not None:
         return await OauthState.take(caller, name, input.redirect_uri, input.state, app_id)
     if caller.app_id is not None or await OauthState.is_open(caller, name, input.redirect_uri):
         raise InvalidInput("The state that came back with the code is needed.", ("input", "state"))
-    return Dance()
+    return None
 
 
 async def _provider(info: Info, name: OauthProvider, redirect_uri: str) -> Provider:
