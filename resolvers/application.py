@@ -8,7 +8,7 @@ from graphook.auth import Scope
 from graphook.errors import NotFound
 from models import idempotency
 from models.application import Application as Row
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
@@ -25,13 +25,10 @@ from schema.types.application import (
 from schema.types.ordering import Ordering
 
 
+@lookup
 async def get(info: Info, id: strawberry.ID) -> Application | None:
     """The application of that id or uid; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Application.of(await Row.load(info.context.caller, str(id), ("id",)))
-    except NotFound:
-        return None
+    return Application.of(await Row.load(info.context.caller, str(id), ("id",)))
 
 
 async def page(
@@ -43,7 +40,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = paging.request("app_")
     found = await Row.page(info.context.caller, request, descending=order is Ordering.DESCENDING)
-    return connection(found, Application.of)  # type: ignore[no-any-return]
+    return connection(found, Application.of)
 
 
 @mutation(ApplicationCreatePayload, Scope.MANAGE, organisation=True)

@@ -9,7 +9,6 @@ import strawberry
 
 from graphook import database
 from graphook.auth import Scope
-from graphook.errors import NotFound
 from graphook.ids import end_id, start_id
 from models import delivery, idempotency
 from models.application import Application
@@ -19,7 +18,7 @@ from models.feeds import ATTEMPT, ATTEMPTS
 from models.message import Message
 from models.where import Where
 from resolvers import message as messages
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.connection import Connection, Paging, connection
 from schema.context import Info, one_of
 from schema.fields import check
@@ -32,15 +31,12 @@ from schema.types.attempt import (
 )
 
 
+@lookup
 async def get(info: Info, app_id: strawberry.ID, message_id: strawberry.ID, id: strawberry.ID) -> MessageAttempt | None:
     """The message's attempt of that id; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        app = await Application.load(info.context.caller, str(app_id))
-        message = await Message.load(app, str(message_id))
-        return MessageAttempt.of(await Row.load(app, message.id, str(id)))
-    except NotFound:
-        return None
+    app = await Application.load(info.context.caller, str(app_id))
+    message = await Message.load(app, str(message_id))
+    return MessageAttempt.of(await Row.load(app, message.id, str(id)))
 
 
 async def page(
@@ -70,7 +66,7 @@ async def page(
     if filter is not None:
         await _narrow(where, app, filter)
     live_cursor = info.context.services.cursors.write(await ATTEMPTS.head(), ATTEMPT)
-    return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
+    return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)
 
 
 async def _narrow(where: Where, app: Application, filter: MessageAttemptFilter) -> None:

@@ -33,7 +33,7 @@ async def page(
     request = paging.request("ep_")
     message = await MessageRow.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     found = await Destination.page(message.id, request)
-    return connection(found, lambda row: MessageDestination.of(row, message))  # type: ignore[no-any-return]
+    return connection(found, lambda row: MessageDestination.of(row, message))
 
 
 async def page_of_endpoint(
@@ -60,7 +60,7 @@ async def page_of_endpoint(
     found = replace(
         found, items=[row for row in found.items if row.message_id in messages], keys=[key for key in found.keys if key in messages]
     )
-    return connection(found, lambda row: EndpointMessage.of(row, messages[row.message_id]))  # type: ignore[no-any-return]
+    return connection(found, lambda row: EndpointMessage.of(row, messages[row.message_id]))
 
 
 async def watch(info: Info, app_id: strawberry.ID, message_id: strawberry.ID) -> AsyncGenerator[MessageStatusEvent, None]:

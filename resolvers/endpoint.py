@@ -27,7 +27,7 @@ from models.operational_type import OperationalType
 from models.organisation_settings import OrganisationSettings
 from models.template import Template
 from models.transformation import Transformation
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
@@ -54,13 +54,10 @@ from schema.types.ordering import Ordering
 T = TypeVar("T")
 
 
+@lookup
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoint | None:
     """The application's endpoint of that id or uid; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Endpoint.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
-    except NotFound:
-        return None
+    return Endpoint.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
 
 
 async def page(
@@ -74,7 +71,7 @@ async def page(
     request = paging.request("ep_")
     app = await Application.load(info.context.caller, str(app_id))
     found = await Row.page(app, request, descending=order is Ordering.DESCENDING)
-    return connection(found, Endpoint.of)  # type: ignore[no-any-return]
+    return connection(found, Endpoint.of)
 
 
 async def secret(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID) -> EndpointSecret:

@@ -16,7 +16,7 @@ from graphook.event_schemas import newest
 from graphook.schema_check import BadSchema, SchemaCheck
 from models import idempotency
 from models.event_type import EventType as Row
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, check_value, faults, given, refuse
@@ -36,13 +36,10 @@ from schema.types.event_type import (
 from schema.types.ordering import Ordering
 
 
+@lookup
 async def get(info: Info, name: str) -> EventType | None:
     """The event type of that name; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return EventType.of(await Row.load(info.context.caller, name))
-    except NotFound:
-        return None
+    return EventType.of(await Row.load(info.context.caller, name))
 
 
 async def page(
@@ -55,7 +52,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = paging.request(None)
     found = await Row.page(info.context.caller, request, include_archived=include_archived, descending=order is Ordering.DESCENDING)
-    return connection(found, EventType.of)  # type: ignore[no-any-return]
+    return connection(found, EventType.of)
 
 
 @mutation(EventTypeCreatePayload, Scope.MANAGE, organisation=True)
@@ -98,13 +95,10 @@ async def patch(info: Info, name: str, input: EventTypePatch) -> EventTypePatchP
     return EventTypePatchPayload(event_type=EventType.of(await row.change(values)))
 
 
+@lookup
 async def retry_schedule(info: Info, name: str) -> RetrySchedule | None:
     """When failed deliveries of the event type are tried again; null when there is no such event type."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return RetrySchedule(retry_schedule=(await Row.load(info.context.caller, name)).retry_schedule)
-    except NotFound:
-        return None
+    return RetrySchedule(retry_schedule=(await Row.load(info.context.caller, name)).retry_schedule)
 
 
 @mutation(EventTypeUpdateRetrySchedulePayload, Scope.MANAGE, organisation=True)

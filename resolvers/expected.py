@@ -1,4 +1,4 @@
-"""Turns expected failures of a mutation into its payload."""
+"""Who may run an operation, and what becomes of its expected failures: the errors of a mutation's payload, the null of a query of one thing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from graphook.auth import Caller, Capability, Scope
-from graphook.errors import Forbidden, GraphookError
+from graphook.errors import Forbidden, GraphookError, NotFound
 from models.organisation_settings import OrganisationSettings
 from schema.errors import user_errors
 
@@ -48,6 +48,21 @@ def mutation(
         return run
 
     return decorate
+
+
+def lookup(resolver: Callable[P, Awaitable[T | None]]) -> Callable[P, Awaitable[T | None]]:
+    """Check the caller for the scope read, run the resolver of a query of one thing, and answer null where it raises `NotFound`."""
+
+    @wraps(resolver)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        info: Any = kwargs["info"]
+        info.context.caller.require(Scope.READ)
+        try:
+            return await resolver(*args, **kwargs)
+        except NotFound:
+            return None
+
+    return run
 
 
 async def _require_writable(caller: Caller) -> None:

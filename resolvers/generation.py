@@ -10,14 +10,14 @@ import strawberry
 
 from graphook import database, rules, strict_json
 from graphook.auth import Scope
-from graphook.errors import InvalidInput, LimitExceeded, NotConfigured, NotFound
+from graphook.errors import InvalidInput, LimitExceeded, NotConfigured
 from graphook.llm import missing_settings
 from models import allowance, generation, idempotency
 from models.application import Application
 from models.generation import Draft, brief_of
 from models.message import Message
 from models.task import GENERATIONS, Task, TaskStatus, TaskType
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.context import Info
 from schema.fields import check, given
 from schema.types.generation import (
@@ -96,13 +96,10 @@ async def cancel(info: Info, id: strawberry.ID) -> GenerationCancelPayload:
     return GenerationCancelPayload(generation=Generation.of(await generation.load(info.context.caller, row.id)))
 
 
+@lookup
 async def get(info: Info, id: strawberry.ID) -> Generation | None:
     """The generation of that id; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Generation.of(await generation.load(info.context.caller, str(id)))
-    except NotFound:
-        return None
+    return Generation.of(await generation.load(info.context.caller, str(id)))
 
 
 async def watch(

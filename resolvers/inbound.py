@@ -5,24 +5,20 @@ from __future__ import annotations
 import strawberry
 
 from graphook.auth import Scope
-from graphook.errors import NotFound
 from graphook.inbound import check_secret
 from models import idempotency
 from models.application import Application
 from models.inbound import Inbound as Row
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.context import Info
 from schema.fields import check
 from schema.types.inbound import Inbound, InboundIn, InboundRotateUrlPayload, InboundUpdatePayload, RotatedUrl
 
 
+@lookup
 async def get(info: Info, app_id: strawberry.ID) -> Inbound | None:
     """How the application takes the webhooks of others; null when it does not."""
-    info.context.caller.require(Scope.READ)
-    try:
-        row = await Row.of(await Application.load(info.context.caller, str(app_id)))
-    except NotFound:
-        return None
+    row = await Row.of(await Application.load(info.context.caller, str(app_id)))
     return None if row is None else Inbound.of(row)
 
 

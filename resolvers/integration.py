@@ -5,12 +5,11 @@ from __future__ import annotations
 import strawberry
 
 from graphook.auth import Caller, Scope
-from graphook.errors import NotFound
 from models import idempotency
 from models.application import Application
 from models.integration import Integration as Row
 from models.token import Token
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, given
@@ -26,13 +25,10 @@ from schema.types.integration import (
 )
 
 
+@lookup
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Integration | None:
     """The application's integration of that id; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Integration.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
-    except NotFound:
-        return None
+    return Integration.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
 
 
 async def page(
@@ -44,7 +40,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = paging.request("integ_")
     found = await Row.page(await Application.load(info.context.caller, str(app_id)), request)
-    return connection(found, Integration.of)  # type: ignore[no-any-return]
+    return connection(found, Integration.of)
 
 
 async def key(info: Info, app_id: strawberry.ID, integration_id: strawberry.ID) -> IntegrationKey:

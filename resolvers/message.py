@@ -21,7 +21,7 @@ from models.idempotency import IdempotencyKey
 from models.message import Accepted, NewMessage, Unchecked
 from models.message import Message as Row
 from models.where import Where
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from resolvers.payload import encoded, require_short
 from resolvers.transformation import params_of
 from schema.connection import Connection, Paging, connection
@@ -44,13 +44,10 @@ SCHEMA_CHANGES = 5
 SOONEST, LATEST = timedelta(seconds=55), timedelta(hours=24, seconds=5)
 
 
+@lookup
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Message | None:
     """The application's message of that id or event id; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Message.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
-    except NotFound:
-        return None
+    return Message.of(await Row.load(await Application.load(info.context.caller, str(app_id)), str(id), ("id",)))
 
 
 async def page(
@@ -74,7 +71,7 @@ async def page(
     live_cursor = info.context.services.cursors.write(await MESSAGES.head(), MESSAGE) if selects(info, "liveCursor") else None
     found = await Row.page(where, request)
     await prime_contents(info, found.items)
-    return connection(found, Message.of, live_cursor=live_cursor)  # type: ignore[no-any-return]
+    return connection(found, Message.of, live_cursor=live_cursor)
 
 
 async def prime_contents(info: Info, rows: Sequence[Row]) -> None:

@@ -6,13 +6,12 @@ import strawberry
 
 from graphook import database
 from graphook.auth import Scope
-from graphook.errors import NotFound
 from graphook.signing import public_form
 from models.application import Application
 from models.endpoint import Endpoint as Row
 from models.operational_type import OperationalType
 from resolvers import endpoint
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.types.endpoint import (
@@ -45,12 +44,10 @@ async def types(info: Info) -> list[OperationalEventType]:
     return [OperationalEventType.of(kind) for kind in OperationalType]
 
 
+@lookup
 async def get(info: Info, id: strawberry.ID) -> Endpoint | None:
     """The organisation's operational endpoint of that id or uid; null when there is none."""
-    try:
-        return Endpoint.of(await Row.load(await _application(info, Scope.READ), str(id), ("id",)))
-    except NotFound:
-        return None
+    return Endpoint.of(await Row.load(await _application(info, Scope.READ), str(id), ("id",)))
 
 
 async def page(
@@ -61,7 +58,7 @@ async def page(
     """The organisation's operational endpoints, newest first."""
     app = await _application(info, Scope.READ)
     request = paging.request("ep_")
-    return connection(await Row.page(app, request, descending=order is Ordering.DESCENDING), Endpoint.of)  # type: ignore[no-any-return]
+    return connection(await Row.page(app, request, descending=order is Ordering.DESCENDING), Endpoint.of)
 
 
 async def secret(info: Info, endpoint_id: strawberry.ID) -> EndpointSecret:

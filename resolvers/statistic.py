@@ -91,7 +91,7 @@ async def usages(
     request = paging.request("app_")
     found = await Application.page(info.context.caller, request)
     counts = await _usage(found.items, since, until)
-    return connection(found, lambda app: ApplicationStats.of(app, counts[app.id]))  # type: ignore[no-any-return]
+    return connection(found, lambda app: ApplicationStats.of(app, counts[app.id]))
 
 
 @mutation(UsageAggregateApplicationsPayload, Scope.READ, organisation=True)

@@ -8,23 +8,20 @@ from typing import Any
 import strawberry
 
 from graphook.auth import Scope
-from graphook.errors import NotFound
 from models import idempotency
 from models.task import Task as Row
 from models.task import TaskStatus, TaskType
+from resolvers.expected import lookup
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.types.ordering import Ordering
 from schema.types.task import BackgroundTask
 
 
+@lookup
 async def get(info: Info, id: strawberry.ID) -> BackgroundTask | None:
     """The background task of that id; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return BackgroundTask.of(await Row.load(info.context.caller, str(id)))
-    except NotFound:
-        return None
+    return BackgroundTask.of(await Row.load(info.context.caller, str(id)))
 
 
 async def page(
@@ -38,7 +35,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = paging.request("qtask_")
     found = await Row.page(info.context.caller, request, status=status, kind=task, descending=order is Ordering.DESCENDING)
-    return connection(found, BackgroundTask.in_a_list)  # type: ignore[no-any-return]
+    return connection(found, BackgroundTask.in_a_list)
 
 
 async def watch(info: Info, id: strawberry.ID) -> AsyncGenerator[BackgroundTask, None]:

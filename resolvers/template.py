@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import strawberry
 
 from graphook.auth import Capability, Scope
-from graphook.errors import InvalidInput, InvalidInputs, NotFound
+from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import short
 from graphook.sandbox import TransformationError, Webhook
 from models import built_in_template, idempotency
@@ -17,7 +17,7 @@ from models.event_type import EventType
 from models.template import PREFIX
 from models.template import Template as Row
 from resolvers.endpoint import create_in, told
-from resolvers.expected import mutation
+from resolvers.expected import lookup, mutation
 from resolvers.transformation import check_code, failed, require_offered, simulated
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
@@ -44,13 +44,10 @@ from schema.types.transformation import VARIABLES
 SAMPLE_URL = "https://example.com/"
 
 
+@lookup
 async def get(info: Info, id: strawberry.ID) -> Template | None:
     """The template of that id, the organisation's or a built-in one; null when there is none."""
-    info.context.caller.require(Scope.READ)
-    try:
-        return Template.of(await Row.load(info.context.caller, str(id)))
-    except NotFound:
-        return None
+    return Template.of(await Row.load(info.context.caller, str(id)))
 
 
 async def page(
@@ -62,7 +59,7 @@ async def page(
     info.context.caller.require(Scope.READ)
     request = paging.request(PREFIX)
     found = await Row.page(info.context.caller, request, descending=order is Ordering.DESCENDING)
-    return connection(found, Template.of)  # type: ignore[no-any-return]
+    return connection(found, Template.of)
 
 
 @mutation(TemplateCreatePayload, Scope.MANAGE, organisation=True)

@@ -83,7 +83,7 @@ async def dry_run(
             transformation_error=failed.message if failed else None,
         )
 
-    return connection(page, shown)  # type: ignore[no-any-return]
+    return connection(page, shown)
 
 
 async def _transformed(info: Info, rows: Sequence[EndpointRow], input: MessageIn, body: bytes) -> dict[str, Webhook | TransformationError]:

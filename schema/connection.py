@@ -64,7 +64,7 @@ class Connection(Generic[T]):
         return f"-{self.page_info.start_cursor}" if self.page_info.start_cursor else None
 
 
-def connection(page: Page[R], node: Callable[[R], Any], *, live_cursor: str | None = None) -> Any:
+def connection(page: Page[R], node: Callable[[R], T], *, live_cursor: str | None = None) -> Connection[T]:
     """The connection of a page, each row shown by `node`. A `live_cursor` must have been taken before the page was read."""
     # As an iterator, a name that begins with a dash would lead back.
     cursors = [f"+{key}" if key.startswith("-") else key for key in page.keys]
