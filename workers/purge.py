@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphook.database import Row, Session
-from graphook.ids import id_time
 from models import cancel, purge
 from models.task import ClaimedTask
-from workers.tasks import Step
+from workers.tasks import Step, progress_within
 
 PAGE = 500
 
@@ -40,6 +39,4 @@ def _step(task: ClaimedTask, state: Mapping[str, Any], rows: Sequence[Row], done
     counts = {name: state.get(name, 0) + number for name, number in done.items()}
     if len(rows) < PAGE:
         return Step({}, 100.0, done=True, data=counts)
-    begin, end, reached = (id_time(text) for text in (task.arguments["from"], task.arguments["to"], rows[-1]["id"]))
-    share = (reached - begin) / (end - begin) if end > begin else 1.0
-    return Step({"after": rows[-1]["id"], **counts}, round(100 * min(max(share, 0.0), 0.99), 1))
+    return Step({"after": rows[-1]["id"], **counts}, progress_within(task, rows[-1]["id"]))

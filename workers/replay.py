@@ -9,12 +9,11 @@ import orjson
 
 from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict
-from graphook.ids import id_time
 from models import replay_sql as sql
 from models.attempt import MessageStatus
 from models.destination import Destination
 from models.task import ClaimedTask
-from workers.tasks import Step
+from workers.tasks import Step, progress_within
 
 PAGE = 500
 
@@ -83,11 +82,4 @@ async def _send(
     if len(rows) < PAGE:
         return Step({}, 100.0, done=True, data={"messagesSent": sent}, endpoint_ids=[endpoint_id] if sent else [])
     after = rows[-1]["message_id"]
-    return Step({"after": after, "sent": sent}, _progress(task, after), endpoint_ids=[endpoint_id])
-
-
-def _progress(task: ClaimedTask, reached: str) -> float:
-    """How much of the window lies behind, in percent."""
-    begin, end = id_time(task.arguments["from"]), id_time(task.arguments["to"])
-    share = (id_time(reached) - begin) / (end - begin) if end > begin else 1.0
-    return round(100 * min(max(share, 0.0), 0.99), 1)
+    return Step({"after": after, "sent": sent}, progress_within(task, after), endpoint_ids=[endpoint_id])

@@ -18,6 +18,7 @@ from typing import Any
 from graphook import database
 from graphook.database import Session
 from graphook.errors import GraphookError, Unavailable
+from graphook.ids import id_time
 from graphook.live import Bus
 from models.task import MAX_STARTS, ClaimedTask, LeaseLost, TaskStatus, TaskType, claim_task, take_back_tasks
 
@@ -39,6 +40,13 @@ class Step:
     done: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     endpoint_ids: Iterable[str] = ()
+
+
+def progress_within(task: ClaimedTask, reached: str) -> float:
+    """How much of the task's window of messages, the ids `from` and `to` of its arguments, lies behind the id it has reached, in percent."""
+    begin, end, at = (id_time(text) for text in (task.arguments["from"], task.arguments["to"], reached))
+    share = (at - begin) / (end - begin) if end > begin else 1.0
+    return round(100 * min(max(share, 0.0), 0.99), 1)
 
 
 TakeStep = Callable[[Session, ClaimedTask, Mapping[str, Any]], Awaitable[Step]]
