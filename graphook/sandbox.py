@@ -119,7 +119,7 @@ class Sandbox:
         tenant: str,
         line: str = "",
         variables: Mapping[str, str] | None = None,
-        params: bytes | None = None,
+        params: str | None = None,
     ) -> Webhook:
         """What the code's `handler` makes of a webhook. `params` is JSON text. Raises `TransformationError`.
 
@@ -281,7 +281,7 @@ def _check_sizes(code: str, payload: bytes) -> None:
         raise TransformationError("TOO_LARGE", f"The payload has {len(payload)} bytes; {MAX_PAYLOAD} can be transformed.")
 
 
-def _given(webhook: Webhook, variables: Mapping[str, str], params: bytes | None) -> bytes:
+def _given(webhook: Webhook, variables: Mapping[str, str], params: str | None) -> bytes:
     return orjson.dumps(
         {
             "method": webhook.method,

@@ -10,7 +10,7 @@ import strawberry
 from graphook.auth import Capability, Scope
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import short
-from graphook.sandbox import TransformationError, Webhook
+from graphook.sandbox import TransformationError
 from models import built_in_template, idempotency
 from models.application import Application
 from models.event_type import EventType
@@ -18,7 +18,7 @@ from models.template import PREFIX
 from models.template import Template as Row
 from resolvers.endpoint import create_in, told
 from resolvers.expected import lookup, mutation
-from resolvers.transformation import check_code, failed, require_offered, simulated
+from resolvers.transformation import SAMPLE, check_code, failed, require_offered, simulated
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
 from schema.fields import check, check_value, given
@@ -39,9 +39,6 @@ from schema.types.template import (
     TransformationSimulateIn,
 )
 from schema.types.transformation import VARIABLES
-
-# Where simulations of what belongs to no endpoint would be sent.
-SAMPLE_URL = "https://example.com/"
 
 
 @lookup
@@ -132,7 +129,7 @@ async def simulate(info: Info, input: TransformationSimulateIn, idempotency_key:
     check(input)
     await require_offered(info)
     caller = info.context.caller
-    return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE_URL, caller.app_id or ""))
+    return TemplateSimulatePayload(simulation=await simulated(info, input, SAMPLE.url, caller.app_id or ""))
 
 
 async def check_variables(info: Info, app: Application, template: Row, variables: Mapping[str, str], path: tuple[str, ...]) -> None:
@@ -149,9 +146,8 @@ async def check_variables(info: Info, app: Application, template: Row, variables
                 for name in unknown[:9]
             ]
         )
-    sample = Webhook("POST", SAMPLE_URL, b"{}", "example", {})
     try:
-        await info.context.services.sandbox.transform(template.transformation, sample, tenant=app.org_id, line=app.id, variables=variables)
+        await info.context.services.sandbox.transform(template.transformation, SAMPLE, tenant=app.org_id, line=app.id, variables=variables)
     except TransformationError as error:
         raise failed(error, path) from error
 

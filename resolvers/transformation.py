@@ -28,6 +28,8 @@ from schema.types.transformation import (
 MAX_PARAMS = 65_536
 # What is wrong with the code itself, whatever it is given.
 _FAULTS = ("SYNTAX", "NO_HANDLER")
+# What code is tried on that belongs to no endpoint.
+SAMPLE = Webhook("POST", "https://example.com/", b"{}", "example", {})
 
 
 async def get(info: Info, app_id: strawberry.ID, endpoint_id: strawberry.ID) -> EndpointTransformation:
@@ -72,7 +74,6 @@ async def simulate(
 async def simulated(info: Info, input: EndpointTransformationSimulateIn, url: str, app_id: str = "") -> TransformationSimulation:
     """What the code would send to that URL, for an application where it is one's. Raises what a caller is told."""
     webhook = Webhook("POST", url, json_object(input.payload, ("input", "payload")), input.event_type, {}, channels=input.channels)
-    params = params_of(input.transformations_params, ("input", "transformationsParams"))
     try:
         made = await info.context.services.sandbox.transform(
             input.code,
@@ -80,7 +81,7 @@ async def simulated(info: Info, input: EndpointTransformationSimulateIn, url: st
             tenant=info.context.caller.org_id,
             line=app_id,
             variables=input.variables or {},
-            params=None if params is None else params.encode(),
+            params=params_of(input.transformations_params, ("input", "transformationsParams")),
         )
     except TransformationError as error:
         raise failed(error) from error
@@ -124,8 +125,7 @@ async def require_offered(info: Info) -> None:
 async def check_code(info: Info, code: str, path: tuple[str, ...]) -> None:
     """Raise `InvalidInput` for code that cannot run at all, by running it on an empty payload."""
     try:
-        sample = Webhook("POST", "https://example.com/", b"{}", "example", {})
-        await info.context.services.sandbox.transform(code, sample, tenant=info.context.caller.org_id)
+        await info.context.services.sandbox.transform(code, SAMPLE, tenant=info.context.caller.org_id)
     except TransformationError as error:
         if error.code in _FAULTS:
             raise failed(error, path) from error

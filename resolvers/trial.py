@@ -102,7 +102,7 @@ async def _transformed(info: Info, rows: Sequence[EndpointRow], input: MessageIn
                     tenant=org_id,
                     line=row.app_id,
                     variables=transformation.variable_map(),
-                    params=None if params is None else params.encode(),
+                    params=params,
                 )
         except TransformationError as error:
             return error

@@ -14,5 +14,4 @@ async def transformed(claim: Claim, body: bytes, sandbox: Sandbox) -> Webhook:
     if endpoint.code is None:
         return webhook
     variables = open_variables(endpoint.id, endpoint.variables)
-    params = None if claim.params is None else claim.params.encode()
-    return await sandbox.transform(endpoint.code, webhook, tenant=claim.org_id, line=claim.app_id, variables=variables, params=params)
+    return await sandbox.transform(endpoint.code, webhook, tenant=claim.org_id, line=claim.app_id, variables=variables, params=claim.params)

@@ -80,7 +80,7 @@ async def test_a_handler_changes_what_is_sent(sandbox: Sandbox) -> None:
           return webhook;
         }"""
     given = Webhook("POST", WEBHOOK.url, WEBHOOK.payload, WEBHOOK.event_type, {}, channels=["a"])
-    made = await sandbox.transform(code, given, tenant="app_1", variables={"TEAM": "blue"}, params=b'{"hint":[1]}')
+    made = await sandbox.transform(code, given, tenant="app_1", variables={"TEAM": "blue"}, params='{"hint":[1]}')
 
     assert (made.method, made.url, made.headers) == ("PUT", "https://example.com/hook/user.signup", {"x-team": "blue"})
     assert orjson.loads(made.payload) == {"text": "Ada", "of": ["a"], "hint": [1]}
