@@ -172,9 +172,4 @@ class Wanted:
             return passes
         async with info.context.turn("what is chosen"):
             message = (await Message.load_many(row.app_id, [row.message_id])).get(row.message_id)
-        return (
-            message is not None
-            and (f.channel is None or f.channel in (message.channels or ()))
-            and (f.tag is None or f.tag in (message.tags or ()))
-            and (f.event_types is None or message.event_type in f.event_types)
-        )
+        return message is not None and messages.passes(f, message)

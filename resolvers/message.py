@@ -104,6 +104,15 @@ def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: s
         where.any_of(f"{prefix}event_type", filter.event_types)
 
 
+def passes(filter: MessageFilter | MessageAttemptFilter, row: Row) -> bool:
+    """Whether a message is among those that `narrow` leaves."""
+    return (
+        (filter.channel is None or filter.channel in (row.channels or ()))
+        and (filter.tag is None or filter.tag in (row.tags or ()))
+        and (filter.event_types is None or row.event_type in filter.event_types)
+    )
+
+
 @mutation(MessageCreatePayload, Scope.SEND, organisation=True)
 async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotency_key: str | None = None) -> MessageCreatePayload:
     """Send a message to every endpoint of the application that listens. When it is answered without errors, it is durable."""

@@ -20,7 +20,7 @@ from models.feeds import MESSAGE, MESSAGES
 from models.message import Message as Row
 from models.message_stream import StreamPage, Wanted, place_of, read_page
 from resolvers.expected import mutation
-from resolvers.message import prime_contents
+from resolvers.message import passes, prime_contents
 from schema.connection import Limit, page_request
 from schema.context import Info, one_of
 from schema.fields import check, check_value
@@ -227,10 +227,8 @@ async def _shown(info: Info, found: StreamPage) -> MessageStream:
 
 def _passes(filter: MessageFilter, row: Row) -> bool:
     return (
-        (filter.event_id is None or row.event_id == filter.event_id)
-        and (filter.channel is None or filter.channel in (row.channels or ()))
-        and (filter.tag is None or filter.tag in (row.tags or ()))
-        and (filter.event_types is None or row.event_type in filter.event_types)
+        passes(filter, row)
+        and (filter.event_id is None or row.event_id == filter.event_id)
         and (filter.created_after is None or row.created_at > filter.created_after)
         and (filter.created_before is None or row.created_at < filter.created_before)
     )
