@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import strawberry
 from strawberry import UNSET
+from strawberry.utils.str_converters import to_camel_case
 
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import Path, Rule
@@ -95,15 +96,15 @@ def enumeration(kind: type[E], description: str, values: dict[E, str], *, name: 
 
 def value(description: str, rule: Rule | None = None, *, default: Any = UNSET, default_factory: Any = None, nullable: bool = True) -> Any:
     """A field of an input. Without a default it may be absent; `nullable=False` then still refuses an explicit null."""
-    text = f"{description} Rule: {rule.describe()}." if rule is not None and rule.describe() else description
+    kept = rule.describe() if rule is not None else ""
+    text = f"{description} Rule: {kept}." if kept else description
     options: dict[str, Any] = {"default_factory": default_factory} if default_factory is not None else {"default": default}
     return strawberry.field(description=text, metadata={"rule": rule, "nullable": nullable}, **options)
 
 
 def required(description: str, rule: Rule | None = None) -> Any:
     """A field of an input that must be there."""
-    text = f"{description} Rule: {rule.describe()}." if rule is not None and rule.describe() else description
-    return strawberry.field(description=text, metadata={"rule": rule, "nullable": False})
+    return value(description, rule, default=dataclasses.MISSING, nullable=False)
 
 
 _known: dict[type, list[tuple[str, str, Rule | None, bool]]] = {}
@@ -113,7 +114,7 @@ def _described(kind: type) -> list[tuple[str, str, Rule | None, bool]]:
     """Per field of an input: its Python name, its name in the API, the rule of its values and whether it may be null."""
     if kind not in _known:
         fields = dataclasses.fields(kind)
-        _known[kind] = [(f.name, _camel(f.name), f.metadata.get("rule"), f.metadata.get("nullable", True)) for f in fields]
+        _known[kind] = [(f.name, to_camel_case(f.name), f.metadata.get("rule"), f.metadata.get("nullable", True)) for f in fields]
     return _known[kind]
 
 
@@ -155,8 +156,3 @@ def refuse(found: Iterator[InvalidInput]) -> None:
 def check_value(rule: Rule, found: Any, path: Path) -> None:
     """Raise `InvalidInputs` if a single argument breaks its rule."""
     refuse(rule.check(found, path))
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
