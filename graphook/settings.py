@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from graphook import __version__
 from graphook.retry import DEFAULT_SCHEDULE
-from graphook.secrets import MIN_KEY_LENGTH
+from graphook.setting_types import (
+    BaseAddress,
+    DatabaseURL,
+    HeaderText,
+    HeaderWord,
+    Keys,
+    Names,
+    Networks,
+    OptionalPort,
+    OptionalSecret,
+    OptionalText,
+    Ports,
+    RedisURL,
+    Schedule,
+    WebAddress,
+    WebAddresses,
+)
 from graphook.ssrf import Network, Policy, parse_network
 
 PREFIX = "GRAPHOOK_"
 
-
-_WEB_ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?][^\s#]*)?")
-_SECRET = ("", "secret_key", "database_url", "redis_url", "llm_base_url", "llm_api_key", "slack_client_secret", "discord_client_secret")
-# What breaks a rule of theirs is one of several parts, which the message gives.
-_QUOTED = ("allow_subnets", "deny_subnets")
+# An error repeats no value that is a secret, or may hold one; and of networks its message gives the one that is wrong.
+_NOT_REPEATED = (
+    "", "secret_key", "database_url", "redis_url", "llm_base_url", "llm_api_key", "slack_client_secret", "discord_client_secret",
+    "allow_subnets", "deny_subnets",
+)  # fmt: skip
 _LOOPBACK: tuple[Network, ...] = (parse_network("127.0.0.0/8"), parse_network("::1/128"))
 
 
@@ -35,32 +49,32 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    database_url: str = Field(
+    database_url: DatabaseURL = Field(
         "sqlite://graphook-data/graphook.sqlite3",
         description="Where everything is kept: sqlite://path (sqlite:///path for an absolute one) or postgresql://user:password@host/database.",
     )
     database_pool_size: int = Field(10, ge=2, le=1000, description="Most connections a process opens to PostgreSQL.")
-    redis_url: str | None = Field(None, description="Redis for waking workers and live news between processes; nothing in it must last.")
-    secret_key: Annotated[tuple[str, ...], NoDecode] = Field(
+    redis_url: RedisURL = Field(None, description="Redis for waking workers and live news between processes; nothing in it must last.")
+    secret_key: Keys = Field(
         (),
         description="Keys that seal secrets at rest, the first one for new values; needed except in development. Values: at least 32 characters each.",
     )
-    allow_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
+    allow_subnets: Networks = Field(
         (),
         description="Networks (CIDR) that endpoints may be in although they are not public, such as 10.20.0.0/16. This machine itself is allowed in development.",
     )
-    deny_subnets: Annotated[tuple[Network, ...], NoDecode] = Field(
+    deny_subnets: Networks = Field(
         (),
         description="Networks (CIDR) that endpoints may not be in although they are public or allowed, such as 2001:db8:12::/48: what is inside yours and has global addresses.",
     )
-    allow_hosts: Annotated[frozenset[str], NoDecode] = Field(
+    allow_hosts: Names = Field(
         frozenset(), description="Host names that endpoints may use although they are not public; their addresses must be allowed as well."
     )
-    allow_ports: Annotated[frozenset[Annotated[int, Field(ge=1, le=65_535)]], NoDecode] = Field(
+    allow_ports: Ports = Field(
         frozenset(), description="Ports that endpoints may use although they are closed to webhooks. Values: 1 to 65535 each."
     )
     https_only: bool = Field(False, description="Refuse endpoints whose URL is not https.")
-    retry_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+    retry_schedule: Schedule = Field(
         DEFAULT_SCHEDULE,
         description="Seconds to wait after each failed try; as many retries as there are numbers, empty for none. Values: at most 32 numbers, 0 to 604800 each.",
     )
@@ -94,7 +108,7 @@ class Settings(BaseSettings):
         0.5, gt=0, le=2, description="Seconds on the processor that a transformation may run; it has twice as long on the clock."
     )
     transformation_memory: int = Field(32, ge=8, le=256, description="MiB that a transformation may use.")
-    user_agent: str = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
+    user_agent: HeaderText = Field(f"Graphook/{__version__}", description="The User-Agent of deliveries.")
     worker_slots: int = Field(512, ge=1, le=10_000, description="Deliveries that a process sends at the same time.")
     endpoint_slots: int = Field(32, ge=1, le=1000, description="Deliveries that a process sends to one endpoint at the same time.")
     accept_queue: int = Field(5000, ge=1, description="Messages that may wait to be written in a process; more are refused with 503.")
@@ -110,32 +124,36 @@ class Settings(BaseSettings):
     live_subscriptions: int = Field(
         5000, ge=1, le=100_000, description="Subscriptions that an organisation may have open in a process, over whatever transport."
     )
-    public_url: str | None = Field(
+    public_url: BaseAddress = Field(
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
     )
     test_attempts_per_minute: int = Field(
         60, ge=1, le=6000, description="Test attempts that an organisation may make in a minute, and as many dry runs with transformations."
     )
-    slack_client_id: str | None = Field(None, description="The client id of a Slack app, with which channels are connected by OAuth.")
-    slack_client_secret: SecretStr | None = Field(None, description="The client secret of that Slack app.")
-    slack_authorize_url: str = Field("https://slack.com/oauth/v2/authorize", description="Where Slack asks people whether they agree.")
-    slack_token_url: str = Field("https://slack.com/api/oauth.v2.access", description="Where Slack exchanges codes.")
+    slack_client_id: OptionalText = Field(None, description="The client id of a Slack app, with which channels are connected by OAuth.")
+    slack_client_secret: OptionalSecret = Field(None, description="The client secret of that Slack app.")
+    slack_authorize_url: WebAddress = Field(
+        "https://slack.com/oauth/v2/authorize", description="Where Slack asks people whether they agree."
+    )
+    slack_token_url: WebAddress = Field("https://slack.com/api/oauth.v2.access", description="Where Slack exchanges codes.")
     slack_pkce: bool = Field(False, description="Use PKCE with Slack, which a Slack app must have switched on.")
-    discord_client_id: str | None = Field(
+    discord_client_id: OptionalText = Field(
         None, description="The client id of a Discord application, with which channels are connected by OAuth."
     )
-    discord_client_secret: SecretStr | None = Field(None, description="The client secret of that Discord application.")
-    discord_authorize_url: str = Field("https://discord.com/oauth2/authorize", description="Where Discord asks people whether they agree.")
-    discord_token_url: str = Field("https://discord.com/api/oauth2/token", description="Where Discord exchanges codes.")
-    oauth_redirect_uris: Annotated[frozenset[str], NoDecode] = Field(
+    discord_client_secret: OptionalSecret = Field(None, description="The client secret of that Discord application.")
+    discord_authorize_url: WebAddress = Field(
+        "https://discord.com/oauth2/authorize", description="Where Discord asks people whether they agree."
+    )
+    discord_token_url: WebAddress = Field("https://discord.com/api/oauth2/token", description="Where Discord exchanges codes.")
+    oauth_redirect_uris: WebAddresses = Field(
         frozenset(), description="The pages that Slack and Discord may send people back to, exactly as they are registered there."
     )
-    llm_base_url: str | None = Field(
+    llm_base_url: BaseAddress = Field(
         None,
         description="The OpenAI-compatible server that generations ask, such as http://127.0.0.1:11434/v1; it may be private. Generation is off without it.",
     )
-    llm_api_key: str | None = Field(None, repr=False, description="The key that the model's server wants, if it wants one.")
-    llm_model: str | None = Field(None, description="The model that generations ask.")
+    llm_api_key: HeaderWord = Field(None, repr=False, description="The key that the model's server wants, if it wants one.")
+    llm_model: OptionalText = Field(None, description="The model that generations ask.")
     llm_max_tokens: int = Field(2048, ge=16, le=32_768, description="Tokens that an answer of the model may have.")
     llm_prompt_limit: int = Field(65_536, ge=4096, le=1_048_576, description="Bytes that the model may be told at once.")
     llm_timeout: float = Field(120.0, gt=0, le=600, description="Seconds that an answer of the model may take, with all tries.")
@@ -160,8 +178,8 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days that messages, deliveries, attempts and background tasks are kept once they are final, and applications and endpoints once they are deleted; 0 for ever.",
     )
-    metrics_port: int | None = Field(
-        None, ge=0, le=65_535, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."
+    metrics_port: OptionalPort = Field(
+        None, description="The port of the Prometheus metrics of each process, apart from the API's; 0 for a free one."
     )
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="The address that the metrics are shown on; anyone who reaches it may read them."
@@ -175,124 +193,6 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines to write.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or for machines.")
 
-    @field_validator("secret_key", "allow_hosts", "allow_ports", "retry_schedule", "oauth_redirect_uris", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _parts(value)
-
-    # Of two validators, the later one runs first. An empty text means unset, as a compose file makes it.
-    @field_validator("secret_key", mode="before")
-    @classmethod
-    def _some_key(cls, value: Any) -> Any:
-        if isinstance(value, str) and value and not _parts(value):
-            raise ValueError("holds no key; unset it, or `openssl rand -base64 32` makes one")
-        return value
-
-    @field_validator("allow_subnets", "deny_subnets", mode="before")
-    @classmethod
-    def _parse_networks(cls, value: Any) -> Any:
-        return tuple(parse_network(part) if isinstance(part, str) else part for part in _parts(value))
-
-    @field_validator("secret_key")
-    @classmethod
-    def _long_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(len(key) < MIN_KEY_LENGTH for key in value):
-            raise ValueError(f"each key has at least {MIN_KEY_LENGTH} characters; `openssl rand -base64 32` makes one")
-        return value
-
-    @field_validator("retry_schedule")
-    @classmethod
-    def _sane_schedule(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(value) > 32 or any(not 0 <= seconds <= 604_800 for seconds in value):
-            raise ValueError("at most 32 numbers of seconds, each from 0 to 604800")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        if not value.startswith(("sqlite://", "postgres://", "postgresql://")) or value == "sqlite://":
-            raise ValueError("begins with sqlite:// or postgresql://")
-        return value
-
-    @field_validator("database_url", "redis_url")
-    @classmethod
-    def _readable_address(cls, value: str | None) -> str | None:
-        if value is None or value.startswith("sqlite://"):
-            return value
-        # What else is wrong with it is told with a part of it, such as of a password that ends the host too early.
-        for host in value.partition("://")[2].partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2].split(","):
-            try:
-                urlsplit(f"//{host}").port  # noqa: B018
-            except ValueError:
-                raise ValueError(
-                    "has a port that is none; in a user or a password, write / as %2F, ? as %3F, # as %23 and @ as %40"
-                ) from None
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _plain_address(cls, value: str | None) -> str | None:
-        if value is not None and re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value) is None:
-            raise ValueError("begins with http:// or https:// and has no user, query or fragment")
-        return value
-
-    @field_validator("slack_authorize_url", "slack_token_url", "discord_authorize_url", "discord_token_url")
-    @classmethod
-    def _web_address(cls, value: str) -> str:
-        if _WEB_ADDRESS.fullmatch(value) is None:
-            raise ValueError("begins with http:// or https:// and has no user, blank or fragment")
-        return value
-
-    @field_validator("oauth_redirect_uris")
-    @classmethod
-    def _web_addresses(cls, value: frozenset[str]) -> frozenset[str]:
-        return frozenset(cls._web_address(uri) for uri in value)
-
-    @field_validator(
-        "redis_url", "public_url", "metrics_port", "llm_base_url", "llm_api_key", "llm_model",
-        "slack_client_id", "slack_client_secret", "discord_client_id", "discord_client_secret",
-        mode="before",
-    )  # fmt: skip
-    @classmethod
-    def _unset_when_empty(cls, value: Any) -> Any:
-        return value or None
-
-    @field_validator("user_agent")
-    @classmethod
-    def _fits_a_line(cls, value: str) -> str:
-        if re.fullmatch(r"[\x20-\x7e]*", value) is None:
-            raise ValueError("has only visible ASCII characters and blanks")
-        return value
-
-    @field_validator("llm_base_url")
-    @classmethod
-    def _plain_server(cls, value: str | None) -> str | None:
-        return cls._plain_address(value)
-
-    @field_validator("llm_api_key")
-    @classmethod
-    def _fits_a_header(cls, value: str | None) -> str | None:
-        if value is not None and re.fullmatch(r"[\x21-\x7e]+", value) is None:
-            raise ValueError("has only visible ASCII characters, no blanks")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_redis(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("begins with redis://, rediss:// or unix://")
-        if value is not None:
-            # Where there is none, nothing waits for its client.
-            from redis import ConnectionPool, RedisError
-
-            try:
-                ConnectionPool.from_url(value).make_connection()
-            except TypeError:
-                raise ValueError("has an option behind the ? that there is not") from None
-            except RedisError as error:
-                raise ValueError(str(error)) from None
-        return value
-
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """The settings of the environment, with overrides that are not None. Raises `BadSettings`."""
@@ -302,7 +202,7 @@ class Settings(BaseSettings):
             lines = []
             for fault in error.errors():
                 name = str(fault["loc"][0]) if fault["loc"] else ""
-                shown = "" if name in _SECRET + _QUOTED else f" (it is {fault['input']!r})"
+                shown = "" if name in _NOT_REPEATED else f" (it is {fault['input']!r})"
                 lines.append(f"{PREFIX}{name.upper()}: {fault['msg'].removeprefix('Value error, ')}{shown}")
             raise BadSettings("\n".join(lines)) from None
 
@@ -355,7 +255,3 @@ class Settings(BaseSettings):
             allow_hosts=frozenset(host.lower() for host in self.allow_hosts) | own_hosts,
             allow_ports=self.allow_ports,
         )
-
-
-def _parts(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
