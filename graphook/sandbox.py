@@ -1,40 +1,24 @@
-"""The sandbox: runs a tenant's JavaScript on a webhook, in processes that have nothing else, and holds what comes out to what is sent.
-
-function handler(webhook) {
-  webhook.payload = {text: `${webhook.payload.name} has signed up`};
-  return webhook;
-}
-"""
+"""The sandbox: runs a tenant's JavaScript on a webhook, in processes that have nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Literal, cast, get_args
 
-import orjson
-
-from graphook import metrics, strict_json
-from graphook.errors import InvalidInput, Overloaded
-from graphook.headers import check_headers
-from graphook.rules import counted
+from graphook import metrics
+from graphook.errors import Overloaded
 from graphook.sandbox_process import START_SECONDS, Child, ChildFailed
 from graphook.settings import Settings
 from graphook.shared_timeout import SharedTimeout
-from graphook.ssrf import Policy, check_url
+from graphook.ssrf import Policy
+from graphook.transformation import TransformationError, Webhook, check_sizes, failure, given, taken
 from graphook.turns import Turns
 
 log = logging.getLogger(__name__)
 
-METHODS = ("POST", "PUT")
-MIN_CODE, MAX_CODE = 10, 51_200
-# Of a payload, before and after; below what the memory of a process holds as objects.
-MAX_PAYLOAD = 1024 * 1024
 # Seconds that a call waits for a process.
 PATIENCE = 5.0
 # Calls that wait beside deliveries: of one organisation, whose own limit keeps others' calls from being refused, and of all.
@@ -42,43 +26,6 @@ WAITING_PER_TENANT = 200
 MAX_WAITING = 4000
 # The clock may run so many times as long as the processor, before the process is killed.
 CLOCK = 2.0
-
-Code = Literal["SYNTAX", "NO_HANDLER", "THREW", "TIMEOUT", "MEMORY", "BAD_OUTPUT", "TOO_LARGE", "CRASHED", "UNAVAILABLE"]
-_SENTENCES = {
-    "TIMEOUT": "The code ran for too long.",
-    "MEMORY": "The code used too much memory, or threw null, which looks the same.",
-    "CRASHED": "The process that ran the code ended unexpectedly.",
-    "UNAVAILABLE": "The code could not be run now.",
-}
-_FRAME = re.compile(r"at (?!sandboxed )\S+ \(<input>:(\d+):\d+\)")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-_SYNTAX_FRAME = re.compile(r"at <input>:(\d+):\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """What a handler is given, and what it made of it. `payload` is JSON text in UTF-8; of `headers`, a handler says what is to be added."""
-
-    method: str
-    url: str
-    payload: bytes
-    event_type: str
-    headers: Mapping[str, str]
-    cancel: bool = False
-    channels: Sequence[str] | None = None
-
-
-class TransformationError(Exception):
-    """A handler made nothing that can be sent. `message` is a sentence or two for its author, `line` of the code where it is known.
-
-    CRASHED and UNAVAILABLE say nothing of the code: it may do well the next time.
-    """
-
-    def __init__(self, code: Code, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.line = line
 
 
 class Sandbox:
@@ -129,12 +76,12 @@ class Sandbox:
         """
         began, outcome = perf_counter(), "OK"
         try:
-            _check_sizes(code, webhook.payload)
-            given = _given(webhook, variables or {}, params)
-            state, first, second = await self._run(tenant, line, [code.encode("utf-8", "replace"), given, webhook.payload])
+            check_sizes(code, webhook.payload)
+            asked = given(webhook, variables or {}, params)
+            state, first, second = await self._run(tenant, line, [code.encode("utf-8", "replace"), asked, webhook.payload])
             if state != "OK":
-                raise _failure(state, first, second, lines=code.count("\n") + 1)
-            return self._taken(webhook, first, second)
+                raise failure(state, first, second, lines=code.count("\n") + 1)
+            return taken(webhook, first, second, self._policy)
         except TransformationError as error:
             outcome = error.code
             raise
@@ -142,7 +89,7 @@ class Sandbox:
             # A fault of ours is told like one of a process: whoever asked knows what to do with a call that ran nothing.
             log.exception("the sandbox stumbled")
             outcome = "CRASHED"
-            raise _failure("CRASHED") from error
+            raise failure("CRASHED") from error
         finally:
             metrics.transformed(outcome, perf_counter() - began)
 
@@ -187,12 +134,12 @@ class Sandbox:
                     answer = await child.ask(parts)
             except TimeoutError:
                 metrics.sandbox_killed()
-                raise _failure("TIMEOUT") from None
+                raise failure("TIMEOUT") from None
             except ChildFailed as error:
                 log.warning("process %d of the sandbox: %s", child.pid, error)
-                raise _failure("CRASHED") from error
+                raise failure("CRASHED") from error
             if answer[0] in ("TIMEOUT", "MEMORY"):  # what it has grown to is given back
-                raise _failure(answer[0])
+                raise failure(answer[0])
             return answer
 
     @asynccontextmanager
@@ -226,12 +173,12 @@ class Sandbox:
 
     async def _start(self) -> Child:
         if self._closed:
-            raise _failure("UNAVAILABLE")
+            raise failure("UNAVAILABLE")
         try:
             child = await Child.start(self._memory, self._seconds)
         except ChildFailed as error:
             log.error("a process of the sandbox failed: %s", error)
-            raise _failure("UNAVAILABLE") from error
+            raise failure("UNAVAILABLE") from error
         if child.lacking and not self._warned:
             self._warned = True
             log.warning("the sandbox does without what this system refuses: %s", child.lacking)
@@ -241,99 +188,3 @@ class Sandbox:
         task = asyncio.get_running_loop().create_task(child.kill())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-    def _taken(self, given: Webhook, text: str, payload: str) -> Webhook:
-        """What a handler returned, held to what is sent. It is any text: a handler may write what it likes."""
-        try:
-            found = strict_json.loads(text)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise TransformationError("BAD_OUTPUT", "What handler returned is not a webhook.")
-        cancel = found.get("cancel")
-        if cancel not in (None, False, True):
-            raise TransformationError("BAD_OUTPUT", "cancel is true or false.")
-        if cancel:
-            return replace(given, cancel=True)
-        return replace(
-            given,
-            method=_method(found.get("method", given.method)),
-            url=self._url(found.get("url", given.url), given.url),
-            headers=_headers(found.get("headers", {})),
-            payload=_payload(payload),
-        )
-
-    def _url(self, url: Any, given: str) -> str:
-        if not isinstance(url, str):
-            raise TransformationError("BAD_OUTPUT", "url is a text.")
-        if url != given:
-            try:
-                check_url(url, self._policy)
-            except InvalidInput as error:
-                raise TransformationError("BAD_OUTPUT", f"url: {error.message}") from error
-        return url
-
-
-def _check_sizes(code: str, payload: bytes) -> None:
-    if not MIN_CODE <= len(code) <= MAX_CODE:
-        raise TransformationError("TOO_LARGE", f"The code has {counted(len(code), 'character')}; {MIN_CODE} to {MAX_CODE} are allowed.")
-    if len(payload) > MAX_PAYLOAD:
-        raise TransformationError("TOO_LARGE", f"The payload has {len(payload)} bytes; {MAX_PAYLOAD} can be transformed.")
-
-
-def _given(webhook: Webhook, variables: Mapping[str, str], params: str | None) -> bytes:
-    return orjson.dumps(
-        {
-            "method": webhook.method,
-            "url": webhook.url,
-            "payload": None,
-            "eventType": webhook.event_type,
-            "headers": dict(webhook.headers),
-            "channels": None if webhook.channels is None else list(webhook.channels),
-            "env": dict(variables),
-            "transformationsParams": {} if params is None else orjson.Fragment(params),
-            "cancel": False,
-        }
-    )
-
-
-def _failure(state: str, sentence: str = "", stack: str = "", *, lines: int = 0) -> TransformationError:
-    """The error of an answer of three parts, which is any text as well, to code of so many lines."""
-    kind = cast(Code, state if state in get_args(Code) else "CRASHED")
-    line: int | None = None
-    if kind == "SYNTAX" and (found := _SYNTAX_FRAME.search(stack)) is not None:
-        line = int(found[1])
-        if line > lines:  # what is missing at the end is missed in the line after it
-            line, sentence = lines, "SyntaxError: unexpected end of the code"
-    elif kind == "THREW":
-        # Code that the code makes has lines of its own.
-        line = next((number for found in _FRAME.finditer(stack) if (number := int(found[1])) <= lines), None)
-    text = _SENTENCES.get(kind) or " ".join(_CONTROLS.sub(" ", sentence)[:300].split()).removesuffix(".") + "."
-    return TransformationError(kind, text if line is None else f"{text.removesuffix('.')} (line {line}).", line)
-
-
-def _method(method: Any) -> str:
-    if method not in METHODS:
-        raise TransformationError("BAD_OUTPUT", f"method is {' or '.join(METHODS)}.")
-    return str(method)
-
-
-def _headers(headers: Any) -> Mapping[str, str]:
-    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-        raise TransformationError("BAD_OUTPUT", "headers is an object of texts.")
-    for fault in check_headers(headers, ("headers",)):
-        raise TransformationError("BAD_OUTPUT", fault.message)
-    return headers
-
-
-def _payload(payload: str) -> bytes:
-    encoded = payload.encode()
-    if len(encoded) > MAX_PAYLOAD:
-        raise TransformationError("TOO_LARGE", f"The payload that handler returned has {len(encoded)} bytes; {MAX_PAYLOAD} are allowed.")
-    try:
-        found = strict_json.loads(encoded)
-    except ValueError as error:
-        raise TransformationError("BAD_OUTPUT", f"The payload that handler returned cannot be sent. {error}") from error
-    if not isinstance(found, dict | list):
-        raise TransformationError("BAD_OUTPUT", "The payload that handler returns is an object or a list.")
-    return encoded

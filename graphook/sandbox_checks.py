@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from graphook.findings import Finding
-from graphook.sandbox import Sandbox, TransformationError
+from graphook.sandbox import Sandbox
 from graphook.settings import Settings
+from graphook.transformation import TransformationError
 
 
 async def sandbox_finding(settings: Settings) -> Finding:

@@ -6,9 +6,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from graphook.headers import is_sensitive
-from graphook.sandbox import Webhook
 from graphook.settings import Settings
 from graphook.signing import signed_headers
+from graphook.transformation import Webhook
 from models.endpoint import open_headers, signing_keys
 
 

@@ -10,7 +10,7 @@ import strawberry
 from graphook.auth import Capability, Scope
 from graphook.errors import InvalidInput, InvalidInputs
 from graphook.rules import short
-from graphook.sandbox import TransformationError
+from graphook.transformation import TransformationError
 from models import built_in_template, idempotency
 from models.application import Application
 from models.event_type import EventType

@@ -7,7 +7,7 @@ import strawberry
 from graphook import strict_json
 from graphook.auth import Capability, Scope
 from graphook.errors import Forbidden, InvalidInput, InvalidInputs, Overloaded
-from graphook.sandbox import TransformationError, Webhook
+from graphook.transformation import TransformationError, Webhook
 from models.application import Application
 from models.endpoint import Endpoint
 from models.organisation_settings import OrganisationSettings

@@ -14,7 +14,7 @@ from graphook.clock import now_us
 from graphook.errors import Conflict, InvalidInput, Overloaded
 from graphook.headers import is_sensitive
 from graphook.ids import new_id
-from graphook.sandbox import TransformationError, Webhook
+from graphook.transformation import TransformationError, Webhook
 from models import allowance, idempotency
 from models.application import Application
 from models.attempt import Attempt

@@ -18,11 +18,11 @@ import pytest
 from graphook import __version__
 from graphook.cli import _parser
 from graphook.completion import Failure
-from graphook.sandbox import Code as TransformationCode
 from graphook.sender import ErrorCode as AttemptErrorCode
 from graphook.settings import Settings
 from graphook.settings_reference import describe, describe_in_markdown
 from graphook.signing import SigningKey, generate_secret, parse_secret, public_form, signed_headers
+from graphook.transformation import Code as TransformationCode
 from graphql import GraphQLSchema, parse, validate
 from schema.api import schema
 from schema.errors import ErrorCode

@@ -13,8 +13,9 @@ from graphook.errors import GraphookError, NotFound, Unavailable
 from graphook.generation import BadAnswer
 from graphook.live import Bus
 from graphook.llm import Messages, Model, missing_settings
-from graphook.sandbox import Sandbox, TransformationError, Webhook
+from graphook.sandbox import Sandbox
 from graphook.settings import Settings
+from graphook.transformation import TransformationError, Webhook
 from models.generation import Brief, Draft, brief_of
 from models.task import GENERATIONS, ClaimedTask, LeaseLost, TaskStatus, TaskType
 from workers.tasks import LOOK_EVERY, TaskRunner

@@ -10,9 +10,10 @@ from graphook import tracing
 from graphook.clock import now_us
 from graphook.headers import is_sensitive
 from graphook.retry import is_refusal, is_success, next_delay
-from graphook.sandbox import Sandbox, TransformationError, Webhook
+from graphook.sandbox import Sandbox
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
+from graphook.transformation import TransformationError, Webhook
 from models.claim import Claim, ClaimedEndpoint
 from models.delivery import Result, State
 from models.request import request_headers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphook.sandbox import Sandbox, Webhook
+from graphook.sandbox import Sandbox
+from graphook.transformation import Webhook
 from models.claim import Claim
 from models.transformation import open_variables
 

@@ -10,7 +10,7 @@ import strawberry
 
 from graphook import rules
 from graphook.completion import Failure
-from graphook.sandbox import Webhook
+from graphook.transformation import Webhook
 from models.generation import Draft
 from models.task import Task as Row
 from models.task import TaskStatus, TaskType

@@ -9,7 +9,7 @@ from typing import Self
 import strawberry
 
 from graphook import rules
-from graphook.sandbox import MAX_CODE, MIN_CODE, Webhook
+from graphook.transformation import MAX_CODE, MIN_CODE, Webhook
 from models.transformation import Transformation as Row
 from schema.errors import UserError
 from schema.fields import enumeration, field, required, value

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from graphook.sandbox import Sandbox, TransformationError, Webhook
+from graphook.sandbox import Sandbox
+from graphook.transformation import TransformationError, Webhook
 from models.built_in_template import listed
 from tests.messages import CHECKS, texts
 

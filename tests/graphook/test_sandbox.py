@@ -16,7 +16,8 @@ import orjson
 import pytest
 
 from graphook import sandbox_process
-from graphook.sandbox import CLOCK, MAX_CODE, MAX_PAYLOAD, Sandbox, TransformationError, Webhook
+from graphook.sandbox import CLOCK, Sandbox
+from graphook.transformation import MAX_CODE, MAX_PAYLOAD, TransformationError, Webhook
 from tests.deployment import ROOT
 from tests.waiting import until
 
@@ -495,7 +496,8 @@ async def test_after_its_end_nothing_is_left_and_nothing_starts() -> None:
 
 PARENT = """
 import asyncio
-from graphook.sandbox import Sandbox, Webhook
+from graphook.sandbox import Sandbox
+from graphook.transformation import Webhook
 
 async def main():
     sandbox = Sandbox(processes=1, seconds=60)

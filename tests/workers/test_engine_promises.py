@@ -14,10 +14,11 @@ from graphook import database
 from graphook.database import Session
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
-from graphook.sandbox import CLOCK, PATIENCE, Sandbox, Webhook
+from graphook.sandbox import CLOCK, PATIENCE, Sandbox
 from graphook.sandbox_process import START_SECONDS
 from graphook.sender import Sender
 from graphook.settings import Settings
+from graphook.transformation import Webhook
 from models import claiming, delivery
 from models.delivery import State
 from models.endpoint import Endpoint

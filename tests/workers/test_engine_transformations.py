@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from graphook.sandbox import Sandbox, TransformationError, Webhook
+from graphook.sandbox import Sandbox
+from graphook.transformation import TransformationError, Webhook
 from models import delivery
 from models.application import Application
 from models.delivery import State
