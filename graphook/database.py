@@ -11,7 +11,7 @@ import random
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -27,7 +27,7 @@ from tortoise.exceptions import DBConnectionError, OperationalError
 from graphook.errors import Contended, Unavailable
 from graphook.outage import is_contended, is_outage
 from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
-from graphook.sqlite import ImmediateTransactionWrapper
+from graphook.sqlite import ImmediateTransactionWrapper, immediate_transaction
 
 Dialect = Literal["postgresql", "sqlite"]
 Row = Mapping[str, Any]
@@ -247,7 +247,7 @@ async def transaction() -> AsyncIterator[Session]:
                     with _joined_by_tortoise(TransactionWrapper(client), connection):
                         yield Session("postgresql", connection)
             else:
-                async with _sqlite_transaction(connection):
+                async with immediate_transaction(connection):
                     with _joined_by_tortoise(ImmediateTransactionWrapper(client), connection):
                         yield Session("sqlite", connection)
     except Exception as error:
@@ -287,29 +287,3 @@ def _joined_by_tortoise(wrapper: Any, connection: Any) -> Iterator[None]:
         yield
     finally:
         connections.reset(token)
-
-
-@asynccontextmanager
-async def _sqlite_transaction(connection: Any) -> AsyncIterator[None]:
-    # aiosqlite runs each call in its thread even if the waiting task is cancelled: begin and end must be seen through,
-    # or the one connection would stay inside a transaction that nobody owns.
-    await _seen_through(connection.execute("BEGIN IMMEDIATE"), undo=connection.rollback)
-    try:
-        yield
-    except BaseException:
-        await _seen_through(connection.rollback())
-        raise
-    await _seen_through(connection.commit())
-
-
-async def _seen_through(call: Any, undo: Any = None) -> None:
-    task = asyncio.ensure_future(call)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():  # however often it is cancelled meanwhile
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if undo is not None:
-            await undo()
-        raise

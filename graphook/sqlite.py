@@ -7,9 +7,11 @@ SQL the time in microseconds since the epoch, as the function of the same name d
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
@@ -70,6 +72,34 @@ class ImmediateSqliteClient(SqliteClient):
 
     def _in_transaction(self) -> TransactionContext:
         return SqliteTransactionContext(ImmediateTransactionWrapper(self), self._lock)
+
+
+@asynccontextmanager
+async def immediate_transaction(connection: Any) -> AsyncIterator[None]:
+    """A transaction of the connection that holds the write lock until the block ends, in which it is committed, or rolled back when it raises."""
+    # aiosqlite runs each call in its thread even if the waiting task is cancelled: begin and end must be seen through,
+    # or the one connection would stay inside a transaction that nobody owns.
+    await _seen_through(connection.execute("BEGIN IMMEDIATE"), undo=connection.rollback)
+    try:
+        yield
+    except BaseException:
+        await _seen_through(connection.rollback())
+        raise
+    await _seen_through(connection.commit())
+
+
+async def _seen_through(call: Any, undo: Any = None) -> None:
+    """Wait for a call to the end, also when the waiting task is cancelled; then undo it, if it can be undone, and go on being cancelled."""
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():  # however often it is cancelled meanwhile
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if undo is not None:
+            await undo()
+        raise
 
 
 client_class = ImmediateSqliteClient
