@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import dramatiq
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -28,24 +24,21 @@ from graphook.broker import Waker, create_broker
 from graphook.devkey import kept_secret, replace_secret
 from graphook.errors import Unauthenticated, Unavailable
 from graphook.feed import Feed, fair_turns
-from graphook.garbage import settle_in
 from graphook.graphiql import graphiql_routes
-from graphook.graphql_socket import MAX_FRAME
 from graphook.graphql_view import Authenticate, GraphQLView
 from graphook.live import Bus, create_bus
 from graphook.logos import logo_routes
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
-from graphook.process import CannotStart, opened, owned
+from graphook.process import opened, owned
 from graphook.sandbox import Sandbox
 from graphook.seats import Seats
 from graphook.settings import Settings
-from graphook.settings_reference import unknown_variables
 from models.backlog import Backlog
 from models.cursor import Cursors
 from models.feeds import ATTEMPTS, MESSAGES
 from models.message import Accepted, Message, NewMessage
-from models.migrate import check_start, migrate
+from models.migrate import migrate
 from models.organisation import Organisation
 from models.payload_check import PayloadChecks
 from models.token import Token, presented
@@ -247,69 +240,6 @@ async def ready(_: Request) -> Response:
         told = str(error) or f"The database did not answer within {READY_SECONDS:g} seconds."
         return JSONResponse({"database": told}, 503, headers={"Retry-After": "1"})
     return JSONResponse({"database": "ok"})
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; 0 is a free port. Raises `CannotStart`."""
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            advice = "Choose another with --port (make run PORT=…)."
-        else:
-            advice = "Name an address of this machine with --host or GRAPHOOK_HOST: 127.0.0.1 for itself, 0.0.0.0 for every network."
-        raise CannotStart(f"Cannot listen on {host}, port {port}: {reason}. {advice}") from error
-
-
-class _Server(uvicorn.Server):
-    """Says where it listens once it does, and ends streams when it is to stop."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None], stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._announce = announce
-        self._stopping = stopping
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce(self.servers[0].sockets[0].getsockname()[1])
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
-
-
-def serve(settings: Settings, *, worker: bool | None = None) -> None:
-    """Serve until stopped, and print the addresses and the development token."""
-    configure_logging(settings.log_level, settings.log_format)
-    for unknown in unknown_variables(os.environ):
-        log.warning("%s", unknown)
-    asyncio.run(check_start(settings))
-    listening = listen(settings.host, settings.port)
-    tokens: list[str | None] = [None]
-    app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
-
-    def announce(port: int) -> None:
-        base = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{port}"
-        lines = [f"GraphQL:  {base}/graphql", f"GraphiQL: {base}/graphiql"]
-        if tokens[0] is not None:
-            lines += [f"data: {settings.sqlite_path.parent.resolve()}", f"token: {tokens[0]}", "Ctrl-C stops it."]
-        print("\n".join(lines), flush=True)
-        settle_in()
-
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        ws="websockets-sansio",
-        ws_max_size=MAX_FRAME,
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )
-    _Server(config, announce, app.stopping).run(sockets=[listening])
 
 
 def __getattr__(name: str) -> Starlette:

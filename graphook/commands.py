@@ -48,7 +48,7 @@ async def _prepared(*, making: bool = False) -> AsyncIterator[None]:
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    from graphook.app import serve
+    from graphook.server import serve
 
     serve(Settings.load(host=arguments.host, port=arguments.port), worker=arguments.worker)
     return 0

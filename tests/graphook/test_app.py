@@ -7,9 +7,10 @@ import gc
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
-from graphook.app import listen, running
+from graphook.app import running
 from graphook.broker import QUEUE
 from graphook.process import CannotStart
+from graphook.server import listen
 from graphook.settings import Settings
 from tests.deployment import SECRET_KEY
 from workers.deliver import DELIVER
