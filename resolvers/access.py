@@ -9,11 +9,12 @@ import strawberry
 from strawberry import UNSET
 
 from graphook.auth import Capability, Scope, scopes_of
-from graphook.errors import Forbidden, InvalidInput
+from graphook.errors import Forbidden
 from models import access, idempotency
 from models.access import Access
 from models.application import Application as ApplicationRow
 from models.token import Token
+from resolvers.application import ensured
 from resolvers.expected import mutation
 from schema.context import Info
 from schema.fields import check, given
@@ -108,7 +109,10 @@ async def _granted(info: Info, app_id: str, input: AppPortalAccessIn, idempotenc
         "application": None if input.application is None else given(input.application),
     }
     key = info.context.idempotency(info, idempotency_key, arguments)
-    app = await _application(info, app_id, input)
+    if input.application is None:
+        app = await ApplicationRow.load(info.context.caller, app_id)
+    else:
+        app = await ensured(info, app_id, input.application)
     fresh: list[Access] = []
 
     async def add() -> str:
@@ -135,15 +139,6 @@ def _capabilities(info: Info, wanted: Sequence[Capability] | None) -> frozenset[
     for scope in sorted(scopes_of(wanted)):
         info.context.caller.require(scope)
     return frozenset(wanted)
-
-
-async def _application(info: Info, app_id: str, input: AppPortalAccessIn) -> ApplicationRow:
-    """The application, created when it comes alongside and there is none."""
-    if input.application is not None:
-        if input.application.uid != app_id:
-            raise InvalidInput("application.uid must equal appId.", ("input", "application", "uid"))
-        return (await ApplicationRow.get_or_add(info.context.caller, given(input.application), ("input", "application")))[0]
-    return await ApplicationRow.load(info.context.caller, app_id)
 
 
 def _link(info: Info, found: Access) -> URL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from graphook.auth import Scope
-from graphook.errors import NotFound
+from graphook.errors import InvalidInput, NotFound
 from models import idempotency
 from models.application import Application as Row
 from resolvers.expected import lookup, mutation
@@ -89,3 +89,11 @@ async def delete(info: Info, id: strawberry.ID) -> ApplicationDeletePayload:
     row = await Row.load(info.context.caller, str(id), ("id",))
     await row.remove()
     return ApplicationDeletePayload(deleted_id=strawberry.ID(row.id))
+
+
+async def ensured(info: Info, app_id: str, input: ApplicationIn) -> Row:
+    """The application that comes alongside something else, created when there is none, in a transaction of its own."""
+    if input.uid != app_id:
+        raise InvalidInput("application.uid must equal appId.", ("input", "application", "uid"))
+    found, _ = await Row.get_or_add(info.context.caller, given(input), ("input", "application"))
+    return found

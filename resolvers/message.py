@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator as Iterate
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Annotated
 
 import strawberry
 
-from graphook import tracing
 from graphook.auth import Scope
-from graphook.clock import now
-from graphook.errors import Conflict, GraphookError, InvalidInput, NotFound
+from graphook.errors import GraphookError, InvalidInput, NotFound
 from graphook.ids import end_id, start_id
 from models import idempotency
 from models.application import Application
 from models.feeds import MESSAGE, MESSAGES
 from models.idempotency import IdempotencyKey
-from models.message import Accepted, NewMessage, Unchecked
+from models.message import Accepted, NewMessage
 from models.message import Message as Row
 from models.where import Where
+from resolvers.application import ensured
 from resolvers.expected import lookup, mutation
-from resolvers.payload import encoded, require_short
-from resolvers.transformation import params_of
+from resolvers.new_message import accept, arguments_of, checked, hold, new_message
 from schema.connection import Connection, Paging, connection
 from schema.context import Info, selects
 from schema.errors import user_errors
-from schema.fields import check, faults, given, refuse
+from schema.fields import check
 from schema.types.attempt import MessageAttemptFilter
 from schema.types.message import (
     Message,
@@ -39,9 +35,6 @@ from schema.types.message import (
 )
 
 MAX_BATCH = 500
-SCHEMA_CHANGES = 5
-# A few seconds are given to the request's way here, and to clocks that differ.
-SOONEST, LATEST = timedelta(seconds=55), timedelta(hours=24, seconds=5)
 
 
 @lookup
@@ -121,14 +114,15 @@ async def create(info: Info, app_id: strawberry.ID, input: MessageIn, idempotenc
         new = new_message(info, str(app_id), input, checked(input, ("input",)))
         new.key = key
         info.context.services.backlog.check(info.context.caller.org_id)
-        await _hold(info, new, input, ("input",))
-        await _ensure_application(info, str(app_id), input)
+        await hold(info, new, input, ("input",))
+        if input.application is not None:
+            await ensured(info, str(app_id), input.application)
     except GraphookError:
         # What may not be sent now may have been when the key was new: a minute ahead then, or before the schema changed.
         if (sent := await idempotency.earlier(key)) is None:
             raise
         return MessageCreatePayload(message=Message.of(await _sent(info, str(app_id), sent)), created=False)
-    (outcome,) = await _accept(info, [(new, input, ("input",))])
+    (outcome,) = await accept(info, [(new, input, ("input",))])
     if isinstance(outcome, BaseException):
         raise outcome
     return _shown(new, outcome, await _replayed([outcome]))
@@ -157,12 +151,13 @@ async def create_batch(
         try:
             new = new_message(info, str(app_id), data, checked(data, ("inputs", str(index))))
             new.key = own
-            await _hold(info, new, data, ("inputs", str(index)))
-            await _ensure_application(info, str(app_id), data)
+            await hold(info, new, data, ("inputs", str(index)))
+            if data.application is not None:
+                await ensured(info, str(app_id), data.application)
             news.append((index, new))
         except GraphookError as failure:
             results[index] = await _refused_or_sent(info, str(app_id), own, failure, index)
-    outcomes = await _accept(info, [(new, inputs[index], ("inputs", str(index))) for index, new in news])
+    outcomes = await accept(info, [(new, inputs[index], ("inputs", str(index))) for index, new in news])
     replayed = await _replayed([outcome for outcome in outcomes if isinstance(outcome, Accepted)])
     for (index, new), outcome in zip(news, outcomes, strict=True):
         try:
@@ -180,108 +175,6 @@ async def expunge_content(info: Info, app_id: strawberry.ID, message_id: strawbe
     row = await Row.load(await Application.load(info.context.caller, str(app_id)), str(message_id))
     await row.expunge()
     return MessageExpungeContentPayload(message=Message.of(row))
-
-
-def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:
-    """The bytes to send. Raises `InvalidInputs` with whatever is wrong with the input."""
-
-    def all_faults() -> Iterate[InvalidInput]:
-        yield from faults(data, path)
-        if (data.payload is None) == (data.raw_payload is None):
-            yield InvalidInput("Give exactly one of payload and rawPayload.", (*path, "payload"))
-        elif data.payload is not None and not isinstance(data.payload, dict):
-            yield InvalidInput("payload is a JSON object; use rawPayload for anything else.", (*path, "payload"))
-        if data.deliver_at is not None and not SOONEST <= data.deliver_at - now() <= LATEST:
-            yield InvalidInput("deliverAt is not between 1 minute and 24 hours from now.", (*path, "deliverAt"))
-
-    refuse(all_faults())
-    params_of(data.transformations_params, (*path, "transformationsParams"))
-    if data.raw_payload is not None:
-        body = data.raw_payload.encode()
-        require_short(body, (*path, "rawPayload"))
-        return body
-    return encoded(data.payload, (*path, "payload"))
-
-
-async def _hold(info: Info, new: NewMessage, data: MessageIn, path: tuple[str, ...]) -> None:
-    """Hold the payload against the schema that is known. What creates an application asks anew first, so that a refusal leaves none behind."""
-    if data.application is not None:
-        await info.context.services.payload_checks.learn(new.org_id, new.event_type)
-    await info.context.services.payload_checks.hold(new, (*path, "payload" if data.raw_payload is None else "rawPayload"))
-
-
-async def _accept(info: Info, items: Sequence[tuple[NewMessage, MessageIn, tuple[str, ...]]]) -> list[Accepted | BaseException]:
-    """What became of messages that were held against their schemas. Those whose event type has changed since are held against the new one."""
-    services = info.context.services
-    outcomes = await services.accept.submit_all([new for new, _, _ in items])
-    for _ in range(SCHEMA_CHANGES):
-        waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Unchecked)]
-        if not waiting:
-            return outcomes
-        for index, outcome in (await _accept_again(info, {index: items[index] for index in waiting})).items():
-            outcomes[index] = outcome
-    for index, outcome in enumerate(outcomes):
-        if isinstance(outcome, Unchecked):
-            outcomes[index] = Conflict("The event type changes all the time; send the message again.", (*items[index][2], "eventType"))
-    return outcomes
-
-
-async def _accept_again(
-    info: Info, items: Mapping[int, tuple[NewMessage, MessageIn, tuple[str, ...]]]
-) -> dict[int, Accepted | BaseException]:
-    """What became of messages whose event type has changed. What goes wrong here is told of these alone: others of their batch are accepted."""
-    services = info.context.services
-    outcomes: dict[int, Accepted | BaseException] = {}
-    for event_type in sorted({new.event_type for new, _, _ in items.values()}):
-        try:
-            await services.payload_checks.learn(info.context.caller.org_id, event_type)
-        except GraphookError as failure:
-            outcomes |= {index: failure for index, (new, _, _) in items.items() if new.event_type == event_type}
-    for index in items.keys() - outcomes.keys():
-        try:
-            await _hold(info, *items[index])
-        except GraphookError as failure:
-            outcomes[index] = failure
-    left = sorted(items.keys() - outcomes.keys())
-    try:
-        accepted = await services.accept.submit_all([items[index][0] for index in left])
-    except GraphookError as failure:
-        accepted = [failure] * len(left)
-    return outcomes | dict(zip(left, accepted, strict=True))
-
-
-def arguments_of(data: MessageIn) -> dict[str, object]:
-    """What an idempotency key is held to."""
-    values = given(data)
-    if data.application is not None:
-        values["application"] = given(data.application)
-    return values
-
-
-def new_message(info: Info, app: str, data: MessageIn, body: bytes) -> NewMessage:
-    """The message of an input that is checked."""
-    return NewMessage(
-        org_id=info.context.caller.org_id,
-        app=app,
-        event_type=data.event_type,
-        body=body,
-        params=params_of(data.transformations_params, ("input", "transformationsParams")),
-        event_id=data.event_id,
-        channels=data.channels,
-        tags=data.tags,
-        retention=timedelta(days=data.payload_retention_period),
-        deliver_at=data.deliver_at,
-        traceparent=tracing.current(),
-    )
-
-
-async def _ensure_application(info: Info, app: str, data: MessageIn) -> None:
-    """Create the application that comes alongside, if there is none; in a transaction of its own, after validation."""
-    if data.application is None:
-        return
-    if data.application.uid != app:
-        raise InvalidInput("application.uid must equal appId.", ("input", "application", "uid"))
-    await Application.get_or_add(info.context.caller, given(data.application), ("input", "application"))
 
 
 async def _replayed(outcomes: Sequence[Accepted]) -> dict[str, Row]:

@@ -26,7 +26,7 @@ from models.transformation import Transformation
 from models.trial import is_listened_to
 from models.where import Where
 from resolvers.expected import mutation
-from resolvers.message import arguments_of, checked, new_message
+from resolvers.new_message import arguments_of, checked, new_message
 from resolvers.transformation import params_of
 from schema.connection import Connection, Paging, connection
 from schema.context import Info

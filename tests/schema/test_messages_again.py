@@ -9,7 +9,7 @@ import pytest
 
 from graphook.errors import GraphookError, InvalidInput, Overloaded
 from models.message import Accepted, Unchecked
-from resolvers import message
+from resolvers import new_message
 
 
 class Accept:
@@ -52,7 +52,7 @@ async def test_what_goes_wrong_the_second_time_is_told_of_those_alone_that_it_wa
     data: Any = SimpleNamespace(application=None, raw_payload=None)
     items: list[Any] = [(SimpleNamespace(org_id="org_1", event_type=name), data, ("inputs", "0")) for name in ("changed", "same", "same")]
 
-    changed, *others = await message._accept(info, items)
+    changed, *others = await new_message.accept(info, items)
 
     assert others == [Accepted("msg_1", "app_1")] * 2
     assert (changed.code if isinstance(changed, GraphookError) else changed) == outcome

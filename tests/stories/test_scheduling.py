@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from graphook import database
-from resolvers.message import SOONEST
+from resolvers.new_message import SOONEST
 from tests.deployment import Deployment
 from tests.receiver import Receiver
 from tests.stories.test_replay import finished
