@@ -58,12 +58,9 @@ async def write(url: str, org_id: str, apps: Sequence[Any], hook: str, attempts:
     """Store so many attempts with what belongs to them, spread over the last eight weeks. `apps` have two endpoints each in `endpoints`."""
     end = now() - timedelta(minutes=10)
     begin = end - timedelta(weeks=WEEKS)
-    await database.connect(url)
-    try:
+    async with database.connected(url):
         for week in range(WEEKS + 1):
             await partitions.ensure(begin + timedelta(weeks=week))
-    finally:
-        await database.disconnect()
     messages = attempts // 4
     slices = iter([(first, min(SLICE, messages - first)) for first in range(0, messages, SLICE)])
     ids = [app["id"] for app in apps]

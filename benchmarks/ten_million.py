@@ -114,15 +114,12 @@ async def _run(side: _Side, seconds: float) -> None:
     graphook, names = side.graphook, list(side.lists)
     makes = list(side.lists.values())
     creates = queries.creates(graphook.token, [app["id"] for app in side.apps])
-    await database.connect(graphook.database_url)
-    try:
+    async with database.connected(graphook.database_url):
         traffic, lists, _ = await asyncio.gather(
             at_rate(graphook.port, creates, TRAFFIC, seconds),
             at_rate(graphook.port, lambda number, due: makes[number % len(makes)](number, due), LISTS, seconds, connections=8),
             _claims(side, seconds),
         )
-    finally:
-        await database.disconnect()
     traffic.checked()
     for number, wait in zip(lists.checked().numbers, lists.latencies, strict=True):
         side.waits.setdefault(names[number % len(names)], []).append(wait)

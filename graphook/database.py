@@ -142,6 +142,16 @@ async def disconnect() -> None:
     await Tortoise.close_connections()
 
 
+@asynccontextmanager
+async def connected(url: str, pool_size: int = 10, *, unhurried: bool = False) -> AsyncIterator[None]:
+    """Have the process's database open until the block ends; see `connect`."""
+    try:
+        await connect(url, pool_size, unhurried=unhurried)
+        yield
+    finally:
+        await disconnect()
+
+
 def _client() -> Any:
     return Tortoise.get_connection("default")
 

@@ -35,12 +35,9 @@ def owned(settings: Settings) -> Iterator[None]:
 async def opened(settings: Settings) -> AsyncIterator[None]:
     """Install the key ring and connect the database, with as many files as the system allows."""
     lift_file_limit()
-    try:
-        install(KeyRing(secret_keys(settings)))
-        await database.connect(settings.database_url, settings.database_pool_size)
+    install(KeyRing(secret_keys(settings)))
+    async with database.connected(settings.database_url, settings.database_pool_size):
         yield
-    finally:
-        await database.disconnect()
 
 
 def lift_file_limit() -> None:

@@ -32,11 +32,8 @@ class UnknownHistory(Unavailable):
 async def _connected(database_url: str, *, unhurried: bool = False) -> AsyncIterator[None]:
     if database_url.startswith("sqlite://"):
         make_data_folder(Path(database_url.removeprefix("sqlite://")).parent)
-    try:
-        await database.connect(database_url, unhurried=unhurried)
+    async with database.connected(database_url, unhurried=unhurried):
         yield
-    finally:
-        await database.disconnect()
 
 
 def _executor(database_url: str) -> MigrationExecutor:

@@ -36,14 +36,10 @@ async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
         return
     there: Sequence[Partition] = ()
     strays: Mapping[str, int] = {}
-    await database.connect(settings.database_url)
-    try:
-        async with database.read() as session:
-            sealed = {row["beginning"]: row["number"] for row in await session.fetch(_SEALED_BY)}
-            if not settings.embedded:
-                there, strays = await partitions.existing(session), await partitions.strays(session)
-    finally:
-        await database.disconnect()
+    async with database.connected(settings.database_url), database.read() as session:
+        sealed = {row["beginning"]: row["number"] for row in await session.fetch(_SEALED_BY)}
+        if not settings.embedded:
+            there, strays = await partitions.existing(session), await partitions.strays(session)
     yield key_finding(_keys(settings), sealed)
     if not settings.embedded:
         for finding in partition_findings(there, strays):

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from graphook import database, secrets
 from graphook.secrets import KeyRing
+from models.application import Application
 from models.migrate import migrate
 from models.organisation import Organisation
 from models.token import Token
@@ -164,21 +165,23 @@ async def db(backend: Backend) -> AsyncIterator[str]:
     """A fresh database that the test itself is connected to."""
     url = await backend.fresh_database()
     secrets.install(KeyRing([SECRET_KEY]))
-    await database.connect(url)
-    yield url
-    await database.disconnect()
+    async with database.connected(url):
+        yield url
     await backend.drop(url)
 
 
 async def mint(deployment: Deployment, **options: Any) -> str:
     """A token of a new organisation, or of the one named by `org_id`."""
-    await database.connect(deployment.database_url)
-    try:
+    async with database.connected(deployment.database_url):
         org_id = options.pop("org_id", None) or (await Organisation.found("a test")).id
         _, plain = await Token.mint(options.pop("kind", "org"), org_id=org_id, name="a test", **options)
-    finally:
-        await database.disconnect()
     return plain
+
+
+async def organisation_of(deployment: Deployment, app: dict[str, str]) -> str:
+    """The organisation that an application belongs to."""
+    async with database.connected(deployment.database_url):
+        return str((await Application.get(id=app["id"])).org_id)
 
 
 @pytest.fixture

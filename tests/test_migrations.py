@@ -80,12 +80,8 @@ async def test_a_migration_may_take_as_long_as_it_needs(backend: Backend) -> Non
 
     names = await migrate(url)
 
-    await database.connect(url)
-    try:
-        async with database.read() as session:
-            assert [row["statement_timeout"] for row in await session.fetch_text("SELECT * FROM seen")] == ["0"] * len(names)
-    finally:
-        await database.disconnect()
+    async with database.connected(url), database.read() as session:
+        assert [row["statement_timeout"] for row in await session.fetch_text("SELECT * FROM seen")] == ["0"] * len(names)
     credentials = database.tortoise_config(url, unhurried=True)["connections"]["default"]["credentials"]
     assert credentials["command_timeout"] is None
 
@@ -208,8 +204,7 @@ async def test_consumers_keep_their_places_when_starts_begin_to_be_noted(backend
 
     assert await migrate(url) == ["0004_starts"]
 
-    await database.connect(url)
-    try:
+    async with database.connected(url):
         cursors = await Cursors.of_database()
         async with database.read() as session:
             (consumer,) = await session.fetch_text("SELECT position, leased FROM message_consumer")
@@ -217,8 +212,6 @@ async def test_consumers_keep_their_places_when_starts_begin_to_be_noted(backend
             assert consumer["leased"] is None
             with pytest.raises(InvalidInput):
                 await cursors.read(session, place, MESSAGE)
-    finally:
-        await database.disconnect()
 
 
 async def _start(url: str) -> Process:
@@ -228,22 +221,15 @@ async def _start(url: str) -> Process:
 
 
 async def _execute(url: str, sql: str) -> None:
-    await database.connect(url)
-    try:
+    async with database.connected(url):
         await Tortoise.get_connection("default").execute_script(sql)
-    finally:
-        await database.disconnect()
 
 
 async def _tables(url: str) -> set[str]:
-    await database.connect(url)
-    try:
-        async with database.read() as session:
-            catalogue = "sqlite_master WHERE type = 'table'" if session.dialect == "sqlite" else "pg_tables WHERE schemaname = 'public'"
-            column = "name" if session.dialect == "sqlite" else "tablename"
-            return {row[column] for row in await session.fetch_text(f"SELECT {column} FROM {catalogue}")}
-    finally:
-        await database.disconnect()
+    async with database.connected(url), database.read() as session:
+        catalogue = "sqlite_master WHERE type = 'table'" if session.dialect == "sqlite" else "pg_tables WHERE schemaname = 'public'"
+        column = "name" if session.dialect == "sqlite" else "tablename"
+        return {row[column] for row in await session.fetch_text(f"SELECT {column} FROM {catalogue}")}
 
 
 @asynccontextmanager

@@ -186,9 +186,6 @@ class Field:
 async def mint(url: str) -> str:
     """A token of a new organisation."""
     secrets.install(KeyRing([SECRET_KEY]))
-    await database.connect(url)
-    try:
+    async with database.connected(url):
         _, plain = await Token.mint(kind="org", org_id=(await Organisation.found("chaos")).id, name="chaos")
         return plain
-    finally:
-        await database.disconnect()

@@ -233,12 +233,11 @@ async def test_a_database_url_says_more_after_its_name_as_those_of_postgresql_do
 @pytest.mark.postgresql_only
 async def test_the_pool_connects_as_the_url_says(backend: Backend) -> None:
     url = await backend.empty_database()
-    await database.connect(f"{url}?sslmode=disable&application_name=hooks&options=-c%20enable_seqscan%3Doff")
-    try:
-        async with database.read() as session:
-            (row,) = await session.fetch_text("SELECT current_setting('application_name'), current_setting('enable_seqscan')")
-    finally:
-        await database.disconnect()
+    async with (
+        database.connected(f"{url}?sslmode=disable&application_name=hooks&options=-c%20enable_seqscan%3Doff"),
+        database.read() as session,
+    ):
+        (row,) = await session.fetch_text("SELECT current_setting('application_name'), current_setting('enable_seqscan')")
     assert tuple(row.values()) == ("hooks", "off")
 
 

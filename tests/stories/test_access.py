@@ -17,11 +17,10 @@ from graphook.auth import Capability
 from graphook.clock import now
 from models.token import Token
 from tests.arguments import of_every_operation
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.stories.test_hostile_arguments import SUBSCRIPTIONS
 from tests.tenant import Refused, Tenant
 from tests.waiting import PATIENCE
@@ -62,11 +61,8 @@ async def status(acme: Tenant, token: str) -> int:
 @asynccontextmanager
 async def tokens(deployment: Deployment) -> AsyncIterator[Any]:
     """The table of tokens, for what only time would bring about."""
-    await database.connect(deployment.database_url)
-    try:
+    async with database.connected(deployment.database_url):
         yield Token
-    finally:
-        await database.disconnect()
 
 
 async def test_a_link_leads_into_the_portal_of_one_application(acme: Tenant, receiver: Receiver) -> None:

@@ -14,10 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from graphook import database
 from graphook.clock import format_rfc3339, now
 from graphql import OperationDefinitionNode, parse
-from models.application import Application
 from models.token import Token
 from tests.cases import required
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.receiver import Receiver
@@ -42,10 +41,9 @@ async def test_a_revoked_token_is_refused_at_once(deployment: Deployment) -> Non
     plain = await mint(deployment)
     async with Tenant(deployment.graphql, plain) as tenant:
         await tenant.application()
-        await database.connect(deployment.database_url)
-        token = await Token.authenticate(f"Bearer {plain}")
-        await (await Token.get(id=token.token_id)).revoke()
-        await database.disconnect()
+        async with database.connected(deployment.database_url):
+            token = await Token.authenticate(f"Bearer {plain}")
+            await (await Token.get(id=token.token_id)).revoke()
         with pytest.raises(Refused) as refused:
             await tenant.application()
 
@@ -116,15 +114,6 @@ async def test_an_applications_token_sees_and_changes_only_its_application(
         with pytest.raises(Refused) as refused:
             await portal.run("Applications")
         assert refused.value.status == 401
-
-
-async def organisation_of(deployment: Deployment, app: dict[str, str]) -> str:
-    """The organisation that an application belongs to."""
-    await database.connect(deployment.database_url)
-    try:
-        return str((await Application.get(id=app["id"])).org_id)
-    finally:
-        await database.disconnect()
 
 
 async def foreign_things(tenant: Tenant, receiver: Receiver) -> dict[str, Any]:

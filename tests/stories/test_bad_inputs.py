@@ -11,7 +11,7 @@ import pytest
 
 from graphook import database
 from tests.arguments import of_every_operation, replaced
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Tenant
@@ -37,13 +37,9 @@ MARK = "the value goes here"
 
 async def count(deployment: Deployment, org_id: str) -> dict[str, int]:
     """How many rows of an organisation there are of each kind: those of earlier tests may still be sent."""
-    await database.connect(deployment.database_url)
-    try:
-        async with database.read() as session:
-            counts = {table: f"SELECT count(*) AS n FROM {table} WHERE org_id = '{org_id}'" for table in TABLES}
-            return {table: (await session.fetch_text(sql))[0]["n"] for table, sql in counts.items()}
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.read() as session:
+        counts = {table: f"SELECT count(*) AS n FROM {table} WHERE org_id = '{org_id}'" for table in TABLES}
+        return {table: (await session.fetch_text(sql))[0]["n"] for table, sql in counts.items()}
 
 
 def written(case: dict[str, Any]) -> str:
@@ -85,7 +81,7 @@ async def test_a_bad_input_is_refused_at_its_place_and_nothing_is_written(
     if case["at"][-1] == "specRaw":
         given = replaced(given, ("input", "spec"), None)
         value = json.dumps(value) if "parts" in case else value
-    org_id = await _organisation(deployment, valid["Application"]["id"])
+    org_id = await organisation_of(deployment, valid["Application"])
     before = await count(deployment, org_id)
 
     response = await answer(acme, case["operation"], replaced(given, tuple(at), MARK), value)
@@ -130,17 +126,8 @@ async def test_a_token_in_the_url_is_not_looked_at(acme: Tenant) -> None:
 
 async def test_a_token_of_an_application_is_none_of_the_organisation(acme: Tenant, deployment: Deployment) -> None:
     app = await acme.application()
-    org_id = await _organisation(deployment, app["id"])
+    org_id = await organisation_of(deployment, app)
     async with Tenant(deployment.graphql, await mint(deployment, org_id=org_id, kind="app", app_id=app["id"])) as portal:
         code, _ = await portal.fault("ApplicationCreate", input={"name": "another"})
 
     assert code == "FORBIDDEN"
-
-
-async def _organisation(deployment: Deployment, app_id: str) -> str:
-    await database.connect(deployment.database_url)
-    try:
-        async with database.read() as session:
-            return str((await session.fetch_text(f"SELECT org_id FROM application WHERE id = '{app_id}'"))[0]["org_id"])
-    finally:
-        await database.disconnect()

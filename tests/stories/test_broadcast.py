@@ -13,10 +13,9 @@ from graphook.clock import now
 from graphook.ids import new_id
 from models.application import Application
 from models.organisation import Organisation
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.deployment import Deployment, Process, deployed
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.stories.test_recovery import child_processes, kill
 from tests.stories.test_replay import finished
 from tests.tenant import Refused, Tenant
@@ -73,8 +72,7 @@ async def test_a_broadcast_whose_payload_does_not_fit_is_refused_at_its_place(ac
 
 async def thousand(database_url: str) -> tuple[str, list[str]]:
     """An organisation with a thousand applications, and another with one; its id and theirs."""
-    await database.connect(database_url)
-    try:
+    async with database.connected(database_url):
         organisation, other = await Organisation.found("a test"), await Organisation.found("another")
         at = now()
         rows = [
@@ -83,18 +81,12 @@ async def thousand(database_url: str) -> tuple[str, list[str]]:
         ]
         await Application.bulk_create(rows)
         return organisation.id, sorted(row.id for row in rows[:-1])
-    finally:
-        await database.disconnect()
 
 
 async def messages_in(database_url: str) -> list[str]:
     """The applications of all messages."""
-    await database.connect(database_url)
-    try:
-        async with database.read() as session:
-            return sorted(row["app_id"] for row in await session.fetch_text("SELECT app_id FROM message"))
-    finally:
-        await database.disconnect()
+    async with database.connected(database_url), database.read() as session:
+        return sorted(row["app_id"] for row in await session.fetch_text("SELECT app_id FROM message"))
 
 
 async def progress(tenant: Tenant, task: Any) -> float:
@@ -103,13 +95,10 @@ async def progress(tenant: Tenant, task: Any) -> float:
 
 async def test_an_application_of_a_process_whose_clock_is_ahead_gets_the_message_too(backend: Backend) -> None:
     database_url = await backend.fresh_database()
-    await database.connect(database_url)
-    try:
+    async with database.connected(database_url):
         organisation, at = await Organisation.found("a test"), now() + timedelta(minutes=1)
         app_id = new_id("app_", at)
         await Application.create(id=app_id, org_id=organisation.id, name="a test", metadata={}, created_at=at, updated_at=at)
-    finally:
-        await database.disconnect()
 
     with deployed(database_url, backend.redis_url) as running:
         async with Tenant(running.graphql, await mint(running, org_id=organisation.id)) as acme:

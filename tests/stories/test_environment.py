@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.deployment import Deployment, deployed
 from tests.documents import ROOT, blocks
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 from tests.waiting import until
 

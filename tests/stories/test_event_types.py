@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.receiver import Receiver
 from tests.tenant import Tenant
@@ -72,7 +72,7 @@ async def test_an_application_sees_a_flagged_event_type_only_with_the_flag(acme:
     await acme.event_type("open")
     flagged = await acme.event_type("hidden", featureFlag="beta")
     app = await acme.application()
-    org_id = await acme_organisation(acme, deployment, app)
+    org_id = await organisation_of(deployment, app)
 
     async with (
         Tenant(deployment.graphql, await mint(deployment, kind="app", org_id=org_id, app_id=app["id"])) as plain,
@@ -82,18 +82,6 @@ async def test_an_application_sees_a_flagged_event_type_only_with_the_flag(acme:
         assert await plain.run("EventType", name="hidden") is None
         assert await plain.run("Node", id=flagged["id"]) is None
         assert [node["name"] for node in (await beta.run("EventTypes"))["nodes"]] == ["hidden", "open"]
-
-
-async def acme_organisation(acme: Tenant, deployment: Deployment, app: dict[str, str]) -> str:
-    """The organisation that an application belongs to."""
-    from graphook import database
-    from models.application import Application
-
-    await database.connect(deployment.database_url)
-    try:
-        return str((await Application.get(id=app["id"])).org_id)
-    finally:
-        await database.disconnect()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from graphook import database
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.deployment import Deployment, Process, deployed
 from tests.documents import ROOT, blocks
 from tests.llm_server import ANSWER, CODE, Answer, Gate, LLMServer
@@ -431,9 +431,8 @@ async def test_a_clock_that_was_set_back_keeps_nobody_from_generations_until_it_
     acme: Tenant, generating: Deployment
 ) -> None:
     app = await acme.application()
-    key = f"generate:{await _organisation(generating, app['id'])}"
-    await database.connect(generating.database_url)
-    try:
+    key = f"generate:{await organisation_of(generating, app)}"
+    async with database.connected(generating.database_url):
         async with database.transaction() as session:
             await session.fetch_text(f"INSERT INTO allowance VALUES ('{key}', 0, graphook_now() + 3600000000)")
 
@@ -442,8 +441,6 @@ async def test_a_clock_that_was_set_back_keeps_nobody_from_generations_until_it_
         async with database.read() as session:
             (row,) = await session.fetch_text(f"SELECT refilled_at <= graphook_now() AS mended FROM allowance WHERE id = '{key}'")
         assert row["mended"], "it fills again from now on"
-    finally:
-        await database.disconnect()
 
 
 async def test_a_generation_is_its_organisations_alone(
@@ -467,7 +464,7 @@ async def test_a_generation_is_its_organisations_alone(
     await rival.do("GenerationCancel", id=theirs["id"])
 
     async def token(**options: Any) -> Tenant:
-        return Tenant(generating.graphql, await mint(generating, org_id=await _organisation(generating, app["id"]), **options))
+        return Tenant(generating.graphql, await mint(generating, org_id=await organisation_of(generating, app), **options))
 
     for options in ({"kind": "app", "app_id": app["id"]}, {"scopes": ["read", "send"]}):
         async with await token(**options) as other:
@@ -536,12 +533,8 @@ async def test_the_key_is_nowhere(acme: Tenant, generating: Deployment, llm: LLM
     worker.wait_for("Incorrect API key provided: [redacted]")
     for process in (generating.server, *generating.workers):
         assert KEY not in process.output
-    await database.connect(generating.database_url)
-    try:
-        async with database.read() as session:
-            rows = await session.fetch_text("SELECT arguments, state, data FROM task")
-    finally:
-        await database.disconnect()
+    async with database.connected(generating.database_url), database.read() as session:
+        rows = await session.fetch_text("SELECT arguments, state, data FROM task")
     assert rows
     assert not any(KEY in str(dict(row)) for row in rows)
 
@@ -567,18 +560,5 @@ async def test_the_examples_of_the_guide_work(acme: Tenant) -> None:
 
 async def _kept(deployment: Deployment, generation_id: str) -> str:
     """All that the database holds of a generation."""
-    await database.connect(deployment.database_url)
-    try:
-        async with database.read() as session:
-            return repr([tuple(row) for row in await session.fetch_text("SELECT * FROM task") if row["id"] == generation_id])
-    finally:
-        await database.disconnect()
-
-
-async def _organisation(deployment: Deployment, app_id: str) -> str:
-    await database.connect(deployment.database_url)
-    try:
-        async with database.read() as session:
-            return str((await session.fetch_text(f"SELECT org_id FROM application WHERE id = '{app_id}'"))[0]["org_id"])
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.read() as session:
+        return repr([tuple(row) for row in await session.fetch_text("SELECT * FROM task") if row["id"] == generation_id])

@@ -15,12 +15,11 @@ from graphook import database
 from graphook.clock import now
 from graphook.inbound import InboundScheme
 from models.inbound import Inbound
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.graphook.test_inbound import OTHER_SECRETS, SECRETS, signed
 from tests.receiver import Receiver
 from tests.stories.test_access import grant
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Tenant
 from tests.waiting import PATIENCE
 
@@ -227,11 +226,8 @@ async def test_how_an_application_takes_webhooks_is_shown_without_its_secrets(ac
     shown = await acme.run("Inbound", appId=app["id"])
 
     assert (shown["scheme"], shown["hasUrl"]) == ("GITHUB", True)
-    await database.connect(deployment.database_url)
-    try:
+    async with database.connected(deployment.database_url):
         (row,) = await Inbound.filter(app_id=app["id"]).values()
-    finally:
-        await database.disconnect()
     assert token.partition("_")[2] not in str(row)
     assert SECRETS[InboundScheme.GITHUB] not in str(row)
     assert token not in deployment.server.output

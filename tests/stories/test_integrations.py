@@ -8,11 +8,10 @@ import pytest
 
 from graphook import database
 from models.token import Token
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.receiver import Receiver
 from tests.stories.test_access import bearer, grant, status
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 
 
@@ -138,13 +137,10 @@ async def test_a_key_is_sealed_in_the_database_and_bound_to_its_row(acme: Tenant
     app, other = await acme.application(), await acme.application()
     made, neighbour = await integration(acme, app), await integration(acme, other)
     key = await key_of(acme, app, made)
-    await database.connect(deployment.database_url)
-    try:
+    async with database.connected(deployment.database_url):
         (row,) = await Token.filter(app_id=app["id"]).values()
         assert key.partition("_")[2] not in str(row)
         await Token.filter(app_id=other["id"]).update(sealed=row["sealed"])
-    finally:
-        await database.disconnect()
     with pytest.raises(Refused) as refused:
         await acme.run("IntegrationKey", appId=other["id"], integrationId=neighbour["id"])
     assert refused.value.code == "INTERNAL_SERVER_ERROR"

@@ -12,10 +12,9 @@ import pytest
 from graphook import database
 from graphook.clock import now, to_us
 from graphook.ids import new_id
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.deployment import Deployment, deployed
 from tests.order import settled_order
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 
 
@@ -81,17 +80,13 @@ async def test_a_stream_from_the_newest_has_an_iterator_before_there_is_a_messag
 async def age(deployment: Deployment, *messages: Any) -> None:
     """As if these messages had been accepted an hour ago, each a second after the one before."""
     then = now() - timedelta(hours=1)
-    await database.connect(deployment.database_url)
-    try:
-        async with database.transaction() as session:
-            for n, message in enumerate(messages):
-                at = then + timedelta(seconds=n)
-                message["old_id"], message["id"], message["timestamp"] = message["id"], new_id("msg_", at), at.isoformat()
-                for table, column in (("message", "id"), ("message_content", "message_id"), ("message_key", "message_id")):
-                    await session.fetch_text(f"UPDATE {table} SET {column} = '{message['id']}' WHERE {column} = '{message['old_id']}'")
-                await session.fetch_text(f"UPDATE message SET created_at = {to_us(at)} WHERE id = '{message['id']}'")
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.transaction() as session:
+        for n, message in enumerate(messages):
+            at = then + timedelta(seconds=n)
+            message["old_id"], message["id"], message["timestamp"] = message["id"], new_id("msg_", at), at.isoformat()
+            for table, column in (("message", "id"), ("message_content", "message_id"), ("message_key", "message_id")):
+                await session.fetch_text(f"UPDATE {table} SET {column} = '{message['id']}' WHERE {column} = '{message['old_id']}'")
+            await session.fetch_text(f"UPDATE message SET created_at = {to_us(at)} WHERE id = '{message['id']}'")
 
 
 async def test_a_stream_begins_at_a_time(deployment: Deployment, acme: Tenant) -> None:
@@ -274,12 +269,8 @@ async def test_a_batch_is_committed_in_parts(deployment: Deployment, acme: Tenan
 
 async def end_the_lease(database_url: str, app: Any) -> None:
     """As if so much time had passed."""
-    await database.connect(database_url)
-    try:
-        async with database.transaction() as session:
-            await session.fetch_text(f"UPDATE message_consumer SET lease_until = 1 WHERE app_id = '{app['id']}'")
-    finally:
-        await database.disconnect()
+    async with database.connected(database_url), database.transaction() as session:
+        await session.fetch_text(f"UPDATE message_consumer SET lease_until = 1 WHERE app_id = '{app['id']}'")
 
 
 async def test_only_what_is_out_can_be_committed(acme: Tenant) -> None:

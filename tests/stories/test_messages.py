@@ -92,10 +92,8 @@ async def test_an_idempotency_key_whose_message_is_past_its_retention_is_told_as
     ids = [(await acme.do("MessageCreate", **one))["id"]]
     ids += [result["message"]["id"] for result in (await acme.run("MessageCreateBatch", **many))["results"]]
 
-    await database.connect(deployment.database_url)
-    async with database.transaction() as session:
+    async with database.connected(deployment.database_url), database.transaction() as session:
         await session.fetch_text(f"DELETE FROM message WHERE id IN ('{ids[0]}', '{ids[2]}')")
-    await database.disconnect()
 
     assert await acme.fault("MessageCreate", **one) == ("NOT_FOUND", ["idempotencyKey"])
     results = (await acme.run("MessageCreateBatch", **many))["results"]

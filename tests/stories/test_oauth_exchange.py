@@ -13,13 +13,12 @@ from graphook import database
 from graphook.clock import now, to_us
 from graphook.tokens import digest
 from models.oauth_state import OauthState
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.deployment import Deployment, deployed
 from tests.documents import ROOT, blocks
 from tests.messages import CHECKS
 from tests.provider import ACCESS_TOKEN, CHANNEL, CLIENT_ID, CLIENT_SECRET, Provider, providing
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Tenant
 
 REDIRECT, OTHER_REDIRECT = "https://portal.example.com/oauth", "https://portal.example.com/oauth?from=2"
@@ -139,14 +138,11 @@ async def test_a_state_is_bound_to_token_organisation_provider_and_redirect_uri(
 
 async def test_a_state_is_not_kept_and_does_not_last(connected: Deployment, org: Tenant) -> None:
     state = await begun(org, "SLACK")
-    await database.connect(connected.database_url)
-    try:
+    async with database.connected(connected.database_url):
         (row,) = await OauthState.filter(hash=digest(state)).values()
         assert state not in str(row)
         assert 0 < to_us(row["expires_at"]) - to_us(now()) <= 600_000_000
         await OauthState.filter(hash=digest(state)).update(expires_at=now())
-    finally:
-        await database.disconnect()
 
     assert await org.fault("TemplateOauthSlack", input=given("good-late", state)) == ("BAD_USER_INPUT", ["input", "state"])
 

@@ -15,12 +15,11 @@ from jsonschema import Draft202012Validator
 from graphook import database
 from graphook.signing import parse_secret, sign
 from models.operational_type import OperationalType
-from tests.conftest import Backend, mint
+from tests.conftest import Backend, mint, organisation_of
 from tests.contract import COMPONENTS
 from tests.deployment import Deployment, deployed
 from tests.documents import ROOT
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 from tests.waiting import until
 
@@ -226,12 +225,8 @@ async def test_without_an_operational_endpoint_nothing_is_written(org: Tenant, p
     await org.do("EndpointPatch", appId=app["id"], id=endpoint["id"], input={"description": "x"})
 
     org_id = await organisation_of(patient, app)
-    await database.connect(patient.database_url)
-    try:
-        async with database.read() as session:
-            rows = await session.fetch_text(f"SELECT event_type FROM message WHERE org_id = '{org_id}'")
-    finally:
-        await database.disconnect()
+    async with database.connected(patient.database_url), database.read() as session:
+        rows = await session.fetch_text(f"SELECT event_type FROM message WHERE org_id = '{org_id}'")
     assert [row["event_type"] for row in rows] == ["invoice.paid"]
 
 

@@ -142,14 +142,11 @@ async def test_a_task_is_named_by_its_key_also_once_its_time_is_too_long_ago(acm
 
 async def held_task(database_url: str) -> str:
     """An organisation with a task that a worker holds; its id."""
-    await database.connect(database_url)
-    try:
+    async with database.connected(database_url):
         organisation = await Organisation.found("a test")
         task = await Task.start(organisation.id, TaskType.ENDPOINT_RECOVER, {})
         await Task.filter(id=task.id).update(lease_until=now() + timedelta(hours=1), leased_by="another")
         return organisation.id
-    finally:
-        await database.disconnect()
 
 
 @pytest.mark.postgresql_only  # on SQLite the process that owns the database takes the task back

@@ -42,12 +42,8 @@ async def test_a_create_is_repeated_with_its_key_although_it_could_not_be_made_n
 
 async def make_due(deployment: Deployment, message: Any) -> None:
     """As if the time had come."""
-    await database.connect(deployment.database_url)
-    try:
-        async with database.transaction() as session:
-            await session.fetch_text(f"UPDATE delivery SET due_at = 1 WHERE message_id = '{message['id']}' AND state = 1")
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.transaction() as session:
+        await session.fetch_text(f"UPDATE delivery SET due_at = 1 WHERE message_id = '{message['id']}' AND state = 1")
 
 
 async def standing(tenant: Tenant, app: Any, message: Any) -> list[tuple[str, bool]]:

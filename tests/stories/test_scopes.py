@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.arguments import of_every_operation
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 
 # What any token may ask or do about itself.

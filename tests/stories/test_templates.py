@@ -9,12 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.documents import ROOT, blocks
 from tests.messages import CHECKS
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Tenant
 from tests.waiting import PATIENCE
 

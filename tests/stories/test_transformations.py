@@ -236,12 +236,8 @@ async def test_variables_are_kept_encrypted(acme: Tenant, deployment: Deployment
     app = await acme.application()
     endpoint = await acme.endpoint(app, "https://example.com/")
     await transform(acme, app, endpoint, variables={"KEY": "in clear nowhere"})
-    await database.connect(deployment.database_url)
-    try:
-        async with database.read() as session:
-            (row,) = await session.fetch_text(f"SELECT variables FROM transformation WHERE endpoint_id = '{endpoint['id']}'")
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.read() as session:
+        (row,) = await session.fetch_text(f"SELECT variables FROM transformation WHERE endpoint_id = '{endpoint['id']}'")
     assert "nowhere" not in row["variables"]
 
 

@@ -10,10 +10,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from graphook import database
-from tests.conftest import mint
+from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.receiver import Receiver
-from tests.stories.test_auth import organisation_of
 from tests.tenant import Refused, Tenant
 
 MESSAGE = {"eventType": "a", "payload": {"n": 1}}
@@ -94,13 +93,9 @@ async def test_repeating_a_test_attempt_whose_process_died_before_it_could_send_
     endpoint = await acme.endpoint(app, receiver.url())
     arguments = {"appId": app["id"], "endpointId": endpoint["id"], "input": MESSAGE, "idempotencyKey": "k"}
     first = await acme.do("MessageTestAttempt", **arguments)
-    await database.connect(deployment.database_url)
-    try:
-        async with database.transaction() as session:
-            for table in ("delivery", "attempt"):
-                await session.fetch_text(f"DELETE FROM {table} WHERE message_id = '{first['msgId']}'")
-    finally:
-        await database.disconnect()
+    async with database.connected(deployment.database_url), database.transaction() as session:
+        for table in ("delivery", "attempt"):
+            await session.fetch_text(f"DELETE FROM {table} WHERE message_id = '{first['msgId']}'")
 
     second = await acme.do("MessageTestAttempt", **arguments)
 
