@@ -27,6 +27,7 @@ from models.organisation import Organisation
 from models.token import Token
 from tests import servers
 from tests.deployment import SECRET_KEY, Deployment, deployed
+from tests.llm_server import LLMServer
 from tests.receiver import Receiver
 from tests.tenant import Tenant
 
@@ -196,6 +197,13 @@ async def rival(deployment: Deployment) -> AsyncIterator[Tenant]:
     """Another organisation on the same service."""
     async with Tenant(deployment.graphql, await mint(deployment)) as tenant:
         yield tenant
+
+
+@pytest.fixture
+def llm() -> Iterator[LLMServer]:
+    """A model's server."""
+    with LLMServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,11 +10,16 @@ from graphook.auth import ALL_SCOPES, Caller
 from graphook.database import Statement
 from models import claiming
 from models.application import Application
+from models.attempt import MessageStatus
 from models.claim import Claim
 from models.delivery import Result, State
+from models.destination import Destination
 from models.endpoint import Endpoint
 from models.message import Accepted, Message, NewMessage
 from models.organisation import Organisation
+from models.page import PageRequest
+from models.task import Task, TaskStatus
+from tests.waiting import until
 
 _numbers = itertools.count(1)
 
@@ -50,6 +55,23 @@ async def message(app: Application, **values: Any) -> str:
 async def claims(*endpoints: Endpoint, each: int = 10, worker: str = "worker", lease_us: int = 30_000_000) -> list[Claim]:
     """What is ready for the endpoints, leased."""
     return (await claiming.claim({e.id: each for e in endpoints}, worker, lease_us)).claims
+
+
+async def ended(task: Task) -> Task:
+    """A task once it has ended."""
+
+    async def is_ended() -> bool:
+        await task.refresh_from_db()
+        return task.status != TaskStatus.RUNNING.value
+
+    await until(is_ended, lambda: f"the end of {task.id}, now {task.progress} % and {task.state}")
+    return task
+
+
+async def standing(message_id: str) -> MessageStatus:
+    """How a message stands with its one endpoint."""
+    (destination,) = (await Destination.page(message_id, PageRequest())).items
+    return destination.status
 
 
 def result(

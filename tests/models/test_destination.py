@@ -10,7 +10,6 @@ from models.attempt import MessageStatus
 from models.delivery import State
 from models.destination import Destination
 from models.message import Message
-from models.page import PageRequest
 from tests.models import make
 from workers.fanout import FanOuts
 
@@ -40,19 +39,14 @@ async def test_where_nothing_was_scheduled_the_latest_resend_says_how_a_message_
     await delivery.resend(message, endpoint)
     await endpoint.change({"disabled": True})
     assert await make.claims(endpoint) == []
-    assert await standing(message_id) is MessageStatus.CANCELED
+    assert await make.standing(message_id) is MessageStatus.CANCELED
 
     await endpoint.change({"disabled": False})
     await delivery.resend(message, endpoint)
-    assert await standing(message_id) is MessageStatus.PENDING
+    assert await make.standing(message_id) is MessageStatus.PENDING
     (claim,) = await make.claims(endpoint)
     await delivery.settle([make.result(claim, State.FAILED, status=500)])
-    assert await standing(message_id) is MessageStatus.FAIL
+    assert await make.standing(message_id) is MessageStatus.FAIL
 
     await delivery.resend(message, endpoint)
-    assert await standing(message_id) is MessageStatus.SENDING
-
-
-async def standing(message_id: str) -> MessageStatus:
-    (destination,) = (await Destination.page(message_id, PageRequest())).items
-    return destination.status
+    assert await make.standing(message_id) is MessageStatus.SENDING

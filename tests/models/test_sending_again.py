@@ -15,10 +15,8 @@ from graphook.ids import end_id, start_id
 from models import cancel, delivery, replay_sql
 from models.attempt import MessageStatus
 from models.delivery import State
-from models.destination import Destination
 from models.endpoint import Endpoint
 from models.message import Message, NewMessage
-from models.page import PageRequest
 from models.task import Task, TaskStatus, TaskType, claim_task
 from tests.models import make
 from workers.replay import PAGE, bulk_replay, recover, replay_missing
@@ -121,7 +119,7 @@ async def test_what_was_canceled_because_its_endpoint_was_disabled_is_sent_once_
     await delivery.promote(10)
     await endpoint.change({"disabled": True})
     assert await make.claims(endpoint) == []
-    assert {await standing(message_id) for message_id in (tried, untried, withdrawn)} == {MessageStatus.CANCELED}
+    assert {await make.standing(message_id) for message_id in (tried, untried, withdrawn)} == {MessageStatus.CANCELED}
     await endpoint.change({"disabled": False})
 
     assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 1
@@ -137,11 +135,6 @@ async def test_what_was_canceled_because_its_endpoint_was_disabled_is_sent_once_
     await delivery.settle([make.result(claim, State.FAILED, status=500)])
     assert await sent_again(endpoint, TaskType.ENDPOINT_REPLAY, replay_missing) == 0, "now it was tried"
     assert await sent_again(endpoint, TaskType.ENDPOINT_RECOVER, recover) == 1
-
-
-async def standing(message_id: str) -> MessageStatus:
-    (destination,) = (await Destination.page(message_id, PageRequest())).items
-    return destination.status
 
 
 async def sent_again(endpoint: Endpoint, kind: TaskType, take_step: TakeStep, **filters: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,8 +17,9 @@ from graphook.live import LocalBus
 from graphook.sandbox import Sandbox
 from graphook.settings import Settings
 from models.organisation import Organisation
-from models.task import Task, TaskStatus, TaskType, claim_task
+from models.task import Task, TaskType, claim_task
 from tests.llm_server import ANSWER, CODE, Answer, Gate, LLMServer
+from tests.models.make import ended
 from tests.waiting import until
 from workers.deliver import GENERATE, register_generate
 from workers.generate import KEEP_EVERY, Generator
@@ -26,12 +27,6 @@ from workers.generate import KEEP_EVERY, Generator
 pytestmark = pytest.mark.usefixtures("db")
 
 MARK = "the request"
-
-
-@pytest.fixture
-def llm() -> Iterator[LLMServer]:
-    with LLMServer() as server:
-        yield server
 
 
 async def begin(org_id: str | None = None, **values: Any) -> Task:
@@ -71,15 +66,6 @@ async def generator(
         running.stop()
         await work
         await sandbox.close()
-
-
-async def ended(of: Task) -> Task:
-    async def is_ended() -> bool:
-        await of.refresh_from_db()
-        return of.status != TaskStatus.RUNNING.value
-
-    await until(is_ended, lambda: f"the end of {of.id}, now {of.state}")
-    return of
 
 
 async def test_pieces_are_written_in_batches(llm: LLMServer) -> None:

@@ -18,6 +18,7 @@ from graphook.ids import new_id
 from graphook.live import LocalBus
 from models.organisation import Organisation
 from models.task import MAX_STARTS, ClaimedTask, LeaseLost, Task, TaskStatus, TaskType, cancel_task, claim_task
+from tests.models.make import ended
 from tests.waiting import PATIENCE, until
 from workers import tasks as tasks_module
 from workers.tasks import Step, TakeStep, TaskRunner
@@ -67,15 +68,6 @@ async def runner(
     finally:
         running.stop()
         await work
-
-
-async def ended(of: Task) -> Task:
-    async def is_ended() -> bool:
-        await of.refresh_from_db()
-        return of.status != TaskStatus.RUNNING.value
-
-    await until(is_ended, lambda: f"the end of {of.id}, now {of.progress} %")
-    return of
 
 
 async def test_a_task_is_done_step_by_step_and_wakes_what_it_made_ready() -> None:
