@@ -22,10 +22,7 @@ LINK_LIFETIME = timedelta(minutes=10)
 DEFAULT_LIFETIME = timedelta(days=7)
 
 # What makes tokens of an application and what ends them all take this lock first, so that none slips through between the two.
-LOCK_APPLICATION = Statement(
-    postgresql="SELECT id FROM application WHERE id = $1 FOR UPDATE",
-    sqlite="SELECT id FROM application WHERE id = ?1",
-)
+LOCK_APPLICATION = Statement.same("SELECT id FROM application WHERE id = $1 FOR UPDATE")
 FIND_LINK = Statement.same("SELECT app_id FROM token WHERE hash = $1 AND kind = 'once' AND org_id = $2")
 # The database decides who is first.
 USE_LINK = Statement.same("""
@@ -39,10 +36,7 @@ _EXPIRE = """
     WHERE app_id = $1 AND kind IN ('app', 'once') AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > graphook_now()) AND {}
     RETURNING id"""
 EXPIRE_ALL = Statement.same(_EXPIRE.format("true"))
-EXPIRE_SESSIONS = Statement(
-    postgresql=_EXPIRE.format("session_id = ANY($3::text[])"),
-    sqlite=_EXPIRE.format("session_id IN (SELECT value FROM json_each($3))").replace("$", "?"),
-)
+EXPIRE_SESSIONS = Statement.same(_EXPIRE.format("session_id = ANY($3::text[])"))
 
 
 @dataclass(frozen=True, slots=True)

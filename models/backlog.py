@@ -10,20 +10,13 @@ from graphook.database import Statement
 from graphook.errors import Overloaded, Unavailable
 
 # Per endpoint one probe into the index of what is ready; counting ends at the limit. Operational messages are not the organisation's doing.
-_READY = """
-    SELECT count(*) AS ready FROM (
-        SELECT 1 FROM application a {} WHERE a.org_id = {}1 AND NOT a.operational LIMIT {}2) counted"""
+_READY = "SELECT count(*) AS ready FROM (SELECT 1 FROM application a {} WHERE a.org_id = $1 AND NOT a.operational LIMIT $2) counted"
 # From the organisation's own applications down: the planner would rather read all that is ready.
 READY = Statement(
-    postgresql=_READY.format(
-        """JOIN endpoint e ON e.app_id = a.id
-        CROSS JOIN LATERAL (SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id AND d.state = 0 LIMIT $2) d""",
-        "$",
-        "$",
-    ),
-    sqlite=_READY.format(
-        "CROSS JOIN endpoint e ON e.app_id = a.id CROSS JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0", "?", "?"
-    ),
+    postgresql=_READY.format("""JOIN endpoint e ON e.app_id = a.id
+        CROSS JOIN LATERAL (SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id AND d.state = 0 LIMIT $2) d"""),
+    sqlite=_READY.format("""CROSS JOIN endpoint e ON e.app_id = a.id
+        CROSS JOIN delivery d ON d.endpoint_id = e.id AND d.state = 0""").replace("$", "?"),
 )
 COUNT_EVERY = 2.0
 # A count says nothing of an organisation any more that has been quiet for so many seconds.

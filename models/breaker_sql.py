@@ -43,9 +43,5 @@ WRITE = Statement(
         ON CONFLICT (endpoint_id) DO UPDATE SET open_until = excluded.open_until, openings = excluded.openings, probes = excluded.probes,
             closed_at = COALESCE(excluded.closed_at, restriction.closed_at)""",
 )
-STATE = Statement(
-    postgresql="SELECT endpoint_id, open_until, open_until <= graphook_now() AS half_open FROM restriction WHERE endpoint_id = ANY($1::text[])",
-    sqlite="""
-        SELECT endpoint_id, open_until, open_until <= graphook_now() AS half_open FROM restriction
-        WHERE endpoint_id IN (SELECT value FROM json_each(?1))""",
-)
+STATE = Statement.same("""
+    SELECT endpoint_id, open_until, open_until <= graphook_now() AS half_open FROM restriction WHERE endpoint_id = ANY($1::text[])""")

@@ -25,21 +25,12 @@ CANCEL = Statement(
         RETURNING message_id""",
 )
 # A message whose endpoints are still being paged through gets no further deliveries …
-STOP_FAN_OUT = Statement(
-    postgresql="DELETE FROM fanout WHERE message_id = ANY($1::text[]) RETURNING message_id",
-    sqlite="DELETE FROM fanout WHERE message_id IN (SELECT value FROM json_each(?1)) RETURNING message_id",
-)
+STOP_FAN_OUT = Statement.same("DELETE FROM fanout WHERE message_id = ANY($1::text[]) RETURNING message_id")
 # … or none to one endpoint: message ids, endpoint id, reason. The delivery that is there already is not written again.
-SKIP_IN_FAN_OUT = Statement(
-    postgresql="""
-        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, reason)
-        SELECT m.id, $2, 0, m.org_id, m.app_id, 5, m.created_at, $3 FROM fanout f JOIN message m ON m.id = f.message_id
-        WHERE f.message_id = ANY($1::text[]) ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""",
-    sqlite="""
-        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, reason)
-        SELECT m.id, ?2, 0, m.org_id, m.app_id, 5, m.created_at, ?3 FROM fanout f JOIN message m ON m.id = f.message_id
-        WHERE f.message_id IN (SELECT value FROM json_each(?1)) ON CONFLICT DO NOTHING RETURNING message_id""",
-)
+SKIP_IN_FAN_OUT = Statement.same("""
+    INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, reason)
+    SELECT m.id, $2, 0, m.org_id, m.app_id, 5, m.created_at, $3 FROM fanout f JOIN message m ON m.id = f.message_id
+    WHERE f.message_id = ANY($1::text[]) ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""")
 # application id, after, up to, limit
 PAGE = Statement.same("""
     SELECT id, event_type, expires_at FROM message WHERE app_id = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4""")

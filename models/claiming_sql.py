@@ -3,15 +3,14 @@
 from graphook.database import Statement, probing
 
 _CLOSED = "e.disabled OR e.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL"
-_ENDPOINTS = f"""
+ENDPOINTS = Statement.same(f"""
     SELECT e.id, e.app_id, e.url, e.headers, e.secret, e.old_secrets, COALESCE(e.rate_limit, a.rate_limit) AS rate_limit,
            CAST(e.delivery_policy AS text) AS delivery_policy,
            r.open_until IS NOT NULL AS tripped, ({_CLOSED}) AS closed,
            COALESCE(s.enforce_https, false) AS enforce_https, t.code, t.variables
     FROM endpoint e JOIN application a ON a.id = e.app_id LEFT JOIN restriction r ON r.endpoint_id = e.id
       LEFT JOIN organisation_settings s ON s.org_id = e.org_id
-      LEFT JOIN transformation t ON t.endpoint_id = e.id AND t.enabled WHERE e.id {{}}"""
-ENDPOINTS = Statement(postgresql=_ENDPOINTS.format("= ANY($1::text[])"), sqlite=_ENDPOINTS.format("IN (SELECT value FROM json_each(?1))"))
+      LEFT JOIN transformation t ON t.endpoint_id = e.id AND t.enabled WHERE e.id = ANY($1::text[])""")
 
 _HOLD_CLOSED = f"SELECT e.id, ({_CLOSED}) AS closed FROM endpoint e JOIN application a ON a.id = e.app_id WHERE e.id"
 # Whether endpoints are disabled or deleted, which stays so until the transaction ends.

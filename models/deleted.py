@@ -79,5 +79,4 @@ def _used(table: str, column: str) -> Statement:
 
 
 def _delete(table: str, column: str) -> Statement:
-    text = f"DELETE FROM {table} WHERE {column} {{}}"
-    return Statement(postgresql=text.format("= ANY($1::text[])"), sqlite=text.format("IN (SELECT value FROM json_each(?1))"))
+    return Statement.same(f"DELETE FROM {table} WHERE {column} = ANY($1::text[])")

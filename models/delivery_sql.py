@@ -28,9 +28,8 @@ SETTLE = Statement(
           AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state <> 3))""",
 )
 
-_DUE = "SELECT message_id, endpoint_id, run FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at {} LIMIT {}"
-DUE_FIRST = Statement(postgresql=_DUE.format("", "$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("", "?1"))
-DUE_LAST = Statement(postgresql=_DUE.format("DESC", "$1 FOR UPDATE SKIP LOCKED"), sqlite=_DUE.format("DESC", "?1"))
+_DUE = "SELECT message_id, endpoint_id, run FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at {} LIMIT $1 FOR UPDATE SKIP LOCKED"
+DUE_FIRST, DUE_LAST = Statement.same(_DUE.format("")), Statement.same(_DUE.format("DESC"))
 # (message_id, endpoint_id, run)
 PROMOTE = Statement(
     postgresql=f"""
@@ -39,11 +38,10 @@ PROMOTE = Statement(
     sqlite="UPDATE delivery SET state = 0 WHERE message_id = ?1 AND endpoint_id = ?2 AND run = ?3 AND state = 1",
 )
 
-_EXPIRED = """
+EXPIRED = Statement.same("""
     SELECT d.message_id, d.endpoint_id, d.run, d.claim, d.interrupts, d.org_id, d.app_id, d.lease_until, e.url
     FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id
-    WHERE d.state = 2 AND d.lease_until <= graphook_now() ORDER BY d.lease_until LIMIT {}"""
-EXPIRED = Statement(postgresql=_EXPIRED.format("$1 FOR UPDATE OF d SKIP LOCKED"), sqlite=_EXPIRED.format("?1"))
+    WHERE d.state = 2 AND d.lease_until <= graphook_now() ORDER BY d.lease_until LIMIT $1 FOR UPDATE OF d SKIP LOCKED""")
 # A process that owns the database alone takes back what its former life had leased.
 EXPIRE_ALL = Statement.same("UPDATE delivery SET lease_until = 0 WHERE state = 2 AND leased_by <> $1")
 # message id, endpoint id, org id, app id → the run of a manual resend

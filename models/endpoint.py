@@ -30,8 +30,7 @@ from models.page import Page, PageRequest, page_of
 ROTATION_GRACE = timedelta(hours=24)
 MAX_OLD_SECRETS = 10
 
-_LOCK = "SELECT uid, disabled, failing_since FROM endpoint WHERE deleted_at IS NULL AND id ="
-LOCK = Statement(postgresql=f"{_LOCK} $1 FOR UPDATE", sqlite=f"{_LOCK} ?1")
+LOCK = Statement.same("SELECT uid, disabled, failing_since FROM endpoint WHERE deleted_at IS NULL AND id = $1 FOR UPDATE")
 
 
 class Refusal(Enum):

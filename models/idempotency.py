@@ -56,15 +56,10 @@ RELEASE = Statement(
             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))""",
 )
 NAME_ENTITY = Statement.same("UPDATE idempotency SET entity_id = $1 WHERE org_id = $2 AND operation = $3 AND key = $4")
-DELETE_ALL_EXPIRED = Statement(
-    postgresql="""
-        DELETE FROM idempotency WHERE (org_id, operation, key) IN (
-            SELECT org_id, operation, key FROM idempotency WHERE expires_at <= graphook_now() LIMIT $1 FOR UPDATE SKIP LOCKED)
-        RETURNING key""",
-    sqlite="""
-        DELETE FROM idempotency WHERE (org_id, operation, key) IN (
-            SELECT org_id, operation, key FROM idempotency WHERE expires_at <= graphook_now() LIMIT ?1) RETURNING key""",
-)
+DELETE_ALL_EXPIRED = Statement.same("""
+    DELETE FROM idempotency WHERE (org_id, operation, key) IN (
+        SELECT org_id, operation, key FROM idempotency WHERE expires_at <= graphook_now() LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING key""")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,7 @@ FIND = Statement.same("""
     WHERE i.token_hash = $1 AND a.deleted_at IS NULL AND (a.id = $2 OR a.uid = $2)""")
 ENSURE = Statement.same("""
     INSERT INTO inbound (app_id, org_id, scheme, created_at, updated_at) VALUES ($1, $2, 'none', $3, $3) ON CONFLICT DO NOTHING""")
-LOCK = Statement(
-    postgresql="SELECT app_id FROM inbound WHERE app_id = $1 FOR UPDATE",
-    sqlite="SELECT app_id FROM inbound WHERE app_id = ?1",
-)
+LOCK = Statement.same("SELECT app_id FROM inbound WHERE app_id = $1 FOR UPDATE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,25 +18,18 @@ MAX_CONSUMERS = 100
 # A consumer that was not heard of for so long makes room for a new one.
 IDLE_US = 90 * 86_400 * 1_000_000
 
-_FIND = "SELECT position, leased, lease_until, COALESCE(lease_until > graphook_now(), false) AS held FROM message_consumer WHERE app_id = {} AND name = {}"
-FIND = Statement(postgresql=_FIND.format("$1", "$2 FOR UPDATE"), sqlite=_FIND.format("?1", "?2"))
+FIND = Statement.same("""
+    SELECT position, leased, lease_until, COALESCE(lease_until > graphook_now(), false) AS held
+    FROM message_consumer WHERE app_id = $1 AND name = $2 FOR UPDATE""")
 # app id, name, position
 ADD = Statement.same("""
     INSERT INTO message_consumer (app_id, name, position, seen_at) VALUES ($1, $2, $3, graphook_now()) ON CONFLICT DO NOTHING""")
-FORGET_IDLE = Statement(
-    postgresql="DELETE FROM message_consumer WHERE app_id = $1 AND seen_at < graphook_now() - $2::bigint",
-    sqlite="DELETE FROM message_consumer WHERE app_id = ?1 AND seen_at < graphook_now() - ?2",
-)
+FORGET_IDLE = Statement.same("DELETE FROM message_consumer WHERE app_id = $1 AND seen_at < graphook_now() - $2::bigint")
 COUNT = Statement.same("SELECT count(*) AS count FROM message_consumer WHERE app_id = $1")
 # app id, name, end of the batch, lease in µs
-LEASE = Statement(
-    postgresql="""
-        UPDATE message_consumer SET leased = $3, lease_until = graphook_now() + $4::bigint, seen_at = graphook_now()
-        WHERE app_id = $1 AND name = $2 RETURNING lease_until""",
-    sqlite="""
-        UPDATE message_consumer SET leased = ?3, lease_until = graphook_now() + ?4, seen_at = graphook_now()
-        WHERE app_id = ?1 AND name = ?2 RETURNING lease_until""",
-)
+LEASE = Statement.same("""
+    UPDATE message_consumer SET leased = $3, lease_until = graphook_now() + $4::bigint, seen_at = graphook_now()
+    WHERE app_id = $1 AND name = $2 RETURNING lease_until""")
 # app id, name, position: nothing is leased any more.
 MOVE = Statement.same("""
     UPDATE message_consumer SET position = $3, leased = NULL, lease_until = NULL, seen_at = graphook_now() WHERE app_id = $1 AND name = $2""")

@@ -112,15 +112,10 @@ INSERT_FANOUTS = Statement(
 )
 
 # The oldest message of the next application after `$1` that is still being paged out.
-NEXT_FANOUT = Statement(
-    postgresql="""
-        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
-        FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > $1
-        ORDER BY f.app_id, f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""",
-    sqlite="""
-        SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels, m.created_at, m.deliver_at
-        FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > ?1 ORDER BY f.app_id, f.message_id LIMIT 1""",
-)
+NEXT_FANOUT = Statement.same("""
+    SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
+    FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > $1
+    ORDER BY f.app_id, f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""")
 
 # Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page, state.
 FAN_OUT_PAGE = Statement(
@@ -158,10 +153,7 @@ CONTENTS = Statement(
     ),
 )
 
-EXPUNGE_CONTENT = Statement(
-    postgresql="DELETE FROM message_content WHERE message_id = $1 AND expires_at = $2",
-    sqlite="DELETE FROM message_content WHERE message_id = ?1 AND expires_at = ?2",
-)
+EXPUNGE_CONTENT = Statement.same("DELETE FROM message_content WHERE message_id = $1 AND expires_at = $2")
 
 # PostgreSQL drops expired content by the week, unreadable meanwhile; the default partition is never dropped.
 DELETE_EXPIRED_CONTENT = Statement(

@@ -28,8 +28,9 @@ TAKE = Statement.same("""
 # Token, provider, redirect URI.
 OPEN = Statement.same("""
     SELECT 1 FROM oauth_state WHERE token_id = $1 AND provider = $2 AND redirect_uri = $3 AND expires_at > graphook_now() LIMIT 1""")
-_FORGET = "DELETE FROM oauth_state WHERE hash IN (SELECT hash FROM oauth_state WHERE expires_at <= graphook_now() LIMIT {}) RETURNING hash"
-FORGET_EXPIRED = Statement(postgresql=_FORGET.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_FORGET.format("?1"))
+FORGET_EXPIRED = Statement.same("""
+    DELETE FROM oauth_state WHERE hash IN (
+        SELECT hash FROM oauth_state WHERE expires_at <= graphook_now() LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING hash""")
 
 
 class OauthProvider(StrEnum):

@@ -44,14 +44,10 @@ ATTEMPTS = Statement(
         WHERE {_told("r.value ->> 4")}""",
 )
 
-_ENDPOINTS = (
-    "SELECT e.id, e.org_id, e.app_id, a.uid AS app_uid, {} FROM endpoint e JOIN application a ON a.id = e.app_id WHERE NOT a.operational"
-)
 # endpoint ids, limit
-ENDPOINTS = Statement(
-    postgresql=f"{_ENDPOINTS.format(_listeners('e.org_id', '$2'))} AND e.id = ANY($1::text[])",
-    sqlite=f"{_ENDPOINTS.format(_listeners('e.org_id', '?2'))} AND e.id IN (SELECT value FROM json_each(?1))",
-)
+ENDPOINTS = Statement.same(f"""
+    SELECT e.id, e.org_id, e.app_id, a.uid AS app_uid, {_listeners("e.org_id", "$2")} FROM endpoint e JOIN application a ON a.id = e.app_id
+    WHERE NOT a.operational AND e.id = ANY($1::text[])""")
 # organisation id, limit
 ORGANISATION = Statement.same(f"SELECT o.id, {_listeners('o.id', '$2')} FROM organisation o WHERE o.id = $1")
 

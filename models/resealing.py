@@ -23,7 +23,7 @@ class Sealed:
     def page(self) -> Statement:
         """The next rows after a key, locked until the transaction ends."""
         text = f"SELECT {self.key}, {', '.join(self.columns)} FROM {self.table} WHERE {self.key} > $1 ORDER BY {self.key} LIMIT $2"
-        return Statement(postgresql=f"{text} FOR UPDATE", sqlite=Statement.same(text).sqlite)
+        return Statement.same(f"{text} FOR UPDATE")
 
     def write(self) -> Statement:
         """Write all sealed columns of the row whose key comes last."""

@@ -9,14 +9,11 @@ OPEN = Statement(
         SELECT id, tokens, graphook_now() FROM unnest($1::text[], $2::float8[]) AS r(id, tokens) ORDER BY id ON CONFLICT DO NOTHING""",
     sqlite="INSERT INTO restriction (endpoint_id, tokens, refilled_at) VALUES (?, ?, graphook_now()) ON CONFLICT DO NOTHING",
 )
-_LOCK = """
+# The rows that no other claim holds, with the seconds since the bucket was refilled.
+LOCK = Statement.same("""
     SELECT endpoint_id, tokens, (graphook_now() - refilled_at) / 1e6 AS seconds, head,
            (open_until - graphook_now()) / 1e6 AS open_for, openings, probes
-    FROM restriction WHERE endpoint_id {}"""
-# The rows that no other claim holds, with the seconds since the bucket was refilled.
-LOCK = Statement(
-    postgresql=_LOCK.format("= ANY($1::text[]) FOR UPDATE SKIP LOCKED"), sqlite=_LOCK.format("IN (SELECT value FROM json_each(?1))")
-)
+    FROM restriction WHERE endpoint_id = ANY($1::text[]) FOR UPDATE SKIP LOCKED""")
 # (endpoint_id, tokens, head)
 WRITE = Statement(
     postgresql="""

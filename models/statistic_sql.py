@@ -40,13 +40,10 @@ PERIODS = Statement.same("""
     WHERE app_id = $1 AND endpoint_id = $2 AND width = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket""")
 
 # application ids; width of days, first day, first excluded day; width of steps, first step, first excluded step
-_USAGE = """
+USAGE = Statement.same("""
     SELECT app_id, sum(destinations) AS destinations FROM attempt_statistic
-    WHERE app_id {} AND endpoint_id = '' AND ((width = $2 AND bucket >= $3 AND bucket < $4)
-      OR (width = $5 AND ((bucket >= $6 AND bucket < $3) OR (bucket >= $4 AND bucket < $7)))) GROUP BY app_id"""
-USAGE = Statement(
-    postgresql=_USAGE.format("= ANY($1::text[])"), sqlite=Statement.same(_USAGE.format("IN (SELECT value FROM json_each($1))")).sqlite
-)
+    WHERE app_id = ANY($1::text[]) AND endpoint_id = '' AND ((width = $2 AND bucket >= $3 AND bucket < $4)
+      OR (width = $5 AND ((bucket >= $6 AND bucket < $3) OR (bucket >= $4 AND bucket < $7)))) GROUP BY app_id""")
 
 # endpoint id, lowest and highest message id → messages by how they stand with the endpoint, as `models.destination.Destination` says it.
 STANDING = Statement.same(f"""

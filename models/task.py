@@ -62,24 +62,19 @@ class LeaseLost(Exception):
 # worker, lease in µs, kinds, the first id of the last hour → the task that is next: of the organisations none of whose tasks is worked on, that whose turn
 # is the longest ago, and of its tasks the one that was worked on the longest ago. A turn is when a task was taken up or did a step last, which still runs
 # or was begun in the last hour.
-_NEXT = """
-    SELECT t.id FROM task t JOIN (
-        SELECT r.org_id, COALESCE(max(r.lease_until), 0) AS leased_until, max(CASE WHEN r.claim > 0 THEN r.updated_at ELSE 0 END) AS worked_at,
-               COALESCE((SELECT max(e.updated_at) FROM task e WHERE e.org_id = r.org_id AND e.id >= {since} AND e.type {kinds} AND e.claim > 0), 0)
-                 AS worked_lately
-        FROM task r WHERE r.status = 'running' AND r.type {kinds} GROUP BY r.org_id) o ON o.org_id = t.org_id
-    WHERE t.status = 'running' AND t.type {kinds} AND o.leased_until <= graphook_now()
-    ORDER BY CASE WHEN o.worked_at > o.worked_lately THEN o.worked_at ELSE o.worked_lately END, t.updated_at, t.id LIMIT 1 {lock}"""
-_TAKE = """
-    UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = {first}, lease_until = graphook_now() + {lease}, updated_at = graphook_now()
-    WHERE id = ({next})
-    RETURNING id, org_id, app_id, type, arguments, claim, starts"""
-CLAIM = Statement(
-    postgresql=_TAKE.format(
-        first="$1", lease="$2::bigint", next=_NEXT.format(kinds="= ANY($3::text[])", since="$4", lock="FOR UPDATE OF t SKIP LOCKED")
-    ),
-    sqlite=_TAKE.format(first="?1", lease="?2", next=_NEXT.format(kinds="IN (SELECT value FROM json_each(?3))", since="?4", lock="")),
-)
+CLAIM = Statement.same("""
+    UPDATE task SET claim = claim + 1, starts = starts + 1, leased_by = $1, lease_until = graphook_now() + $2::bigint, updated_at = graphook_now()
+    WHERE id = (
+        SELECT t.id FROM task t JOIN (
+            SELECT r.org_id, COALESCE(max(r.lease_until), 0) AS leased_until,
+                   max(CASE WHEN r.claim > 0 THEN r.updated_at ELSE 0 END) AS worked_at,
+                   COALESCE((SELECT max(e.updated_at) FROM task e
+                             WHERE e.org_id = r.org_id AND e.id >= $4 AND e.type = ANY($3::text[]) AND e.claim > 0), 0) AS worked_lately
+            FROM task r WHERE r.status = 'running' AND r.type = ANY($3::text[]) GROUP BY r.org_id) o ON o.org_id = t.org_id
+        WHERE t.status = 'running' AND t.type = ANY($3::text[]) AND o.leased_until <= graphook_now()
+        ORDER BY CASE WHEN o.worked_at > o.worked_lately THEN o.worked_at ELSE o.worked_lately END, t.updated_at, t.id
+        LIMIT 1 FOR UPDATE OF t SKIP LOCKED)
+    RETURNING id, org_id, app_id, type, arguments, claim, starts""")
 # Whether there is anything to claim, for those who find nothing nearly always.
 WAITING = Statement.same("SELECT 1 FROM task WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= graphook_now()) LIMIT 1")
 # Those who claim look one after the other, or two would each find that nobody works for an organisation. SQLite writes one after the other.
@@ -87,10 +82,7 @@ LOCK_TURNS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_turns'))"
 # Those who begin a task of an organisation count one after the other, or all of them would take its last place.
 LOCK_STARTS = "SELECT pg_advisory_xact_lock(hashtext('graphook_task_starts'), hashtext($1))"
 # id, claim → how far the task has come, held until the step's transaction ends.
-POSITION = Statement(
-    postgresql="SELECT state FROM task WHERE id = $1 AND claim = $2 AND status = 'running' FOR UPDATE",
-    sqlite="SELECT state FROM task WHERE id = ?1 AND claim = ?2 AND status = 'running'",
-)
+POSITION = Statement.same("SELECT state FROM task WHERE id = $1 AND claim = $2 AND status = 'running' FOR UPDATE")
 # id, claim, state, progress, lease in µs
 ADVANCE = Statement.same("""
     UPDATE task SET state = $3, progress = $4, starts = 0, lease_until = graphook_now() + $5, updated_at = graphook_now()
@@ -107,15 +99,10 @@ CANCEL = Statement.same("""
 # A process that owns the database alone takes back what its former life had leased.
 TAKE_BACK = Statement.same("UPDATE task SET lease_until = NULL WHERE status = 'running' AND leased_by <> $1")
 # First id and instant that are kept, at most so many → the tasks that were forgotten.
-FORGET_ENDED = Statement(
-    postgresql="""
-        DELETE FROM task WHERE id IN (
-            SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < $1 AND updated_at < $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
-        RETURNING id""",
-    sqlite="""
-        DELETE FROM task WHERE id IN (
-            SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < ?1 AND updated_at < ?2 LIMIT ?3) RETURNING id""",
-)
+FORGET_ENDED = Statement.same("""
+    DELETE FROM task WHERE id IN (
+        SELECT id FROM task WHERE status IN ('finished', 'failed') AND id < $1 AND updated_at < $2 LIMIT $3 FOR UPDATE SKIP LOCKED)
+    RETURNING id""")
 RELEASE = Statement.same("UPDATE task SET lease_until = NULL, starts = 0 WHERE id = $1 AND claim = $2 AND status = 'running'")
 
 

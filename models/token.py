@@ -24,18 +24,18 @@ State = Literal["valid", "expired", "revoked"]
 
 _UNKNOWN = "This token is unknown, expired or revoked."
 # Digests → the tokens that may be used now: not revoked, not expired, their application not deleted.
-_VALID = """
+VALID = Statement.same("""
     SELECT t.hash, t.id, t.kind, t.org_id, t.app_id, t.scopes, t.capabilities, t.feature_flags, t.session_id, t.expires_at
     FROM token t LEFT JOIN application a ON a.id = t.app_id
-    WHERE t.hash {} AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > graphook_now())
-      AND (t.app_id IS NULL OR (a.id IS NOT NULL AND a.deleted_at IS NULL))"""
-VALID = Statement(postgresql=_VALID.format("= ANY($1::text[])"), sqlite=_VALID.format("IN (SELECT value FROM json_each(?1))"))
+    WHERE t.hash = ANY($1::text[]) AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > graphook_now())
+      AND (t.app_id IS NULL OR (a.id IS NOT NULL AND a.deleted_at IS NULL))""")
 
 # Tokens that come and go, with logins and with keys that are rotated, are forgotten some time after their end; answers to idempotency keys may name them until then.
-_FORGET = """
+FORGET_ENDED = Statement.same("""
     DELETE FROM token WHERE id IN (
-        SELECT id FROM token WHERE kind IN ('app', 'once', 'integ') AND expires_at <= graphook_now() - 7 * 86400000000 LIMIT {}) RETURNING id"""
-FORGET_ENDED = Statement(postgresql=_FORGET.format("$1 FOR UPDATE SKIP LOCKED"), sqlite=_FORGET.format("?1"))
+        SELECT id FROM token WHERE kind IN ('app', 'once', 'integ') AND expires_at <= graphook_now() - 7 * 86400000000
+        LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING id""")
 
 
 class Token(Model):

@@ -26,14 +26,9 @@ LISTENS = Statement(
           AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?3) mc ON mc.value = c.value)) LIMIT 1""",
 )
 # message id, endpoint id, org id, app id, leased by, lease in µs: the manual run of a message that nobody else was sent.
-LEASE = Statement(
-    postgresql="""
-        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
-        VALUES ($1, $2, 1, $3, $4, 2, graphook_now(), 1, $5, graphook_now() + $6::bigint) ON CONFLICT DO NOTHING RETURNING run""",
-    sqlite="""
-        INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
-        VALUES (?1, ?2, 1, ?3, ?4, 2, graphook_now(), 1, ?5, graphook_now() + ?6) ON CONFLICT DO NOTHING RETURNING run""",
-)
+LEASE = Statement.same("""
+    INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, claim, leased_by, lease_until)
+    VALUES ($1, $2, 1, $3, $4, 2, graphook_now(), 1, $5, graphook_now() + $6::bigint) ON CONFLICT DO NOTHING RETURNING run""")
 
 
 async def is_listened_to(app_id: str, event_type: str, channels: Sequence[str] | None) -> bool:

@@ -16,14 +16,10 @@ PAGE = 500
 LISTED = {"appStats": 10_000, "eventTypes": 1000}
 
 # org id, after, limit, ids or uids (null for all)
-_APPLICATIONS = """
-    SELECT id, uid FROM application WHERE org_id = $1 AND id > $2 AND deleted_at IS NULL AND NOT operational AND ($4 IS NULL OR {0}) ORDER BY id LIMIT $3"""
-APPLICATIONS = Statement(
-    postgresql=_APPLICATIONS.replace("$4 IS", "$4::text[] IS").format("id = ANY($4::text[]) OR uid = ANY($4::text[])"),
-    sqlite=Statement.same(
-        _APPLICATIONS.format("id IN (SELECT value FROM json_each($4)) OR uid IN (SELECT value FROM json_each($4))")
-    ).sqlite,
-)
+APPLICATIONS = Statement.same("""
+    SELECT id, uid FROM application
+    WHERE org_id = $1 AND id > $2 AND deleted_at IS NULL AND NOT operational
+      AND ($4::text[] IS NULL OR id = ANY($4::text[]) OR uid = ANY($4::text[])) ORDER BY id LIMIT $3""")
 COUNT = Statement.same("SELECT count(*) AS n FROM application WHERE org_id = $1 AND deleted_at IS NULL AND NOT operational")
 # application ids → each different filter of their live endpoints; null for an endpoint that takes every event type
 _FILTERS = "SELECT DISTINCT app_id, event_type FROM ({}) f ORDER BY app_id, event_type"

@@ -28,7 +28,7 @@ APPLICATIONS = Statement.same(f"""
     FROM application a WHERE a.org_id = $1 AND a.id > $2 AND a.id <= $3 AND a.deleted_at IS NULL AND NOT a.operational ORDER BY a.id LIMIT $4""")
 COUNT = Statement.same("SELECT count(*) AS n FROM application WHERE org_id = $1 AND id <= $2 AND deleted_at IS NULL AND NOT operational")
 # The list of what was created is kept in the result as it grows, not in the position, which is written with every page.
-LISTED_SO_FAR = Statement(postgresql="SELECT data::text AS data FROM task WHERE id = $1", sqlite="SELECT data FROM task WHERE id = ?1")
+LISTED_SO_FAR = Statement.same("SELECT data::text AS data FROM task WHERE id = $1")
 LIST = Statement.same("UPDATE task SET data = $2 WHERE id = $1")
 
 
