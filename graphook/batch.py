@@ -41,7 +41,7 @@ class Batcher(Generic[Item, Result]):
     item that broke it stands alone, so an item never fails its neighbours; an outage of the database is everybody's answer at once. What nobody waits for
     any more when its flush begins is left out.
 
-    `pause` says for how many seconds after a flush of so many items that took so long (also in seconds) it still counts as running.
+    `pause(count, seconds)` is asked after a flush of so many items that took so long, and answers for how many seconds more it counts as running.
     """
 
     def __init__(

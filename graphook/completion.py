@@ -1,4 +1,4 @@
-"""A completion, put together from the chunks of its stream, each of which a server may have made up; and why there may be none."""
+"""A completion, put together from the chunks of its stream, which may hold anything; and the reasons why there may be none."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ class NoAddress(Exception):
 class GuardedResolver:
     """Looks each name up once and answers with allowed addresses only: what is dialled is what was checked.
 
-    Answers, also empty ones, are kept for `kept` seconds; everybody who asks for a name meanwhile shares one lookup, which may take longer
-    than they wait. Where a lookup brings no answer in time, the last good one of a name is good for `good` seconds.
+    An answer, also an empty one, is kept for `kept` seconds. Everybody who asks for a name while it is looked up shares that lookup, which may take
+    longer than they wait. Where a lookup brings no answer in time, the last answer with addresses is taken again, up to `good` seconds after it came.
     """
 
     def __init__(self, policy: Policy, lookup: Lookup | None = None, *, kept: float = DNS_KEPT, good: float = DNS_GOOD) -> None:

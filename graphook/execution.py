@@ -1,7 +1,7 @@
 """The execution of an operation that is answered in one piece, without Strawberry's machinery of extensions: directly or by graphql-core.
 
-Strawberry runs its extensions through a dozen context managers per operation, several times the cost of executing a small one. What our
-extensions do is done here in a row; streams and sockets go through Strawberry, and tests hold the two against each other.
+Strawberry runs its extensions through a dozen context managers per operation, which costs several times as much as executing a small one. Here,
+what our extensions do is done step after step instead; streams and sockets go through Strawberry, and tests hold the two against each other.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     wake-up or one-second tick ─► reader ─► rows after its position ─► every subscriber's queue
 
-A subscriber first queues what the reader finds from then on, then reads by itself what lies between its own cursor and the reader's position:
-nothing is missed and nothing comes twice. Watchers want no rows but how something stands: they look for themselves. All of them read in turns.
+A subscriber first has the reader queue what it finds from then on, then reads by itself what lies between its own cursor and the reader's position:
+so nothing is missed and nothing comes twice. A watcher wants no rows, but to know how something stands: it is woken by the same news and looks
+by itself. All of them take turns at reading.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def fair_turns() -> Turns:
 class Feed(Generic[T]):
     """All readers of one process. A subscriber may be `queue` events behind the reader; `page` rows are read at a time.
 
-    All read in turns; watchers look `pause` seconds apart at the least.
+    Readers, subscribers and watchers take `turns` at the database; a watcher looks every `pause` seconds at most.
     """
 
     def __init__(

@@ -64,10 +64,10 @@ _CEILING = 10**9
 
 @dataclass(slots=True)
 class Weight:
-    """What a selection set amounts to. `cost` counts objects and fields, page sizes multiplying what they contain.
+    """What a selection set amounts to. `cost` counts objects and fields; what is within a page counts as often as the page has items.
 
-    `introspection` is the cost of what stands below `__schema` and `__type`. `paged` is the cost within `edges`, `nodes` and `data`. It is kept apart because the page size belongs to the field around the
-    selection, and a fragment, walked once, may be spread under several.
+    `introspection` is the cost of what stands below `__schema` and `__type`. `paged` is the cost within `edges`, `nodes` and `data`, for one item. It
+    is kept apart because the page size belongs to the field around the selection, and a fragment, walked once, may be spread under several.
     """
 
     fields: int = 0

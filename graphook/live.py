@@ -22,13 +22,13 @@ Listener = Callable[[str], None]
 
 
 class Bus(Protocol):
-    """Publishes application ids to every process that listens, this one included."""
+    """Tells every process that listens, this one included, what has news: applications, organisations and background tasks, by their ids."""
 
     async def open(self, listener: Listener | None) -> None:
-        """Begin; `listener` is called with each application id that has news."""
+        """Begin; `listener` is called with the id of each that has news."""
 
-    def publish(self, app_ids: Iterable[str]) -> None:
-        """Say that these applications have news. Never waits, never raises."""
+    def publish(self, ids: Iterable[str]) -> None:
+        """Say that those with these ids have news. Never waits, never raises."""
 
     async def close(self) -> None:
         """Stop."""
@@ -43,10 +43,10 @@ class LocalBus:
     async def open(self, listener: Listener | None) -> None:
         self._listener = listener
 
-    def publish(self, app_ids: Iterable[str]) -> None:
+    def publish(self, ids: Iterable[str]) -> None:
         if self._listener is not None:
-            for app_id in app_ids:
-                self._listener(app_id)
+            for key in ids:
+                self._listener(key)
 
     async def close(self) -> None:
         self._listener = None
@@ -64,8 +64,8 @@ class _RemoteBus:
         if listener is not None:
             self._listening = asyncio.create_task(self._listen_forever(listener))
 
-    def publish(self, app_ids: Iterable[str]) -> None:
-        self._pending.update(dict.fromkeys(app_ids))
+    def publish(self, ids: Iterable[str]) -> None:
+        self._pending.update(dict.fromkeys(ids))
         if self._pending and self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send_all())
 
@@ -79,9 +79,9 @@ class _RemoteBus:
     async def _send_all(self) -> None:
         try:
             while self._pending:
-                app_ids, self._pending = list(self._pending), {}
+                ids, self._pending = list(self._pending), {}
                 try:
-                    await self._send(",".join(app_ids))
+                    await self._send(",".join(ids))
                 except (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     log.debug("live news were not sent: %s", error)
                 except Exception:
@@ -92,8 +92,8 @@ class _RemoteBus:
 
     async def _listen_forever(self, listener: Listener) -> None:
         def heard(payload: str) -> None:
-            for app_id in payload.split(","):
-                listener(app_id)
+            for key in payload.split(","):
+                listener(key)
 
         while True:
             try:

@@ -29,10 +29,11 @@ CLOCK = 2.0
 
 
 class Sandbox:
-    """One per process and event loop. Its processes are started when they are needed: `processes` for one tenant, and one more for the others.
+    """One per process and event loop. Child processes are started when they are needed: a tenant has at most `processes` of them, and there is one more
+    for the others.
 
-    `seconds` is the time on the processor that a call may use, and half of what it may take on the clock; `memory_mib` is what its objects may have.
-    As many `deliveries` may wait, all of one tenant, besides what else waits.
+    A call may use `seconds` on the processor, twice as many on the clock, and `memory_mib` for its objects. `deliveries` is how many more calls may
+    wait than those of `WAITING_PER_TENANT` and `MAX_WAITING`: all deliveries that are under way may be of one tenant.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Sandbox:
     ) -> Webhook:
         """What the code's `handler` makes of a webhook. `params` is JSON text. Raises `TransformationError`.
 
-        `tenant`, an organisation, is whose turn it is, and within it that of `line`, an application.
+        Organisations take turns, and so do the applications of each: `tenant` is the organisation, `line` the application.
 
         The handler is given `method`, `url`, `payload`, `eventType`, `headers`, `channels`, `env` (the variables), `transformationsParams` and `cancel`.
         """

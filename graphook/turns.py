@@ -15,8 +15,8 @@ from graphook.errors import Overloaded
 
 
 class Turns:
-    """`slots` at a time, of which a tenant has at most `per_tenant`. Of those that wait, there are at most `max_waiting`, and `waiting_per_tenant` of
-    one tenant; more are refused.
+    """`slots` turns at a time, of which a tenant has at most `per_tenant`. At most `max_waiting` may wait for one, `waiting_per_tenant` of the same
+    tenant; more are refused.
 
     Belongs to one event loop.
     """

@@ -56,7 +56,10 @@ async def grant(
     lifetime: timedelta = DEFAULT_LIFETIME,
     sealed: bool = False,
 ) -> tuple[str, Access]:
-    """Make a token for the application's portal and a link's one-time token; the first one's id and both. `sealed` lets `granted` show them again."""
+    """Make a token for the application's portal, and the one-time token of a link to it; answers with the id of the first, and both.
+
+    `sealed` keeps them encrypted, so that `granted` can show them again.
+    """
     granted = {*capabilities, Capability.VIEW_BASE}
     until = now() + lifetime
     about: dict[str, Any] = {

@@ -72,7 +72,7 @@ class Application(Model):
     async def of_operational_messages(cls, caller: Caller, *, create: bool = False) -> Self:
         """The organisation's own application, whose endpoints get operational messages.
 
-        Until it is first created, what is answered is in no table and has no endpoints.
+        Unless it was created before, or now by `create`, the answer is a row that is not saved and has no endpoints.
         """
         values = {"name": "operational", "metadata": {}, "operational": True, "created_at": now(), "updated_at": now()}
         found = cls(id=operational_id(caller.org_id), org_id=caller.org_id, **values)

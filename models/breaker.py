@@ -48,7 +48,7 @@ class BreakerRule:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a try says about an endpoint. `probe` is the opening during or after which it was claimed, 0 when the breaker was closed."""
+    """What a try says about an endpoint. `probe` is the number of the opening in which it was claimed, 0 when the breaker was closed."""
 
     endpoint_id: str
     probe: int

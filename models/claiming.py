@@ -27,8 +27,8 @@ UNREADABLE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The leased deliveries; which lanes may hold more now, after so many seconds, or (`full`) once something of theirs in flight has ended;
-    whose applications had something canceled."""
+    """The leased deliveries. Lanes that may hold more are to be looked at again now (`more`), after so many seconds (`later`), or once something of
+    theirs that is in flight has ended (`full`). `canceled_apps` are the applications of what was canceled."""
 
     claims: list[Claim]
     more: list[str]

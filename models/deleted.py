@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What is removed: found by the instant before which it was deleted, the longest ago first, at most so many. As long as one of the columns of
-    `used_by` names a row, it stays; what `with_it` names it by goes with it."""
+    """Rows of a table that are to be removed. `found` gives the ids of those that were deleted before an instant, the longest ago first, and at most
+    so many. A row stays while anything refers to it from a column (table, column) of `used_by`; what refers to it from those of `with_it` goes with it.
+    """
 
     what: str
     table: str

@@ -89,7 +89,7 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
     """Record a batch of results in one transaction: delivery states, attempts, endpoint health, breakers, and what is told of them.
 
     Safe to repeat. A result that comes after its claim was taken back replaces the claim's interrupted attempt: the log says what the
-    receiver answered. Breakers open by `rule`.
+    receiver answered. Breakers open as `rule` says; without one they are left alone.
     """
     async with database.transaction() as session:
         deciding = await _record(session, results)
@@ -195,7 +195,7 @@ def _to_tell(results: Sequence[Result]) -> list[SettledAttempt]:
 
 
 def _told_of(result: Result) -> SettledAttempt | None:
-    """What an organisation is told about a result of a scheduled run, if anything."""
+    """The operational message about a result of a scheduled run, if there is one."""
     claim, tries = result.claim, result.claim.tries + 1
     after = None
     if result.state in (State.FAILED, State.QUARANTINED):

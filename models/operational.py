@@ -23,7 +23,10 @@ from models.operational_type import OperationalType
 
 @dataclass(frozen=True, slots=True)
 class SettledAttempt:
-    """A scheduled attempt that was recorded, with the state its delivery has after it, and what is told about that: only where `after` was told."""
+    """A scheduled attempt that was recorded, the state that its delivery has since, and the message to tell of it.
+
+    With `after`, it is told only where a message of that type was told of this delivery before.
+    """
 
     type: OperationalType
     message_id: str

@@ -256,7 +256,7 @@ async def rotate_secret_in(
 
 
 async def told(info: Info, payload: T) -> T:
-    """What a change did, once it is committed and whoever is told of it is awake."""
+    """The payload of a change that is committed, after the endpoints that get operational messages about it are woken."""
     with suppress(Unavailable):  # it is done: a worker's tick finds whom to tell
         info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload

@@ -46,14 +46,17 @@ def checked(data: MessageIn, path: tuple[str, ...]) -> bytes:
 
 
 async def hold(info: Info, new: NewMessage, data: MessageIn, path: tuple[str, ...]) -> None:
-    """Hold the payload against the schema that is known. What creates an application asks anew first, so that a refusal leaves none behind."""
+    """Raise `InvalidInputs` unless the payload fits the schema of its event type, as far as this process knows that.
+
+    Where an application comes alongside, the schema is read anew first, so that a refusal leaves no application behind.
+    """
     if data.application is not None:
         await info.context.services.payload_checks.learn(new.org_id, new.event_type)
     await info.context.services.payload_checks.hold(new, (*path, "payload" if data.raw_payload is None else "rawPayload"))
 
 
 async def accept(info: Info, items: Sequence[Item]) -> list[Accepted | BaseException]:
-    """What became of messages that were held against their schemas. Those whose event type has changed since are held against the new one."""
+    """Accept messages whose payloads fit the schemas that are known; what became of each. Where an event type has changed, its new schema decides."""
     services = info.context.services
     outcomes = await services.accept.submit_all([new for new, _, _ in items])
     for _ in range(SCHEMA_CHANGES):
@@ -69,7 +72,7 @@ async def accept(info: Info, items: Sequence[Item]) -> list[Accepted | BaseExcep
 
 
 async def _accept_again(info: Info, items: Mapping[int, Item]) -> dict[int, Accepted | BaseException]:
-    """What became of messages whose event type has changed. What goes wrong here is told of these alone: others of their batch are accepted."""
+    """Accept messages whose event type has changed; what became of each. A failure is that of these alone: others of their batch are accepted."""
     services = info.context.services
     outcomes: dict[int, Accepted | BaseException] = {}
     for event_type in sorted({new.event_type for new, _, _ in items.values()}):

@@ -71,7 +71,7 @@ async def begin(
 
 
 async def begun(info: Info, given: Mapping[str, Any], idempotency_key: str | None) -> BackgroundTask | None:
-    """The background task that such a request has begun already, for what may refuse a new one since."""
+    """The background task that a request with the same key and the same `given` has begun, if any: it stays begun, whatever would refuse it now."""
     earlier = await idempotency.earlier(info.context.idempotency(info, idempotency_key, given))
     return None if earlier is None else BackgroundTask.of(await Row.load(info.context.caller, earlier))
 

@@ -1,4 +1,8 @@
-"""Forget what is past its time: payloads past theirs, idempotency keys past their day, tokens of past logins, states of past OAuth dances, tasks that ended long ago, messages with all that belongs to them, and endpoints and applications that were deleted long ago."""
+"""Forget what is past its time, a batch of each kind in turn.
+
+These are payloads, idempotency keys, tokens of logins and states of OAuth that have expired; and, by the retention of the settings, messages with
+all that belongs to them, statistics, background tasks that have ended, and endpoints and applications that were deleted.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ BATCH = 1000
 
 
 async def prune(retention_days: int) -> int:
-    """Keep partitions ahead of time, drop those that are past, and delete one batch of each kind of row; 0 days keeps messages, tasks and what was deleted for ever.
+    """Make the partitions of the coming weeks, drop those that are past, and delete one batch of each kind of row.
 
-    Answers with the most that went of one kind: a full batch means that there may be more.
+    0 days keeps for ever what retention is about. Answers with the most that went of one kind: a full batch means that there may be more.
     """
     at = now()
     before = at - timedelta(days=retention_days) if retention_days else None

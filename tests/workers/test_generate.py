@@ -44,11 +44,11 @@ class Blips(LocalBus):
         super().__init__()
         self.left = count
 
-    def publish(self, app_ids: Iterable[str]) -> None:
+    def publish(self, ids: Iterable[str]) -> None:
         if self.left:
             self.left -= 1
             raise Unavailable("The database went away.")
-        super().publish(app_ids)
+        super().publish(ids)
 
 
 @asynccontextmanager
