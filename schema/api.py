@@ -8,7 +8,6 @@ from strawberry.schema.config import StrawberryConfig
 from graphook.compiled_inputs import CachedNames, compile_inputs
 from graphook.compiled_selections import CompiledExecutor
 from graphook.graphql_extensions import EXTENSIONS, Schema
-from graphql import GraphQLDefaultInput, is_input_object_type
 from schema.errors import USER_ERRORS
 from schema.mutation import Mutation
 from schema.query import Query
@@ -28,20 +27,7 @@ def create_schema(*, introspection: bool = True) -> Schema:
         config=StrawberryConfig(scalar_map=SCALARS, name_converter=CachedNames(), disable_field_suggestions=not introspection),
     )
     compile_inputs(found)
-    _show_object_defaults(found)
     return found
-
-
-def _show_object_defaults(found: Schema) -> None:
-    """Let introspection show defaults that are objects of a scalar, such as {} of a StringMap.
-
-    graphql-core can where a default is declared in the newer of its two ways, which Strawberry does not know yet, and fails as a whole otherwise.
-    """
-    for kind in found._schema.type_map.values():
-        if is_input_object_type(kind):
-            for declared in kind.fields.values():
-                if isinstance(declared.default_value, dict):
-                    declared.default = GraphQLDefaultInput(declared.default_value)
 
 
 schema = create_schema()

@@ -94,12 +94,19 @@ def enumeration(kind: type[E], description: str, values: dict[E, str], *, name: 
         item.description = values[kind[item.name]]
 
 
-def value(description: str, rule: Rule | None = None, *, default: Any = UNSET, default_factory: Any = None, nullable: bool = True) -> Any:
-    """A field of an input. Without a default it may be absent; `nullable=False` then still refuses an explicit null."""
+def value(description: str, rule: Rule | None = None, *, default: Any = UNSET, absent: Any = None, nullable: bool = True) -> Any:
+    """A field of an input. Without a default it may be absent; `nullable=False` then still refuses an explicit null.
+
+    `absent` makes what it then holds, for what cannot be a default in the schema: clients cannot print an object of a scalar.
+    """
     kept = rule.describe() if rule is not None else ""
     text = f"{description} Rule: {kept}." if kept else description
-    options: dict[str, Any] = {"default_factory": default_factory} if default_factory is not None else {"default": default}
-    return strawberry.field(description=text, metadata={"rule": rule, "nullable": nullable}, **options)
+    metadata = {"rule": rule, "nullable": nullable}
+    if absent is None:
+        return strawberry.field(description=text, metadata=metadata, default=default)
+    found: Any = strawberry.field(description=text, metadata=metadata, default_factory=absent)
+    found.default_value = UNSET  # what the schema shows
+    return found
 
 
 def required(description: str, rule: Rule | None = None) -> Any:

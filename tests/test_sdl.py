@@ -85,6 +85,17 @@ def test_everything_in_the_schema_is_described() -> None:
     assert [place for place, description in _descriptions() if not description] == []
 
 
+def test_no_default_is_an_object_which_javascript_cannot_print() -> None:
+    found = [
+        place
+        for name in SCHEMA.type_map
+        for field, declared in _fields(name).items()
+        for place, given in ((f"{name}.{field}", declared), *((f"{field}({a}:)", g) for a, g in getattr(declared, "args", {}).items()))
+        if isinstance(getattr(given, "default_value", None), dict)
+    ]
+    assert found == []
+
+
 def _fields(name: str) -> dict[str, Any]:
     return getattr(SCHEMA.type_map[name], "fields", {})
 

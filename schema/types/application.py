@@ -46,7 +46,7 @@ class ApplicationIn:
     name: str = required("Its name.", rules.NAME)
     uid: str | None = value("Your own id for it, unique within the organisation.", rules.UID, default=None)
     rate_limit: int | None = value("Messages per second to each of its endpoints.", rules.RATE_LIMIT, default=None)
-    metadata: StringMap = value("What you keep with it.", rules.METADATA, default_factory=dict)
+    metadata: StringMap | None = value("What you keep with it; nothing when absent.", rules.METADATA, absent=dict, nullable=False)
 
 
 @strawberry.input(description="Changes to an application: what is absent stays, null clears (component ApplicationPatch).")

@@ -118,7 +118,7 @@ class EndpointUpdate:
     delivery_policy: DeliveryPolicyIn | None = value("How it is delivered to.", default=None)
     version: int | None = value("Without effect.", rules.VERSION, default=1)
     disabled: bool = value("Whether it gets nothing for now.", default=False)
-    metadata: StringMap = value("What you keep with it.", rules.METADATA, default_factory=dict)
+    metadata: StringMap | None = value("What you keep with it; nothing when absent.", rules.METADATA, absent=dict, nullable=False)
 
 
 @strawberry.input(description="A new endpoint (component EndpointIn).")

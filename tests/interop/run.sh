@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the graphql-http audits and four JavaScript clients against a service of its own, with a throw-away database.
+# Runs the graphql-http audits, graphql-js over the schema and four JavaScript clients against a service of its own, with a throw-away database.
 # Everything it makes is in one temporary folder, which goes when it ends.
 set -eu
 
@@ -62,6 +62,7 @@ export URL TOKEN
 
 status=0
 node audit.mjs || status=1
+node schema.mjs || status=1
 # Node 20 has its WebSocket behind this option; later versions take it and need it no more.
 node --no-warnings --experimental-websocket clients.mjs || status=1
 [ "$status" = 0 ] || fail "something failed, see above; the service said:"
