@@ -27,7 +27,8 @@ CORS = {
 }
 PREFLIGHT = CORS | {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Accept",
+    # Whatever clients add; browsers from before the asterisk, which never covers Authorization, take those that are named.
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Accept, *",
     "Access-Control-Max-Age": "600",
 }
 
