@@ -224,7 +224,8 @@ class GraphQLView(GraphQL[Any, None]):
         except strict_json.BadJSON as error:
             raise HTTPException(400, str(error)) from None
         if not isinstance(value, dict):
-            raise HTTPException(400, "The request body must be a JSON object.")
+            advice = "; several requests in a list are not taken, send each by itself." if isinstance(value, list) else "."
+            raise HTTPException(400, f"The request body must be a JSON object{advice}")
         return value
 
     async def parse_http_body(self, request: Any) -> GraphQLRequestData:

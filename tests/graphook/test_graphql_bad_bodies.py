@@ -99,6 +99,12 @@ async def test_json_that_is_no_request_is_a_bad_request(http: httpx.AsyncClient,
     assert "object" in error["message"] or "string" in error["message"]
 
 
+async def test_who_sends_several_requests_in_a_list_is_told_to_send_each_by_itself(http: httpx.AsyncClient) -> None:
+    batch = [{"query": "{ hello }"}, {"query": "{ hello }"}]
+    (error,) = (await refused(http, json.dumps(batch).encode())).json()["errors"]
+    assert "send each by itself" in error["message"]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_document_is_refused_in_little_time(http: httpx.AsyncClient, name: str) -> None:
     for error in (await refused(http, json.dumps({"query": HOSTILE[name]}).encode())).json()["errors"]:
