@@ -31,6 +31,8 @@ function Page({ config, headers, fetcher, plugins }) {
         </a>
       </GraphiQL.Logo>
       <LineWrapping />
+      <TabLeaves />
+      <TabInSight />
       <RunAnywhere />
       <SchemaLater />
     </GraphiQL>
@@ -43,6 +45,28 @@ function LineWrapping() {
   useEffect(() => {
     queryEditor?.setOption('lineWrapping', true);
   }, [queryEditor]);
+  return null;
+}
+
+/** The key Tab leads on from an editor; GraphiQL would indent the text, and nobody without a mouse would get any further. */
+function TabLeaves() {
+  const { queryEditor, variableEditor, headerEditor, responseEditor } = useEditorContext({ nonNull: true });
+  useEffect(() => {
+    const keys = { Tab: false, 'Shift-Tab': false };
+    const editors = [queryEditor, variableEditor, headerEditor, responseEditor].filter(Boolean);
+    // Behind the others: while fields are suggested, Tab takes one.
+    editors.forEach((editor) => editor.addKeyMap(keys, true));
+    return () => editors.forEach((editor) => editor.removeKeyMap(keys));
+  }, [queryEditor, variableEditor, headerEditor, responseEditor]);
+  return null;
+}
+
+/** A tab that is opened is in sight, also where there is no room for all of them. */
+function TabInSight() {
+  const { tabs, activeTabIndex } = useEditorContext({ nonNull: true });
+  useEffect(() => {
+    document.querySelector('.graphiql-tab-active')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [tabs.length, activeTabIndex]);
   return null;
 }
 

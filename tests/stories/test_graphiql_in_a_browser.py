@@ -302,6 +302,47 @@ async def test_a_token_that_is_filled_in_once_serves_every_tab(tmp_path: Path, b
         await page.get_by_role("link", name="Mutation", exact=True).wait_for()
 
 
+async def test_a_keyboard_alone_reaches_the_whole_page(development: Deployment, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_text("mutation CreateApplication").wait_for(state="attached")
+    await page.get_by_role("button", name="Show Documentation Explorer").wait_for()
+    document = ".graphiql-query-editor .CodeMirror"
+    text = await page.locator(document).evaluate("element => element.CodeMirror.getValue()")
+    focused = """() => {
+        const part = document.activeElement.closest(".graphiql-query-editor .CodeMirror, .graphiql-response, .graphiql-editor-tool .CodeMirror");
+        return part?.className.split(" ")[0] ?? document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent;
+    }"""
+
+    async def walk(key: str, steps: int) -> list[str]:
+        found = []
+        for _ in range(steps):
+            await page.keyboard.press(key)
+            found.append(await page.evaluate(focused))
+        return found
+
+    await page.get_by_role("button", name="New tab").focus()
+    there = await walk("Tab", 15)
+    assert {"Execute query (Ctrl-Enter)", "Variables", "Headers", "graphiql-response"} <= set(there)
+    assert there.count("CodeMirror") == 2
+    assert "New tab" in await walk("Shift+Tab", 15)
+    assert await page.locator(document).evaluate("element => element.CodeMirror.getValue()") == text
+
+
+async def test_a_tab_that_is_opened_is_in_sight(development: Deployment, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_role("button", name="Show First steps").click()
+    for step in ("7 Resend message", "1 Create application"):
+        await page.get_by_role("button", name=step).click()
+        seen = """() => {
+            const [tab, bar] = [".graphiql-tab-active", ".graphiql-tabs"].map(name => document.querySelector(name).getBoundingClientRect());
+            return tab.left >= bar.left - 1 && tab.left < bar.right - 40;
+        }"""
+        await page.wait_for_function(seen, timeout=PATIENCE * 1000)
+
+
 async def test_a_narrow_screen_has_room_for_the_document_and_the_response(development: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
     await page.set_viewport_size({"width": 390, "height": 844})
