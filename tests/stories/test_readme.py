@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from tests.deployment import Process
 from tests.documents import ROOT, blocks
@@ -113,6 +115,30 @@ async def test_the_python_client_of_the_guide_goes_on_where_it_was(acme: Tenant,
     assert sorted(event["attempt"]["msgId"] for event in seen) == sorted(message["id"] for message in messages)
     with pytest.raises(RuntimeError, match="token"):
         await anext(names["watch"](url, "orgsk_" + "0" * 43, app["id"]))
+
+
+async def test_the_python_client_of_the_guide_comes_back_after_an_outage_of_the_database() -> None:
+    (block,) = blocks(ROOT / "docs" / "guide" / "live.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(block.text, str(block), "exec"), names)
+    away = {"message": "The database is not available; try again.", "extensions": {"code": "UNAVAILABLE"}}
+    events: list[Any] = [{"data": {"messageAttempts": {"cursor": cursor}}} for cursor in ("1", "2")]
+    connections = iter([[events[0], {"data": None, "errors": [away]}], [events[1]]])
+    asked: list[str | None] = []
+
+    async def service(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(json.dumps({"type": "connection_ack"}))
+        asked.append(json.loads(await socket.recv())["payload"]["variables"]["after"])
+        for payload in next(connections):
+            await socket.send(json.dumps({"id": "1", "type": "next", "payload": payload}))
+        await socket.wait_closed()
+
+    async with serve(service, "127.0.0.1", 0, subprotocols=[Subprotocol("graphql-transport-ws")]) as server, asyncio.timeout(PATIENCE):
+        watched = names["watch"](f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", "orgsk_…", "acme")
+        assert [(await anext(watched))["cursor"], (await anext(watched))["cursor"]] == ["1", "2"]
+        await watched.aclose()
+    assert asked == [None, "1"]
 
 
 def _listens(port: int) -> bool:
