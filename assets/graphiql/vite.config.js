@@ -33,9 +33,28 @@ const objectsAsScalars = {
   },
 };
 
+/**
+ * The search of the documentation shows Ctrl+K as its key where that is the one, and listens to Cmd+K alone; the browser then takes Ctrl+K for its
+ * own search. The build fails when the place has changed.
+ */
+const keyOfSearch = {
+  name: 'key-of-search',
+  transform(code, id) {
+    if (!id.endsWith('plugin-doc-explorer/dist/components/search.js')) {
+      return undefined;
+    }
+    const place = 'if (event.metaKey && event.key === "k") {';
+    if (code.split(place).length !== 2) {
+      this.error('the search of the documentation has changed: see whether it listens to Ctrl+K by now');
+    }
+    const mended = 'if ((event.metaKey || event.ctrlKey) && event.key === "k" && inputRef.current) { event.preventDefault();';
+    return { code: code.replace(place, mended), map: null };
+  },
+};
+
 export default defineConfig({
   base: '/graphiql/',
-  plugins: [systemFonts, objectsAsScalars],
+  plugins: [systemFonts, objectsAsScalars, keyOfSearch],
   build: {
     target: 'es2022',
     outDir: 'dist',

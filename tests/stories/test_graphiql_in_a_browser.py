@@ -328,6 +328,23 @@ async def test_a_keyboard_alone_reaches_the_whole_page(development: Deployment, 
     assert "New tab" in await walk("Shift+Tab", 15)
     assert await page.locator(document).evaluate("element => element.CodeMirror.getValue()") == text
 
+    await page.get_by_role("button", name="Show Documentation Explorer").press("Enter")
+    await page.get_by_role("link", name="Mutation", exact=True).wait_for()
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("endpointCreate")
+    await page.get_by_role("option", name="Mutation.endpointCreate", exact=True).wait_for()
+
+
+async def test_the_documentation_shows_the_inputs_of_what_the_steps_create(development: Deployment, browser: BrowserContext) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{development.url}/graphiql")
+    await page.get_by_role("button", name="Show Documentation Explorer").click()
+    for kind in ("ApplicationIn", "EventTypeIn", "EndpointIn", "MessageIn"):
+        await page.get_by_role("link", name=kind, exact=True).click()
+        # A default that cannot be printed takes the whole page away.
+        await page.locator(".graphiql-doc-explorer-title").get_by_text(kind, exact=True).wait_for()
+        await page.locator(".graphiql-doc-explorer-back").click()
+
 
 async def test_a_tab_that_is_opened_is_in_sight(development: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
