@@ -16,7 +16,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from graphook import strict_json
-from graphook.errors import LimitExceeded
+from graphook.errors import LimitExceeded, Unauthenticated
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphql import GraphQLError
 
@@ -28,6 +28,7 @@ MAX_OPERATIONS = 20
 MAX_FRAME = 2 * 1024 * 1024 + 64 * 1024
 # Of the variables of a document with a subscription, in bytes of JSON: they are kept for as long as it lives.
 MAX_KEPT_VARIABLES = 64 * 1024
+REVOKED = "This token is no longer valid."
 # Bytes of a reason that fit into the frame that closes a socket.
 MAX_REASON = 123
 _SUBSCRIPTION = re.compile(r"\bsubscription\b")
@@ -58,6 +59,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: Any) -> None:
         try:
             await super().handle_connection_init(message)
+        except Unauthenticated as error:
+            await self.websocket.close(code=4403, reason=error.message)
         except LimitExceeded as error:
             await self.websocket.close(code=4429, reason=error.message)
         except Exception:
@@ -111,7 +114,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         # First the operations: a client may take its time to answer the close.
         for operation_id in list(self.operations):
             await self.cleanup_operation(operation_id)
-        await self.websocket.close(code=4403, reason="Forbidden")
+        await self.websocket.close(code=4403, reason=REVOKED)
 
 
 def _size(variables: Any) -> int:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import ConnectionRejectionError, MissingQueryError
+from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
 from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -31,7 +31,7 @@ from graphook import strict_json
 from graphook.errors import Unauthenticated
 from graphook.execution import Execution
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
-from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, Socket, SocketHandler
+from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, REVOKED, Socket, SocketHandler
 from graphook.http_answers import CORS, NOT_PERSISTED, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
 from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
 from graphook.request_body import given, read_body
@@ -269,7 +269,7 @@ class GraphQLView(GraphQL[Any, None]):
         streamed = self._get_stream_transport(request_data.protocol) is not None
         if not streamed:
             return result
-        revoked = GraphQLError("This token is no longer valid.", extensions={"code": Unauthenticated.code})
+        revoked = GraphQLError(REVOKED, extensions={"code": Unauthenticated.code})
         return until(self.revoked(context), result, [ExecutionResult(data=None, errors=[revoked])])
 
     async def create_streaming_response(
@@ -301,10 +301,9 @@ class GraphQLView(GraphQL[Any, None]):
         if isinstance(given, str):
             context.authorization = given
         context.connection_params = None  # of any size, and kept for as long as the connection
-        try:
-            context.caller = await self.authenticate(context.authorization)
-        except Unauthenticated as error:
-            raise ConnectionRejectionError from error
+        if context.authorization is None:
+            raise Unauthenticated('Put {"Authorization": "Bearer …"} into the payload of connection_init.')
+        context.caller = await self.authenticate(context.authorization)
         context.seat.enter_context(self.admit(context.caller))
         return {}
 

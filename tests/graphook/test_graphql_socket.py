@@ -220,11 +220,18 @@ async def test_the_token_of_the_initialisation_comes_first(toy: Toy, name: str) 
         assert (await receive(socket))["payload"] == {"data": {"caller": f"caller of {TOKEN} too"}}
 
 
-@pytest.mark.parametrize("payload", [{}, {"Authorization": "Bearer bad"}, {"Authorization": ""}, {"Authorization": 5}, {"token": TOKEN}])
-async def test_without_a_valid_token_the_socket_closes_with_4403(toy: Toy, payload: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        *((payload, 'Put {"Authorization": "Bearer …"} into the payload of connection_init.') for payload in ({}, {"token": TOKEN})),
+        *(({"Authorization": given}, "This token is unknown, expired or revoked.") for given in ("Bearer bad", "")),
+        ({"Authorization": 5}, 'Put {"Authorization": "Bearer …"} into the payload of connection_init.'),
+    ],
+)
+async def test_without_a_valid_token_the_socket_closes_with_4403_and_says_why(toy: Toy, payload: dict[str, Any], reason: str) -> None:
     async with toy.socket() as socket:
         await send(socket, {"type": "connection_init", "payload": payload}, subscribe("mutation { write }"))
-        assert (await closed(socket))[:2] == ([], 4403)
+        assert await closed(socket) == ([], 4403, reason)
     assert toy.written == []
 
 
@@ -341,7 +348,7 @@ async def test_a_revoked_token_ends_the_socket_with_4403_and_its_operations_firs
         await send(socket, {"type": "connection_init", "payload": {"Authorization": mine}}, TICKS)
         await until(lambda: toy.listeners == 2, "the subscriptions to be taken up")
         toy.revoked.add(mine)
-        assert (await closed(socket))[1] == 4403
+        assert (await closed(socket))[1:] == (4403, "This token is no longer valid.")
         await until(lambda: toy.listeners == 1, "the subscription to end")
         await send(other, subscribe("{ hello }", id="2"))
         assert (await answers(other, "2"))[0]["payload"] == {"data": {"hello": "hello you"}}
