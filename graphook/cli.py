@@ -127,7 +127,8 @@ Needed on PostgreSQL before the first start and before each new version; safe to
 Send it as `Authorization: Bearer TOKEN`. Only a hash of it is stored. Where there is no SQLite file yet it makes one, and says
 where: a server knows the token if GRAPHOOK_DATABASE_URL and the current folder lead it to the same file. Scopes:
   read     look at everything but secrets
-  manage   create, change and delete applications, endpoints and event types; expunge content
+  manage   create, change and delete applications, endpoints and event types; expunge content; poll, commit and move
+           consumers of the message stream
   send     send and resend messages
   secrets  see and rotate the secrets that endpoints are signed with""",
     )

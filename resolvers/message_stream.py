@@ -120,7 +120,7 @@ async def watch(
             yield MessageEvent(cursor=services.cursors.write(event.position, MESSAGE), message=Message.of(event.item))
 
 
-@mutation(MessageStreamPollPayload, Scope.READ)
+@mutation(MessageStreamPollPayload, Scope.MANAGE)
 async def poll(
     info: Info,
     app_id: strawberry.ID,
@@ -146,6 +146,8 @@ async def poll(
 
     While a batch is out, nobody else gets it. One that is not committed when its lease ends is given out again. What the filters leave out is passed over.
     """
+    # A place that is remembered is written, and what is leased is read.
+    info.context.caller.require(Scope.READ)
     wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
     check_value(rules.LEASE_SECONDS, lease_seconds, ("leaseSeconds",))
     app, name = await _consumer(info, app_id, consumer_id)
@@ -155,7 +157,7 @@ async def poll(
     return MessageStreamPollPayload(message_stream=await _shown(info, batch.page), leased_until=batch.leased_until)
 
 
-@mutation(MessageStreamCommitPayload, Scope.READ)
+@mutation(MessageStreamCommitPayload, Scope.MANAGE)
 async def commit(
     info: Info,
     app_id: strawberry.ID,
@@ -168,7 +170,7 @@ async def commit(
     return MessageStreamCommitPayload(iterator=iterator)
 
 
-@mutation(MessageStreamSeekPayload, Scope.READ)
+@mutation(MessageStreamSeekPayload, Scope.MANAGE)
 async def seek(
     info: Info,
     app_id: strawberry.ID,

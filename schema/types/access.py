@@ -23,7 +23,7 @@ enumeration(
         Capability.MANAGE_ENDPOINT_SECRET: "Rotate the secrets of endpoints.",
         Capability.MANAGE_TRANSFORMATIONS: "Change the transformations of endpoints.",
         Capability.CREATE_ATTEMPTS: "Resend, recover and replay messages.",
-        Capability.MANAGE_ENDPOINT: "Create, change and delete endpoints.",
+        Capability.MANAGE_ENDPOINT: "Create, change and delete endpoints; move consumers of the message stream.",
     },
     name="AppPortalCapability",
 )

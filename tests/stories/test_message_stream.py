@@ -273,6 +273,23 @@ async def end_the_lease(database_url: str, app: Any) -> None:
         await session.fetch_text(f"UPDATE message_consumer SET lease_until = 1 WHERE app_id = '{app['id']}'")
 
 
+async def test_a_token_that_may_only_read_takes_nothing_from_a_consumer(acme: Tenant) -> None:
+    app = await acme.application()
+    sent = [await acme.message(app) for _ in range(3)]
+    batch = await poll(acme, app, limit=2)
+    consumer = {"appId": app["id"], "consumerId": "books"}
+    access = await acme.do("AppPortalAccessCreate", appId=app["id"], input={"capabilities": ["VIEW_BASE"]})
+
+    async with Tenant(acme.url, access["token"]) as portal:
+        assert ids((await portal.run("MessageStream", appId=app["id"]))["data"]) == ids(sent)
+        assert (await portal.fault("MessageStreamCommit", **consumer, iterator=batch["iterator"]))[0] == "FORBIDDEN"
+        assert (await portal.fault("MessageStreamSeek", **consumer, start="NEWEST"))[0] == "FORBIDDEN"
+        await acme.do("MessageStreamCommit", **consumer, iterator=batch["iterator"])
+        assert (await portal.fault("MessageStreamPoll", **consumer))[0] == "FORBIDDEN"
+
+    assert ids((await poll(acme, app))["data"]) == ids(sent[2:])
+
+
 async def test_only_what_is_out_can_be_committed(acme: Tenant) -> None:
     app = await acme.application()
     for _ in range(4):

@@ -14,7 +14,9 @@ from tests.tenant import Refused, Tenant
 # What any token may ask or do about itself.
 OWN = {"Whoami", "Logout", "OneTimeTokenExchange"}
 # What gives away more than one scope needs all that it gives away.
-SEVERAL = {"AppPortalAccessCreate", "InboundUpdate", "InboundRotateUrl", "IntegrationKey", "IntegrationRotateKey"}
+SEVERAL = {
+    "AppPortalAccessCreate", "InboundUpdate", "InboundRotateUrl", "IntegrationKey", "IntegrationRotateKey", "MessageStreamPoll",
+}  # fmt: skip
 SEND = {
     "EndpointBulkReplay", "EndpointRecover", "EndpointReplayMissing", "EndpointSendExample", "MessageAttemptResend", "MessageBroadcast",
     "MessageCreate", "MessageCreateBatch", "MessageTestAttempt",
@@ -26,8 +28,8 @@ MANAGE = {
     "EndpointSimulateTransformation", "EndpointUpdate", "EndpointUpdateHeaders", "EnvironmentImport", "EnvironmentUpdateSettings",
     "EventTypeCreate", "EventTypeDelete", "EventTypeExportOpenapi", "EventTypeGenerateSchema", "EventTypeImportOpenapi", "EventTypePatch",
     "EventTypeUpdate", "EventTypeUpdateRetrySchedule", "GenerationCancel", "IntegrationCreate", "IntegrationDelete", "IntegrationUpdate",
-    "MessageAttemptExpungeContent", "MessageCancel", "MessageExpungeContent", "MessagesCancel", "OperationalEndpointCreate",
-    "OperationalEndpointDelete", "OperationalEndpointPatch", "OperationalEndpointPatchHeaders", "OperationalEndpointUpdate",
+    "MessageAttemptExpungeContent", "MessageCancel", "MessageExpungeContent", "MessageStreamCommit", "MessageStreamSeek", "MessagesCancel",
+    "OperationalEndpointCreate", "OperationalEndpointDelete", "OperationalEndpointPatch", "OperationalEndpointPatchHeaders", "OperationalEndpointUpdate",
     "OperationalEndpointUpdateHeaders", "TemplateCreate", "TemplateDelete", "TemplateGenerate", "TemplateInstantiate", "TemplateOauthDiscord",
     "TemplateOauthInstantiate", "TemplateOauthSlack", "TemplateOauthStart", "TemplatePatch", "TemplateSimulate", "TemplateUpdate",
 }  # fmt: skip
@@ -39,7 +41,7 @@ ORGANISATION = {
 APPLICATION = {
     "EndpointBulkReplay", "EndpointCreate", "EndpointDelete", "EndpointPatch", "EndpointPatchHeaders", "EndpointPatchTransformation",
     "EndpointRecover", "EndpointReplayMissing", "EndpointRotateSecret", "EndpointSecret", "EndpointSimulateTransformation", "EndpointUpdate",
-    "EndpointUpdateHeaders", "MessageAttemptResend", "TemplateInstantiate", "TemplateOauthDiscord", "TemplateOauthInstantiate",
+    "EndpointUpdateHeaders", "MessageAttemptResend", "MessageStreamCommit", "MessageStreamPoll", "MessageStreamSeek", "TemplateInstantiate", "TemplateOauthDiscord", "TemplateOauthInstantiate",
     "TemplateOauthSlack", "TemplateOauthStart", "TemplateSimulate",
 }  # fmt: skip
 
