@@ -156,7 +156,7 @@ class GraphQLView(GraphQL[Any, None]):
         if scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return
-        response = await self._answer(scope, receive)
+        response = await self._answer(_with_one_accept(scope), receive)
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -323,3 +323,12 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
 def _headers(scope: Scope) -> dict[str, str]:
     """The request's headers by their names in lower case; of one that is repeated, the first."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+def _with_one_accept(scope: Scope) -> Scope:
+    """The request with all that its Accept lines say in one of them, which HTTP lets a client or a proxy do as it likes."""
+    lines = [value for name, value in scope["headers"] if name == b"accept"]
+    if len(lines) < 2:
+        return scope
+    others = [header for header in scope["headers"] if header[0] != b"accept"]
+    return {**scope, "headers": [*others, (b"accept", b",".join(lines))]}

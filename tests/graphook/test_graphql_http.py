@@ -74,6 +74,21 @@ async def test_an_answer_has_the_media_type_that_the_client_wants_most(
     assert response.json() == {"data": {"hello": "hello you"}}
 
 
+@pytest.mark.parametrize(
+    ("lines", "query", "media_type"),
+    [
+        (["text/html", JSON], "{ hello }", f"{JSON}; charset=utf-8"),
+        ([f"{JSON};q=0.5", RESPONSE_JSON], "{ hello }", f"{RESPONSE_JSON}; charset=utf-8"),
+        ([JSON, EVENTS], "subscription { count(to: 2) }", EVENTS),
+    ],
+)
+async def test_several_accept_lines_are_one_list(http: httpx.AsyncClient, lines: list[str], query: str, media_type: str) -> None:
+    del http.headers["accept"]
+    headers = [("Accept", line) for line in lines]
+    async with http.stream("POST", "/graphql", json={"query": query}, headers=headers) as response:
+        assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+
+
 @pytest.mark.parametrize("accept", ["image/png", "text/html", "application/json;q=0", "application/json;q=x", "text/*"])
 async def test_a_client_that_takes_no_json_is_told_so_in_json(http: httpx.AsyncClient, accept: str) -> None:
     response = await post(http, {"query": "{ hello }"}, accept)
