@@ -19,7 +19,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from graphook import metrics, tracing
+from graphook import answer_size, metrics, tracing
 from graphook.compiled_inputs import Unusual
 from graphook.compiled_operations import Outcome
 from graphook.documents import MAX_ERRORS, Document, Rules, documents
@@ -80,6 +80,8 @@ class Execution:
         name = operation.name.value if operation.name else None
         with tracing.operation(kind.value, name, getattr(context, "headers", {})) as span:
             found = await self._execute(document, operation, variables, operation_name, context, extensions)
+            if refusal := answer_size.refusal(found.data):
+                found = ExecutionResult(data=None, errors=[refusal])
             code = outcome(found.errors)
             tracing.ended(span, code)
         metrics.operation_ended(kind.value, code, perf_counter() - began)

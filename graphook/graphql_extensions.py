@@ -17,7 +17,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
-from graphook import metrics, tracing
+from graphook import answer_size, metrics, tracing
 from graphook.access import request_id
 from graphook.documents import MAX_ERRORS, Document, documents
 from graphook.errors import GraphookError, Unavailable
@@ -84,6 +84,16 @@ async def limited(seconds: float) -> AsyncIterator[None]:
 def took_too_long(seconds: float) -> GraphQLError:
     """What an operation that was cancelled after so many seconds is answered with."""
     return GraphQLError(f"The operation took more than {seconds:g} seconds.", extensions={"code": "TIMEOUT"})
+
+
+class AnswerLimit(SchemaExtension):
+    """Refuses what would be too large an answer to a query or mutation. An event of a subscription holds no list that is long."""
+
+    def on_execute(self) -> Iterator[None]:
+        yield
+        result: Any = self.execution_context.result
+        if refusal := answer_size.refusal(getattr(result, "data", None)):
+            result.data, result.errors = None, [refusal]
 
 
 class Observed(SchemaExtension):
@@ -214,4 +224,4 @@ class Schema(strawberry.Schema):
         return None
 
 
-EXTENSIONS: list[type[SchemaExtension]] = [Observed, ShownErrors, DocumentCache, TimeLimit]
+EXTENSIONS: list[type[SchemaExtension]] = [Observed, ShownErrors, AnswerLimit, DocumentCache, TimeLimit]
