@@ -81,7 +81,7 @@ def create_app(settings: Settings, *, worker: bool | None = None, on_ready: Call
 
     def admit(caller: Caller) -> AbstractContextManager[None]:
         services: Services = app.state.services
-        return services.connections.held(caller.org_id)
+        return services.connections.held(caller.org_id, caller.app_id)
 
     shown = schema if settings.introspection else create_schema(introspection=False)
     view = GraphQLView(shown, _authenticator(), make_context, admit=admit)

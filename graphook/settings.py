@@ -119,10 +119,13 @@ class Settings(BaseSettings):
         1000,
         ge=1,
         le=100_000,
-        description="WebSocket connections that an organisation may have open to a process; more are closed with 4429.",
+        description="WebSocket connections that an organisation may have open to a process, and the tokens of one application a quarter of them; more are closed with 4429.",
     )
     live_subscriptions: int = Field(
-        5000, ge=1, le=100_000, description="Subscriptions that an organisation may have open in a process, over whatever transport."
+        5000,
+        ge=1,
+        le=100_000,
+        description="Subscriptions that an organisation may have open in a process, over whatever transport, and the tokens of one application a quarter of them.",
     )
     public_url: BaseAddress = Field(
         None, description="Where others reach the service, such as https://hooks.example.com; for links. Host and port when not given."
@@ -167,7 +170,7 @@ class Settings(BaseSettings):
         1000,
         ge=1,
         le=100_000,
-        description="Background tasks of an organisation that may wait or be worked on at the same time, besides generations.",
+        description="Background tasks of an organisation that may wait or be worked on at the same time, besides generations; the tokens of one application begin a quarter of them.",
     )
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")

@@ -19,6 +19,7 @@ from graphook.database import Session, Statement
 from graphook.errors import LimitExceeded, NotFound
 from graphook.ids import new_id, start_id
 from graphook.rules import could_be_reference, short
+from graphook.seats import share
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import tell_task
 from models.page import Page, PageRequest, page_of
@@ -148,19 +149,27 @@ class Task(Model):
         )
 
     @classmethod
-    async def start_within(cls, most: int, org_id: str, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Self:
-        """Begin a task that asks no model. Raises `LimitExceeded` while the organisation has `most` of them that have not ended."""
+    async def start_within(cls, most: int, caller: Caller, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Self:
+        """Begin a task that asks no model. Raises `LimitExceeded` while the organisation has `most` of them that have not ended.
+
+        A token of an application begins none while there is a share of that many about its application.
+        """
+        org_id, own = caller.org_id, set(TaskType) - set(GENERATIONS)
         async with database.transaction() as session:
             if session.dialect == "postgresql":
                 await session.fetch_text(LOCK_STARTS, org_id)
-            if await cls.outstanding(org_id, set(TaskType) - set(GENERATIONS)) >= most:
+            if caller.app_id is not None and await cls.outstanding(org_id, own, app_id=caller.app_id) >= share(most):
+                raise LimitExceeded(
+                    f"At most {share(most)} background tasks of an application wait or are worked on; wait for some to end."
+                )
+            if await cls.outstanding(org_id, own) >= most:
                 raise LimitExceeded(f"At most {most} background tasks of an organisation wait or are worked on; wait for some to end.")
             return await cls.start(org_id, kind, arguments, app_id)
 
     @classmethod
-    async def outstanding(cls, org_id: str, kinds: Iterable[TaskType]) -> int:
-        """How many tasks of those kinds an organisation has begun that have not ended."""
-        return await cls.filter(org_id=org_id, status=TaskStatus.RUNNING.value, type__in=[kind.value for kind in kinds]).count()
+    async def outstanding(cls, org_id: str, kinds: Iterable[TaskType], **only: str) -> int:
+        """How many tasks of those kinds an organisation has begun that have not ended; `only` says which columns hold what."""
+        return await cls.filter(org_id=org_id, status=TaskStatus.RUNNING.value, type__in=[kind.value for kind in kinds], **only).count()
 
     @classmethod
     async def load(cls, caller: Caller, task_id: str) -> Self:

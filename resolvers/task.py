@@ -77,6 +77,5 @@ async def begun(info: Info, given: Mapping[str, Any], idempotency_key: str | Non
 
 
 async def start(info: Info, kind: TaskType, arguments: Mapping[str, Any], app_id: str | None = None) -> Row:
-    """A new background task of the caller's organisation. Raises `LimitExceeded` while it has too many."""
-    most = info.context.services.settings.tasks_outstanding
-    return await Row.start_within(most, info.context.caller.org_id, kind, arguments, app_id)
+    """A new background task of the caller's organisation. Raises `LimitExceeded` while it, or the application of its token, has too many."""
+    return await Row.start_within(info.context.services.settings.tasks_outstanding, info.context.caller, kind, arguments, app_id)

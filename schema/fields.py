@@ -48,7 +48,7 @@ def subscription(resolver: Callable[..., AsyncGenerator[T, None]]) -> Any:
     @wraps(resolver)
     async def seated(**arguments: Any) -> AsyncGenerator[T, None]:
         context = arguments["info"].context
-        with context.services.subscriptions.held(context.caller.org_id):
+        with context.services.subscriptions.held(context.caller.org_id, context.caller.app_id):
             async with aclosing(resolver(**arguments)) as events:
                 async for event in events:
                     context.forget_before_event()

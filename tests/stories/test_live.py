@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -227,3 +228,29 @@ async def test_a_stream_ends_without_being_complete_when_the_process_stops(backe
     assert "event: complete" not in rest
     assert "graceful shutdown exceeded" not in running.server.output
     assert "Traceback" not in running.server.output
+
+
+async def test_the_tokens_of_an_application_leave_connections_and_subscriptions_to_the_others(backend: Backend) -> None:
+    limits = {"GRAPHOOK_LIVE_CONNECTIONS": "5", "GRAPHOOK_LIVE_SUBSCRIPTIONS": "5"}
+    with deployed(await backend.fresh_database(), backend.fresh_redis(), **limits) as running:
+        async with Tenant(running.graphql, await mint(running)) as acme, AsyncExitStack() as open_ones:
+            app = await acme.application()
+            sent = await acme.message(app)
+            access = await acme.do("AppPortalAccessCreate", appId=app["id"], input={})
+            portal = await open_ones.enter_async_context(Tenant(running.graphql, access["token"]))
+            all_of_it = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
+            for _ in range(4):
+                live = await open_ones.enter_async_context(portal.subscribe("WatchMessages", **all_of_it))
+                assert (await live.next())["message"]["id"] == sent["id"]
+
+            with pytest.raises(ConnectionClosed) as closed:
+                async with portal.subscribe("WatchMessages", **all_of_it):
+                    pass
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4429
+            headers = {"Authorization": f"Bearer {portal.token}", "Accept": "text/event-stream"}
+            async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
+                request = {"query": operations()["WatchMessages"], "variables": all_of_it}
+                assert "LIMIT_EXCEEDED" in (await http.post(running.graphql, json=request)).text
+            async with acme.subscribe("WatchMessages", **all_of_it) as live:
+                assert (await live.next())["message"]["id"] == sent["id"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from graphook import database
+from graphook.auth import ALL_SCOPES, Caller
 from graphook.clock import now
 from graphook.database import Session
 from graphook.errors import InvalidInput, LimitExceeded, Unavailable
@@ -351,15 +352,38 @@ async def test_a_stopping_worker_gives_its_task_back_after_the_present_step() ->
     assert await claim_task("next", 30_000_000) is not None
 
 
+def caller(org_id: str, app_id: str | None = None) -> Caller:
+    return Caller("tok_test", org_id, app_id, frozenset(ALL_SCOPES))
+
+
 async def test_of_many_tasks_begun_at_once_no_more_begin_than_an_organisation_may_have() -> None:
     org_id, other = (await Organisation.found("a test")).id, (await Organisation.found("another")).id
     await Task.start(org_id, TaskType.TEMPLATE_GENERATE, {})  # counts elsewhere
 
     begun = await asyncio.gather(
-        *(Task.start_within(3, started_by, KIND, {}) for started_by in [org_id, other] * 10), return_exceptions=True
+        *(Task.start_within(3, caller(started_by), KIND, {}) for started_by in [org_id, other] * 10), return_exceptions=True
     )
 
     tasks = [found.org_id for found in begun if isinstance(found, Task)]
     assert sorted(tasks) == sorted([org_id, other] * 3)
     assert sum(isinstance(found, LimitExceeded) for found in begun) == 14
     assert await Task.filter(type=KIND.value).count() == 6
+
+
+async def test_the_tokens_of_an_application_have_a_share_of_the_tasks_of_their_organisation() -> None:
+    org_id, most = (await Organisation.found("a test")).id, 20
+    customer, another = (new_id("app_") for _ in range(2))
+
+    begun = await asyncio.gather(
+        *(Task.start_within(most, caller(org_id, customer), KIND, {}, customer) for _ in range(most)), return_exceptions=True
+    )
+
+    assert sum(isinstance(found, Task) for found in begun) == 5
+    assert {str(found) for found in begun if not isinstance(found, Task)} == {
+        "At most 5 background tasks of an application wait or are worked on; wait for some to end."
+    }
+    await Task.start_within(most, caller(org_id, another), KIND, {}, another)
+    for _ in range(most - 6):
+        await Task.start_within(most, caller(org_id), KIND, {}, customer)
+    with pytest.raises(LimitExceeded, match="At most 20 background tasks of an organisation"):
+        await Task.start_within(most, caller(org_id), KIND, {})
