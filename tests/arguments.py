@@ -63,7 +63,7 @@ async def of_every_operation(tenant: Tenant) -> dict[str, dict[str, Any]]:
          "textDanger", "textPrimary"), "#fff"
     )  # fmt: skip
     settings = {
-        "displayName": "Acme", "colorPaletteDark": palette, "colorPaletteLight": palette, "customBaseFontSize": 16, "customColor": "#fff",
+        "displayName": "Acme", "colorPaletteDark": palette, "colorPaletteLight": dict(palette), "customBaseFontSize": 16, "customColor": "#fff",
         "customFontFamily": "Inter", "customFontFamilyUrl": "https://example.com/f", "customLogoUrl": "https://example.com/l",
         "customThemeOverride": {"borderRadius": {"button": "LG", "card": "NONE", "input": "FULL"}, "fontSize": {"base": 16}},
         "disableEndpointOnFailure": True, "enableChannels": True, "enableIntegrationManagement": True, "enableMessageTags": True,
