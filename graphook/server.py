@@ -15,6 +15,7 @@ import uvicorn
 from graphook.app import create_app
 from graphook.garbage import settle_in
 from graphook.graphql_socket import MAX_FRAME
+from graphook.http_server import HttpProtocol
 from graphook.logs import configure_logging
 from graphook.process import CannotStart
 from graphook.settings import Settings
@@ -79,6 +80,7 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        http=HttpProtocol,
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME,
         timeout_graceful_shutdown=5,

@@ -86,8 +86,8 @@ def statuses_in_the_code() -> set[str]:
     """The statuses of requests that are refused before they are GraphQL, as codes."""
     text = "\n".join(module.read_text("utf-8") for module in sorted((ROOT / "graphook").glob("*.py")))
     statuses = set(re.findall(r"HTTPException\((\d+)", text)) - {"400"}
-    # 415 is what Strawberry's refusal of a content type is turned into.
-    return {f"HTTP_{status}" for status in {*statuses, "415"}}
+    # 415 is what Strawberry's refusal of a content type is turned into, and 431 is answered before there is a request.
+    return {f"HTTP_{status}" for status in {*statuses, "415", "431"}}
 
 
 def rows(page: Path) -> set[str]:

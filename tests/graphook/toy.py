@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from graphook.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
 from graphook.graphql_extensions import DocumentCache, Schema, ShownErrors, TimeLimit
 from graphook.graphql_view import GraphQLView
+from graphook.http_server import HttpProtocol
 from graphook.seats import Seats
 from tests.waiting import PATIENCE
 
@@ -199,7 +200,9 @@ def serving() -> Iterator[Toy]:
         routes += Route(path, view), WebSocketRoute(path, view)
     app = Starlette(routes=routes)
     server = uvicorn.Server(
-        uvicorn.Config(app, ws="websockets-sansio", ws_max_size=WS_MAX_SIZE, log_config=None, access_log=False, lifespan="off")
+        uvicorn.Config(
+            app, http=HttpProtocol, ws="websockets-sansio", ws_max_size=WS_MAX_SIZE, log_config=None, access_log=False, lifespan="off"
+        )
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
     _running.append(toy)
