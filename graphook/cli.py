@@ -50,6 +50,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return 2 if isinstance(error, BadSettings | WrongCall) else 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        from graphook.outage import is_refusal, told
+
+        if not is_refusal(error):
+            raise
+        print(f"graphook: The database does not do it: {told(error)}. `graphook doctor` says more.", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

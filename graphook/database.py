@@ -25,7 +25,7 @@ from tortoise.connection import get_connections
 from tortoise.exceptions import DBConnectionError, OperationalError
 
 from graphook.errors import Contended, Unavailable
-from graphook.outage import is_contended, is_outage
+from graphook.outage import is_contended, is_outage, log_outage, told
 from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
 from graphook.sqlite import ImmediateTransactionWrapper, immediate_transaction
 
@@ -131,7 +131,9 @@ async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False, com
     try:
         await _client().execute_query("SELECT 1")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError, OperationalError) as error:
-        raise Unavailable(f"The database cannot be reached: {error}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more.") from error
+        raise Unavailable(
+            f"The database cannot be reached: {told(error)}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more."
+        ) from error
 
 
 def _check_file(path: str) -> None:
@@ -140,7 +142,9 @@ def _check_file(path: str) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version")
     except sqlite3.DatabaseError as error:
-        raise Unavailable(f"The database {path} cannot be opened: {error}. Check GRAPHOOK_DATABASE_URL.") from error
+        raise Unavailable(
+            f"The database {path} cannot be opened: {error}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more."
+        ) from error
 
 
 async def disconnect() -> None:
@@ -233,6 +237,7 @@ async def read() -> AsyncIterator[Session]:
     except Exception as error:
         if is_outage(error):
             await leave_the_silent(_pool(), error)
+            log_outage(error)
             raise Unavailable("The database is not available; nothing was read.") from error
         raise
 
@@ -269,8 +274,11 @@ async def transaction() -> AsyncIterator[Session]:
     except Exception as error:
         if is_outage(error):
             await leave_the_silent(_pool(), error)
-            kind = Contended if is_contended(error) else Unavailable
-            raise kind("The database is not available; repeat the request with the same idempotency key.") from error
+            message = "The database is not available; repeat the request with the same idempotency key."
+            if is_contended(error):
+                raise Contended(message) from error
+            log_outage(error)
+            raise Unavailable(message) from error
         raise
 
 

@@ -22,7 +22,7 @@ from graphook.access import request_id
 from graphook.documents import MAX_ERRORS, Document, documents
 from graphook.errors import GraphookError, Unavailable
 from graphook.graphql_limits import MAX_TOKENS
-from graphook.outage import is_outage
+from graphook.outage import is_outage, log_outage
 from graphql import GraphQLError, GraphQLSyntaxError
 
 log = logging.getLogger(__name__)
@@ -156,6 +156,7 @@ def _shown(error: GraphQLError, suggest: bool) -> GraphQLError:
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     if original is not None and is_outage(original):
+        log_outage(original)
         original = Unavailable("The database is not available; try again.")
     if isinstance(original, _NOT_RUNNABLE):
         # Only streams see these; an answer in one piece is refused with an HTTP status.

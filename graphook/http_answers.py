@@ -16,7 +16,7 @@ from graphook import strict_json
 from graphook.errors import TRY_AGAIN, Unauthenticated, Unavailable
 from graphook.graphql_extensions import fault_of_ours
 from graphook.negotiation import JSON, RESPONSE_JSON
-from graphook.outage import is_outage
+from graphook.outage import is_outage, log_outage
 
 # What a request error is answered with when the client speaks the new media type.
 REQUEST_ERROR_STATUS = 400
@@ -92,6 +92,8 @@ def refusal_of(error: Exception, method: str, path: str, media_type: str | None)
         case Unauthenticated():
             return _refusal(401, error.message, error.code, media_type, {"WWW-Authenticate": "Bearer"})
     if isinstance(error, Unavailable) or is_outage(error):
+        if not isinstance(error, Unavailable):  # whose cause was told when it was raised
+            log_outage(error)
         seconds = error.retry_after if isinstance(error, Unavailable) else 1
         message = "The database is not available; try again."
         return _refusal(503, message, Unavailable.code, media_type, {"Retry-After": str(seconds)})

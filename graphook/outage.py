@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sqlite3
 import ssl
 
 import asyncpg
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
+
+log = logging.getLogger(__name__)
 
 # Others wrote at the same time, and PostgreSQL undid what was written: repeated at once, it goes through.
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -63,6 +66,24 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OSError) and (
         (error.errno is not None and error.filename is None) or str(error).startswith("Multiple exceptions")
     )
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database says that it does not do something, now or for a user without the right to it."""
+    original = _original(error)
+    return isinstance(original, asyncpg.InsufficientPrivilegeError) or (
+        isinstance(original, asyncpg.PostgresError | sqlite3.OperationalError) and is_outage(original)
+    )
+
+
+def told(error: BaseException) -> str:
+    """What an error says, in one line; that there was no answer where it says nothing."""
+    return " ".join(str(error).split()) or ("there was no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+def log_outage(error: BaseException) -> None:
+    """Say in the log what was wrong: callers are told only that the database is not available."""
+    log.warning("the database is not available: %s", told(error))
 
 
 def is_contended(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from graphook.clock import now
 from graphook.errors import TRY_AGAIN, Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound, Unauthenticated, Unavailable
 from graphook.graphql_extensions import fault_of_ours
 from graphook.inbound import event_of, verify
-from graphook.outage import is_outage
+from graphook.outage import is_outage, log_outage
 from graphook.request_body import read_body
 from graphook.shared_timeout import SharedTimeout
 from models.application import Application
@@ -47,6 +47,7 @@ async def receive(request: Request) -> Response:
         return _failed(failure)
     except Exception as error:
         if is_outage(error):
+            log_outage(error)
             return _failed(Unavailable("The database is not available; try again."))
         # The path is not told: the token is in it.
         said = fault_of_ours(error, "an inbound URL")

@@ -198,11 +198,12 @@ async def test_an_answer_lists_at_most_nine_errors(http: httpx.AsyncClient) -> N
 
 @pytest.mark.parametrize("failure", [Unavailable("Away.", retry_after=7), ConnectionRefusedError("port 5432")])
 async def test_an_outage_while_authenticating_is_503_with_a_time_to_try_again(
-    http: httpx.AsyncClient, toy: Toy, failure: Exception
+    http: httpx.AsyncClient, toy: Toy, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     toy.failure = failure
     response = await post(http, {"query": "{ hello }"})
     assert (response.status_code, code(response)) == (503, "UNAVAILABLE")
+    assert ("the database is not available: port 5432" in caplog.text) is isinstance(failure, ConnectionError)
     assert response.headers["retry-after"] == ("7" if isinstance(failure, Unavailable) else "1")
     assert "5432" not in response.text
 

@@ -119,7 +119,10 @@ async def test_a_wrong_statement_is_told_as_it_is() -> None:
 
 
 @pytest.mark.postgresql_only
-async def test_a_statement_that_takes_too_long_and_a_lock_that_is_not_given_are_told_as_unavailable(db: str) -> None:
+async def test_a_statement_that_takes_too_long_and_a_lock_that_is_not_given_are_told_as_unavailable(
+    db: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller hears no more; the log says why."""
     holder = await asyncpg.connect(db)
     async with holder.transaction():
         await holder.execute("LOCK TABLE application")
@@ -127,6 +130,10 @@ async def test_a_statement_that_takes_too_long_and_a_lock_that_is_not_given_are_
             with pytest.raises(Unavailable):
                 await _run(f"SET LOCAL {limit} = '20ms'", statement)
     await holder.close()
+    assert [record.getMessage() for record in caplog.records if record.name == "graphook.outage"] == [
+        "the database is not available: canceling statement due to statement timeout",
+        "the database is not available: canceling statement due to lock timeout",
+    ]
 
 
 async def _run(*statements: str) -> None:

@@ -46,6 +46,19 @@ async def test_a_database_without_the_schema_ends_the_start(command: str, backen
 
 
 @pytest.mark.postgresql_only
+async def test_a_command_that_the_database_does_not_let_write_says_so(backend: Backend, tmp_path: Path) -> None:
+    def said(command: str, url: str, option: str) -> str:
+        arguments = [sys.executable, "-m", "graphook.cli", *command.split()]
+        return refused(arguments, tmp_path, GRAPHOOK_DATABASE_URL=f"{url}?options=-c%20{option}", GRAPHOOK_SECRET_KEY=SECRET_KEY)
+
+    refusal = "graphook: The database does not do it: {}. `graphook doctor` says more."
+    assert said("migrate", await backend.empty_database(), "role%3Dpg_monitor") == refusal.format("permission denied for schema public")
+    assert said("token create --name n", await backend.fresh_database(), "default_transaction_read_only%3Don") == refusal.format(
+        "cannot execute INSERT in a read-only transaction"
+    )
+
+
+@pytest.mark.postgresql_only
 async def test_dramatiq_without_our_command_says_it_too_and_ends(backend: Backend, tmp_path: Path) -> None:
     url = await backend.empty_database()
     command = [sys.executable, "-m", "dramatiq", "workers.main", "--processes", "1"]
@@ -109,7 +122,7 @@ def test_a_sqlite_file_that_cannot_be_opened_is_said(arguments: list[str], path:
     (tmp_path / "no-database").write_text("This is a text and no database, however long one looks at it.\n" * 100)
     said = refused([sys.executable, "-m", "graphook.cli", *arguments], tmp_path, GRAPHOOK_DATABASE_URL=f"sqlite://{path}")
     assert reason in said
-    assert said.endswith("Check GRAPHOOK_DATABASE_URL.")
+    assert re.search(r"Check GRAPHOOK_DATABASE_URL(; `graphook doctor` says more)?\.$", said)
 
 
 @pytest.mark.sqlite_only
