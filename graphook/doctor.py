@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -17,6 +19,7 @@ from redis.exceptions import RedisError
 from graphook import llm, oauth
 from graphook.findings import Finding
 from graphook.logs import redact
+from graphook.outage import told
 from graphook.postgresql_checks import server_findings
 from graphook.process import is_missing
 from graphook.sandbox_checks import sandbox_finding
@@ -24,6 +27,8 @@ from graphook.settings import Settings
 from graphook.settings_reference import unknown_variables
 from graphook.sqlite import PRAGMAS
 
+# Bytes that the disk of a SQLite file must have left.
+LEAST_ROOM = 64 * 1024 * 1024
 PACKAGES = ("graphook", "models", "resolvers", "schema", "workers")
 
 # The findings about the tables, which this layer knows nothing of.
@@ -49,19 +54,24 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
         yield Finding("warn", unknown, "`graphook settings` lists them.")
     reachable = settings.embedded and not is_missing(settings.sqlite_path)
     if settings.embedded:
+        if reachable:
+            yield room_finding(settings.sqlite_path.parent, shutil.disk_usage(settings.sqlite_path.parent).free)
         try:
             for finding in _sqlite(settings):
                 yield finding
         except sqlite3.DatabaseError as error:
             reachable = False
-            advice = "Check GRAPHOOK_DATABASE_URL and who may write the file and its folder; if the file is damaged, restore a backup."
+            advice = (
+                "Check GRAPHOOK_DATABASE_URL, who may write the file and its folder, and that the disk has room; if the file is damaged, "
+                "restore a backup."
+            )
             yield Finding("fail", f"SQLite cannot read {settings.sqlite_path}: {error}", advice)
     else:
         try:
             connection = await asyncpg.connect(settings.database_url, timeout=5)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             advice = "Check GRAPHOOK_DATABASE_URL and that the server runs."
-            yield Finding("fail", redact(f"PostgreSQL cannot be reached: {error}"), advice)
+            yield Finding("fail", redact(f"PostgreSQL cannot be reached: {told(error)}"), advice)
         else:
             reachable = True
             try:
@@ -127,6 +137,14 @@ def _oauth(settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", "there are redirect URIs, but nobody who would use them", advice)
 
 
+def room_finding(folder: Path, free: int) -> Finding:
+    """Whether the disk of a folder has room, of which so many bytes are free."""
+    what = f"the disk of {folder} has {free // 1024 // 1024:,} MiB left"
+    if free < LEAST_ROOM:
+        return Finding("fail", what, "Make room: on a disk that is full nothing can be accepted or recorded.")
+    return Finding("ok", what)
+
+
 def _sqlite(settings: Settings) -> list[Finding]:
     path = settings.sqlite_path
     if is_missing(path):
@@ -153,7 +171,8 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
     try:
         info = {**await client.info("server"), **await client.info("memory")}
     except (RedisError, OSError) as error:
-        yield Finding("warn", redact(f"Redis cannot be reached: {error}"), "Deliveries go on without it, up to a second later.")
+        advice = "Check GRAPHOOK_REDIS_URL and that the server runs. Deliveries go on without it, up to a second later."
+        yield Finding("warn", redact(f"Redis cannot be reached: {told(error)}"), advice)
         return
     finally:
         await client.aclose()

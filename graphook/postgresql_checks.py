@@ -19,6 +19,8 @@ DURABILITY = {
 }
 # Connections of a process beside its pool: it listens on one and notifies on another where there is no Redis.
 BESIDE_POOL = 2
+# Where text of any language can be kept.
+ENCODING = "UTF8"
 # Seconds.
 LONG_WRITING, LONG_READING = 10.0, 600.0
 
@@ -33,15 +35,25 @@ _TRANSACTIONS = """
     UNION ALL
     SELECT 'prepared', quote_literal(gid), extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
     ORDER BY seconds DESC"""
+# Partitions are made by whoever owns the table that they are of.
+_DATABASE = """
+    SELECT current_user AS role, pg_is_in_recovery() AS standby, current_setting('transaction_read_only') = 'on' AS read_only,
+           current_setting('server_encoding') AS encoding,
+           coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS (
+               SELECT FROM pg_class WHERE relkind = 'p' AND relnamespace = to_regnamespace(current_schema()::text)
+               AND NOT pg_has_role(relowner, 'USAGE')) AS makes_tables"""
 
 
 async def server_findings(connection: asyncpg.Connection, pool_size: int) -> AsyncIterator[Finding]:
     """Every finding about the server at the end of this connection, for processes with pools of that size."""
     version = connection.get_server_version()
-    yield version_finding(version.major, version.minor)
+    # Since PostgreSQL 10 a version has two numbers, of which asyncpg takes the second one for the third.
+    yield version_finding(version.major, version.micro)
     rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", [*DURABILITY, "max_connections"])
     values = {row["name"]: row["setting"] for row in rows}
     for finding in durability_findings(values):
+        yield finding
+    for finding in database_findings(**await connection.fetchrow(_DATABASE)):
         yield finding
     before = time.time()
     theirs = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
@@ -66,6 +78,28 @@ def durability_findings(values: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("fail", f"{name} is off: {risk}", f"Set {name} = on in postgresql.conf, and for the database and role.")
         else:
             yield Finding("ok", f"{name} is {values[name]}")
+
+
+def database_findings(*, role: str, standby: bool, read_only: bool, encoding: str, makes_tables: bool) -> Iterator[Finding]:
+    """Whether the database can be written, holds every text, and lets its user make partitions."""
+    if standby:
+        advice = "Name the primary in GRAPHOOK_DATABASE_URL; of several hosts, target_session_attrs=read-write takes the one that is."
+        yield Finding("fail", "the server is a standby, which cannot be written", advice)
+    elif read_only:
+        advice = "Reset default_transaction_read_only, for the server, the database and the role."
+        yield Finding("fail", "the database is read-only: nothing can be accepted or recorded", advice)
+    else:
+        yield Finding("ok", "the database can be written")
+    if encoding != ENCODING:
+        advice = f"Make the database anew with TEMPLATE template0 ENCODING '{ENCODING}'; pg_dump takes along what is in it."
+        yield Finding("fail", f"the database's encoding is {encoding}: only with {ENCODING} is every text kept as it is", advice)
+    else:
+        yield Finding("ok", f"the database's encoding is {encoding}")
+    if not makes_tables:
+        advice = "Let it own the database and its tables: partitions are made while the service runs."
+        yield Finding("fail", f"the role {role} may not make tables, or does not own those that are there", advice)
+    else:
+        yield Finding("ok", f"the role {role} may make tables")
 
 
 def skew_finding(seconds: float) -> Finding:

@@ -29,7 +29,7 @@ async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("fail", error.message, "Make the database anew.")
         return
     except Unavailable as error:
-        yield Finding("fail", f"the schema cannot be read: {error}", "Check the rights of the database's user.")
+        yield Finding("fail", f"the schema cannot be read: {error}", "Check the rights of the database's user, and that the disk has room.")
         return
     yield migration_finding(missing)
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
@@ -15,7 +16,7 @@ import pytest
 from graphook import database
 from graphook import postgresql_checks as checks
 from graphook.clock import now
-from graphook.doctor import findings, redis_findings
+from graphook.doctor import findings, redis_findings, room_finding
 from graphook.findings import Finding
 from graphook.sandbox_checks import sandbox_finding
 from graphook.settings import Settings
@@ -70,6 +71,58 @@ async def test_commits_that_do_not_wait_for_the_disk_are_found_in_a_real_databas
 
     found = await diagnose(database_url=db)
     assert any(what.startswith("synchronous_commit is off") and finding.state == "fail" for what, finding in found.items())
+
+
+@pytest.mark.postgresql_only
+async def test_a_database_that_cannot_be_written_is_found(db: str, backend: Backend) -> None:
+    assert "the database can be written" in await diagnose(database_url=db)
+
+    await backend.admin(f"ALTER DATABASE {db.rpartition('/')[2]} SET default_transaction_read_only = on")
+
+    assert (await diagnose(database_url=db))["the database is read-only: nothing can be accepted or recorded"].state == "fail"
+    (standby, *_) = checks.database_findings(role="r", standby=True, read_only=True, encoding="UTF8", makes_tables=True)
+    assert (standby.state, standby.what) == ("fail", "the server is a standby, which cannot be written")
+
+
+@pytest.mark.postgresql_only
+async def test_a_database_that_does_not_hold_every_text_is_found(db: str, backend: Backend) -> None:
+    assert "the database's encoding is UTF8" in await diagnose(database_url=db)
+    name = f"{backend.run}_latin1"
+    await backend.admin(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER libc")
+    url = f"{db.rpartition('/')[0]}/{name}"
+    try:
+        found = await diagnose(database_url=url)
+    finally:
+        await backend.drop(url)
+    assert found["the database's encoding is LATIN1: only with UTF8 is every text kept as it is"].state == "fail"
+
+
+@pytest.mark.postgresql_only
+async def test_a_role_that_may_not_make_partitions_is_found(db: str, backend: Backend) -> None:
+    said = "the role pg_monitor may not make tables, or does not own those that are there"
+    assert said not in await diagnose(database_url=db)
+    url = f"{db}?options=-c%20role%3Dpg_monitor"
+    assert (await diagnose(database_url=url))[said].state == "fail"
+
+    # To make tables is not enough: a partition is made by the owner of the whole.
+    connection = await asyncpg.connect(db)
+    try:
+        await connection.execute("GRANT CREATE ON SCHEMA public TO pg_monitor")
+    finally:
+        await connection.close()
+    assert (await diagnose(database_url=url))[said].state == "fail"
+    empty = await backend.empty_database()
+    assert "the role pg_database_owner may make tables" in await diagnose(database_url=f"{empty}?options=-c%20role%3Dpg_database_owner")
+
+
+@pytest.mark.postgresql_only
+async def test_the_version_of_the_server_is_told_as_the_server_tells_it(db: str) -> None:
+    connection = await asyncpg.connect(db)
+    try:
+        version = await connection.fetchval("SELECT split_part(current_setting('server_version'), ' ', 1)")
+    finally:
+        await connection.close()
+    assert f"PostgreSQL {version}" in await diagnose(database_url=db)
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(0.1, "ok"), (-1.9, "ok"), (2.1, "warn"), (-2.1, "warn"), (31.0, "fail"), (-31.0, "fail")])
@@ -134,6 +187,19 @@ async def test_a_database_that_cannot_be_reached_is_found() -> None:
     found = await diagnose(database_url="postgresql://someone:hidden@127.0.0.1:1/none")
     assert any(what.startswith("PostgreSQL cannot be reached") and finding.state == "fail" for what, finding in found.items())
     assert not any("hidden" in what for what in found)
+
+
+@pytest.mark.sqlite_only
+async def test_a_server_that_says_nothing_is_told_of_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://graphook@127.0.0.1:{silent.getsockname()[1]}/graphook"
+        found = await diagnose(database_url=url)
+    assert found["PostgreSQL cannot be reached: there was no answer in time"].state == "fail"
+
+
+@pytest.mark.parametrize(("free", "state"), [(64 << 20, "ok"), ((64 << 20) - 1, "fail"), (0, "fail")])
+def test_a_disk_without_room_is_found(free: int, state: str, tmp_path: Path) -> None:
+    assert room_finding(tmp_path, free).state == state
 
 
 async def test_a_schema_that_lacks_migrations_is_found(empty: str) -> None:
