@@ -70,11 +70,13 @@ _model_seconds = Histogram(
 )  # fmt: skip
 _model_tokens = Counter("graphook_model_tokens", "Tokens that the model's server counted, by kind.", ["kind"], registry=REGISTRY)
 _wake_failures = Counter("graphook_wake_failures", "Batches of wake-ups that did not reach the broker.", registry=REGISTRY)
-_ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counted up to 100,000.", registry=REGISTRY)
-_oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=REGISTRY)
+# What only a process that sends knows. From the others it is missing: a zero of theirs would hide that no worker is there.
+_ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counted up to 100,000.", registry=None)
+_oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=None)
+_in_flight = Gauge("graphook_sends_in_flight", "Deliveries being sent.", registry=None)
+_unrecorded = Gauge("graphook_sends_unrecorded", "Deliveries that were sent and are not recorded yet.", registry=None)
+_shown: set[Gauge] = set()
 _loop_lag = Histogram("graphook_event_loop_lag_seconds", "How late the event loop runs what is due.", registry=REGISTRY, buckets=_SECONDS)
-_in_flight = Gauge("graphook_sends_in_flight", "Deliveries being sent.", registry=REGISTRY)
-_unrecorded = Gauge("graphook_sends_unrecorded", "Deliveries that were sent and are not recorded yet.", registry=REGISTRY)
 _subscribers = Gauge("graphook_live_subscribers", "Subscriptions that follow something.", registry=REGISTRY)
 _connections = Gauge("graphook_database_connections", "Connections of the pool, by state.", ["state"], registry=REGISTRY)
 
@@ -167,6 +169,7 @@ def wake_failed() -> None:
 
 def backlog(ready: int, oldest_seconds: float) -> None:
     """So many deliveries are ready, the oldest for so long."""
+    _show(_ready, _oldest_ready)
     _ready.set(ready)
     _oldest_ready.set(oldest_seconds)
 
@@ -185,14 +188,24 @@ def watch(
 ) -> None:
     """Look at these when somebody asks, and not before: sends under way, those that are not recorded yet, subscriptions, and connections in use and idle."""
     if in_flight is not None:
+        _show(_in_flight)
         _in_flight.set_function(in_flight)
     if unrecorded is not None:
+        _show(_unrecorded)
         _unrecorded.set_function(unrecorded)
     if subscribers is not None:
         _subscribers.set_function(subscribers)
     if connections is not None:
         _connections.labels("used").set_function(lambda: connections()[0])
         _connections.labels("idle").set_function(lambda: connections()[1])
+
+
+def _show(*gauges: Gauge) -> None:
+    """Show these from now on."""
+    for gauge in gauges:
+        if gauge not in _shown:
+            _shown.add(gauge)
+            REGISTRY.register(gauge)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.collector import Collector, attributes
 from tests.conftest import Backend, mint
-from tests.deployment import Deployment, deployed
+from tests.deployment import Deployment, Process, deployed
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
 from tests.waiting import PATIENCE, until
@@ -30,11 +30,11 @@ class Observed:
     running: Deployment
     collector: Collector
 
-    async def scrape(self) -> dict[str, float]:
-        """Every sample of all its processes, added up; as `name`, and as `name{label=value}`."""
+    async def scrape(self, *processes: Process) -> dict[str, float]:
+        """Every sample of these processes, or of all, added up; as `name`, and as `name{label=value}`."""
         found: dict[str, float] = {}
         async with httpx.AsyncClient(timeout=PATIENCE) as http:
-            for process in (self.running.server, *self.running.workers):
+            for process in processes or (self.running.server, *self.running.workers):
                 url = json.loads(process.wait_for("metrics are at "))["message"].rpartition(" ")[2]
                 for family in text_string_to_metric_families((await http.get(url)).raise_for_status().text):
                     for sample in family.samples:
@@ -126,6 +126,19 @@ async def test_metrics_tell_what_was_accepted_sent_and_refused(
     assert {"process_resident_memory_bytes", "process_open_fds", "graphook_ready_deliveries", "graphook_oldest_ready_seconds"} <= now.keys()
     assert not any(app["id"] in name or "127.0.0.1" in name for name in now), "no tenant and no URL is a label"
     assert (now.get("graphook_database_connections", 0) >= 2) == bool(observed.running.workers)
+
+
+async def test_only_a_process_that_sends_shows_what_tells_that_one_is_there(observed: Observed) -> None:
+    """An alert asks whether it is absent: it would never be if the API showed it, too."""
+    telling = {"graphook_sends_in_flight", "graphook_sends_unrecorded", "graphook_ready_deliveries", "graphook_oldest_ready_seconds"}
+    api, workers = observed.running.server, observed.running.workers
+
+    async def told() -> bool:
+        return telling <= (await observed.scrape(*workers or [api])).keys()
+
+    await until(told, "what is sent, and the backlog")
+    if workers:
+        assert not telling & (await observed.scrape(api)).keys()
 
 
 async def test_a_disabled_endpoint_is_counted_and_told(observed: Observed, tenant: Tenant, receiver: Receiver) -> None:
