@@ -155,7 +155,7 @@ def _sqlite(settings: Settings) -> list[Finding]:
     return [
         Finding("ok", f"SQLite journal is WAL; serving sets synchronous={PRAGMAS['synchronous']}")
         if mode == "wal"
-        else Finding("fail", f"SQLite journal mode is {mode}", "Serve once with Graphook, which sets WAL."),
+        else Finding("warn", f"SQLite journal mode is {mode}, as in a copy that VACUUM INTO made", "`graphook serve` sets WAL."),
         Finding("ok", "SQLite quick_check passes")
         if check == "ok"
         else Finding("fail", f"SQLite quick_check: {check}", "Restore a backup."),

@@ -279,7 +279,20 @@ async def test_a_sqlite_file_without_a_write_ahead_log_is_found(tmp_path: Path) 
         connection.execute("CREATE TABLE t (x)")
     connection.close()
     found = await diagnose(database_url=f"sqlite://{path}")
-    assert found["SQLite journal mode is delete"].state == "fail"
+    assert found["SQLite journal mode is delete, as in a copy that VACUUM INTO made"].state == "warn"
+
+
+@pytest.mark.sqlite_only
+async def test_a_copy_that_was_made_as_the_guide_says_is_no_failure(db: str, tmp_path: Path) -> None:
+    """It is how a restore is tried before one is needed."""
+    await make.endpoint(await make.application())
+    with closing(sqlite3.connect(db.removeprefix("sqlite://"))) as connection:
+        connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.sqlite3"),))
+
+    found = await diagnose(database_url=f"sqlite://{tmp_path}/copy.sqlite3")
+
+    assert "fail" not in states(found.values())
+    assert {"the schema is the newest", "the secret key opens the secrets of all endpoints"} <= found.keys()
 
 
 @pytest.mark.sqlite_only
