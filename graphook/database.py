@@ -26,7 +26,7 @@ from tortoise.exceptions import DBConnectionError, OperationalError
 
 from graphook.errors import Contended, Unavailable
 from graphook.outage import is_contended, is_outage, log_outage, told
-from graphook.postgresql import COMMAND_SECONDS, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
+from graphook.postgresql import COMMAND_SECONDS, CONNECT_FAILURES, CONNECT_SECONDS, STATEMENT_SECONDS, Connection, leave_the_silent
 from graphook.sqlite import ImmediateTransactionWrapper, immediate_transaction
 
 Dialect = Literal["postgresql", "sqlite"]
@@ -130,7 +130,7 @@ async def connect(url: str, pool_size: int = 10, *, unhurried: bool = False, com
     await Tortoise.init(config=config, _enable_global_fallback=True)
     try:
         await _client().execute_query("SELECT 1")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DBConnectionError, OperationalError) as error:
+    except (*CONNECT_FAILURES, DBConnectionError, OperationalError) as error:
         raise Unavailable(
             f"The database cannot be reached: {told(error)}. Check GRAPHOOK_DATABASE_URL; `graphook doctor` says more."
         ) from error

@@ -20,6 +20,7 @@ from graphook import llm, oauth
 from graphook.findings import Finding
 from graphook.logs import redact
 from graphook.outage import told
+from graphook.postgresql import CONNECT_FAILURES
 from graphook.postgresql_checks import server_findings
 from graphook.process import is_missing
 from graphook.sandbox_checks import sandbox_finding
@@ -69,7 +70,7 @@ async def findings(settings: Settings, schema: Schema) -> AsyncIterator[Finding]
     else:
         try:
             connection = await asyncpg.connect(settings.database_url, timeout=5)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except CONNECT_FAILURES as error:
             advice = "Check GRAPHOOK_DATABASE_URL and that the server runs."
             yield Finding("fail", redact(f"PostgreSQL cannot be reached: {told(error)}"), advice)
         else:

@@ -15,6 +15,8 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from graphook.postgresql import CONNECT_FAILURES
+
 log = logging.getLogger(__name__)
 
 CHANNEL = "graphook_live"
@@ -82,7 +84,7 @@ class _RemoteBus:
                 ids, self._pending = list(self._pending), {}
                 try:
                     await self._send(",".join(ids))
-                except (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except (RedisError, *CONNECT_FAILURES) as error:
                     log.debug("live news were not sent: %s", error)
                 except Exception:
                     # What came meanwhile would wait for the next news.
@@ -98,7 +100,7 @@ class _RemoteBus:
         while True:
             try:
                 await self._listen(heard)
-            except (RedisError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (RedisError, *CONNECT_FAILURES) as error:
                 log.warning("the live bus is away, subscriptions look once a second: %s", error)
             except Exception:
                 # Nobody would begin again for a listener that is gone.

@@ -17,6 +17,8 @@ STATEMENT_SECONDS = 10
 # For us: who has not even said by now that the statement was ended is not there.
 COMMAND_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
+# What a connection may fail at, the last one where all servers of several are standbys.
+CONNECT_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.TargetServerAttributeNotMatched)
 # For the server to confirm that it has cancelled a statement, or that the connection ends.
 CONFIRM_SECONDS = 2.0
 

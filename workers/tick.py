@@ -59,7 +59,8 @@ class Tick:
                     await self._answers_again()
         self._looked_at = time.time()
         for other in failures[1:]:
-            log.error("the engine stumbled and goes on: %s", other, exc_info=other)
+            if not isinstance(other, Unavailable):  # which is in the log already
+                log.error("the engine stumbled and goes on: %s", other, exc_info=other)
         if failures:
             raise failures[0]
         return more

@@ -80,6 +80,8 @@ async def test_a_database_that_cannot_be_written_is_found(db: str, backend: Back
     await backend.admin(f"ALTER DATABASE {db.rpartition('/')[2]} SET default_transaction_read_only = on")
 
     assert (await diagnose(database_url=db))["the database is read-only: nothing can be accepted or recorded"].state == "fail"
+    found = await diagnose(database_url=f"{db}?target_session_attrs=standby")
+    assert any(what.startswith("PostgreSQL cannot be reached: None of the hosts match") for what in found)
     (standby, *_) = checks.database_findings(role="r", standby=True, read_only=True, encoding="UTF8", makes_tables=True)
     assert (standby.state, standby.what) == ("fail", "the server is a standby, which cannot be written")
 

@@ -241,6 +241,8 @@ async def test_a_database_url_says_more_after_its_name_as_those_of_postgresql_do
     assert said.startswith("graphook: The database cannot be reached: `sslmode` parameter must be one of: disable, allow, ")
     said = refused(COMMANDS["serve"], tmp_path, GRAPHOOK_DATABASE_URL=f"{url}?weather=fine", GRAPHOOK_SECRET_KEY=SECRET_KEY)
     assert said.startswith('graphook: The database cannot be reached: unrecognized configuration parameter "weather". Check ')
+    said = refused(COMMANDS["serve"], tmp_path, GRAPHOOK_DATABASE_URL=f"{url}?target_session_attrs=standby", GRAPHOOK_SECRET_KEY=SECRET_KEY)
+    assert said.startswith("graphook: The database cannot be reached: None of the hosts match the target attribute requirement ")
 
 
 @pytest.mark.postgresql_only

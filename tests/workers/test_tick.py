@@ -90,6 +90,19 @@ async def test_an_outage_that_begins_within_a_tick_is_one_for_the_next(monkeypat
     assert await states() == [int(State.LEASED)]
 
 
+@pytest.mark.postgresql_only
+async def test_a_database_that_can_only_be_read_is_told_of_without_tracebacks(db: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As a standby is: it answers, so every part of the tick is tried, several times a second for as long as it lasts."""
+    await database.disconnect()
+    await database.connect(f"{db}?options=-c%20default_transaction_read_only%3Don")
+
+    with pytest.raises(Unavailable):
+        await idle().look()
+
+    assert "the database is not available: cannot execute SELECT FOR UPDATE in a read-only transaction" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 async def test_the_tick_reaches_every_endpoint_a_few_at_a_time_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tick_module, "SCAN", 2)
     app = await make.application()
