@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
-from graphook import __version__
+from graphook import __version__, metrics
 from graphook.cli import _parser
 from graphook.completion import Failure
 from graphook.sender import ErrorCode as AttemptErrorCode
@@ -50,6 +51,23 @@ def test_every_setting_that_the_documentation_names_exists() -> None:
     for page in PAGES:
         named = set(re.findall(r"\bGRAPHOOK_[A-Z_]+\b", page.read_text("utf-8")))
         assert named <= known | test_servers, f"{_name(page)} names what is no setting"
+
+
+def test_the_guide_names_every_metric_with_its_labels_and_no_other() -> None:
+    """In its table and in the alerts, whose expressions would otherwise never be true."""
+    series = set[str]()
+    told = set[str]()
+    for metric in (found for found in vars(metrics).values() if isinstance(found, MetricWrapperBase)):
+        (family,) = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        told.add(name + (f"{{{','.join(metric._labelnames)}}}" if metric._labelnames else ""))
+        series |= {f"{name}_bucket", f"{name}_count", f"{name}_sum"} if family.type == "histogram" else {name}
+    told.add("graphook_build_info{version}")
+    page = ROOT / "docs" / "guide" / "operating-production.md"
+    rows = "\n".join(line.split("|")[1] for line in page.read_text("utf-8").splitlines() if line.startswith("| `graphook_"))
+    assert set(re.findall(r"`(graphook_[^`]+)`", rows)) == told
+    (rules,) = blocks(page, "yaml")
+    assert set(re.findall(r"graphook_\w+", rules.text)) <= series
 
 
 def codes_in_the_code() -> set[str]:
