@@ -59,8 +59,8 @@ async def paginate(fetch: Fetch[T], key: Callable[[T], str], request: PageReques
         rows.reverse()
     more_behind = False
     if request.cursor is not None:
-        # The cursor's own row lies behind the page, unless it is gone: then look.
-        edge = key(rows[-1 if request.backwards else 0]) if rows else request.cursor
+        # The cursor's own row lies behind the page, unless it is gone: then look. Behind an empty page is all there is.
+        edge = key(rows[-1 if request.backwards else 0]) if rows else None
         more_behind = bool(await fetch(edge, not walk_down, 1))
     has_next, has_previous = (more_behind, more_ahead) if request.backwards else (more_ahead, more_behind)
     return Page(rows, [key(row) for row in rows], has_next, has_previous, request.backwards)

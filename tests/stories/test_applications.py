@@ -172,6 +172,17 @@ async def test_lists_page_both_ways_in_both_styles_without_gap_or_repetition(acm
     assert [node["id"] for node in descending["nodes"]] == [ids[6], ids[5]]
 
 
+async def test_a_page_past_the_end_says_that_there_is_something_behind_it_also_of_a_list_of_one(acme: Tenant) -> None:
+    app = await acme.application()
+    pages = [await acme.run("Applications", after=app["id"]), await acme.run("Applications", before=app["id"])]
+    assert [page["nodes"] for page in pages] == [[], []]
+    assert [(page["pageInfo"]["hasPreviousPage"], page["pageInfo"]["hasNextPage"]) for page in pages] == [(True, False), (False, True)]
+
+    await acme.do("ApplicationDelete", id=app["id"])
+    for page in (await acme.run("Applications", after=app["id"]), await acme.run("Applications", before=app["id"])):
+        assert (page["pageInfo"]["hasPreviousPage"], page["pageInfo"]["hasNextPage"]) == (False, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [
