@@ -66,7 +66,7 @@ class NewMessage:
     # Whether the payload must fit the event type's schema, and the event type as it was when it did.
     must_fit: bool = False
     fits: EventTypeState | None = None
-    # Only this endpoint gets it, whatever it listens to.
+    # Only this endpoint gets it, whatever it listens to, also when what was missed is sent.
     endpoint_id: str | None = None
     created_at: datetime = field(default_factory=now)
     id: str = ""
@@ -270,7 +270,7 @@ async def _write(session: Session, accepted: Sequence[tuple[int, NewMessage, str
         messages.append(
             (
                 message.id, message.org_id, app_id, message.event_type, message.event_id, channels, tags, created_at, expires_at,
-                message.traceparent, deliver_at,
+                message.traceparent, deliver_at, message.endpoint_id,
             )
         )  # fmt: skip
         contents.append((message.id, expires_at, message.body, message.params))

@@ -42,17 +42,18 @@ TAKE_EVENT_IDS = Statement(
         ON CONFLICT DO NOTHING RETURNING message_id""",
 )
 
-# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
+# (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at, endpoint_id)
 INSERT_MESSAGES = Statement(
     postgresql="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
-        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at, traceparent, deliver_at
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at, endpoint_id)
+        SELECT id, org_id, app_id, event_type, event_id, channels::jsonb, tags::jsonb, created_at, expires_at, traceparent, deliver_at,
+               endpoint_id
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-                    $10::text[], $11::bigint[])
-          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)""",
+                    $10::text[], $11::bigint[], $12::text[])
+          AS m(id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at, endpoint_id)""",
     sqlite="""
-        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        INSERT INTO message (id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, traceparent, deliver_at, endpoint_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
 )
 
 # (message_id, expires_at, body, params)

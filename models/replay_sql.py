@@ -42,20 +42,20 @@ ADD_RUNS = Statement(
 _HAD = f"""
     COALESCE((SELECT max(CASE WHEN d.state = 5 AND d.tries + d.interrupts = 0 AND d.reason = '{CLOSED}' THEN 1 ELSE 2 END)
               FROM delivery d WHERE d.message_id = m.id AND d.endpoint_id = e.id), 0) AS had"""
-# The application's messages in a range of ids: app id, after, up to, limit, endpoint id. Each with what the endpoint had of it and whether it listens to it.
+# The application's messages in a range of ids: app id, after, up to, limit, endpoint id. Each with what the endpoint had of it and whether it is for it.
 LISTENED = Statement(
     postgresql=f"""
         SELECT m.id AS message_id, {_HAD},
                (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
                AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(m.channels) c WHERE jsonb_exists(e.channels, c)))
-                 AS wanted
+               AND COALESCE(m.endpoint_id = e.id, true) AS wanted
         FROM message m JOIN endpoint e ON e.id = $5
         WHERE m.app_id = $1 AND m.id > $2 AND m.id <= $3 ORDER BY m.id LIMIT $4""",
     sqlite=f"""
         SELECT m.id AS message_id, {_HAD},
                (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.event_type))
                AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.channels) mc ON mc.value = c.value))
-                 AS wanted
+               AND COALESCE(m.endpoint_id = e.id, true) AS wanted
         FROM message m JOIN endpoint e ON e.id = ?5
         WHERE m.app_id = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id LIMIT ?4""",
 )

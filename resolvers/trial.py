@@ -153,7 +153,7 @@ async def attempt(
     endpoint.require_enabled()
     await allowance.draw(f"test:{caller.org_id}", services.settings.test_attempts_per_minute, "test attempts")
     new = new_message(info, app.id, input, body)
-    new.key, new.fan_out = key, False
+    new.key, new.fan_out, new.endpoint_id = key, False, endpoint.id
     accepted = await services.accept.submit(new)
     # Also when it is repeated: the process that accepted it may have died before it could send.
     sent = await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)

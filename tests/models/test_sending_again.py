@@ -37,6 +37,18 @@ async def test_a_payload_that_has_expired_is_not_sent_again_nor_to_an_endpoint_t
         assert [row["message_id"] for row in added] == [kept]
 
 
+async def test_what_was_sent_to_one_endpoint_by_hand_is_missed_by_that_one_only() -> None:
+    app = await make.application()
+    meant, other = await make.endpoint(app), await make.endpoint(app)
+    await make.message(app, endpoint_id=meant.id)
+    await meant.change({"disabled": True})
+    assert await make.claims(meant) == [], "it is canceled"
+    await meant.change({"disabled": False})
+
+    assert await sent_again(other, TaskType.ENDPOINT_REPLAY, replay_missing) == 0
+    assert await sent_again(meant, TaskType.ENDPOINT_REPLAY, replay_missing) == 1
+
+
 async def test_what_failed_is_not_sent_again_while_a_resend_of_it_is_under_way() -> None:
     app = await make.application()
     endpoint = await make.endpoint(app)

@@ -71,6 +71,23 @@ async def test_replay_missing_delivers_what_came_before_the_endpoint(acme: Tenan
     assert await acme.destinations(app, early[1]) == {}
 
 
+async def test_replay_missing_leaves_out_what_was_tried_out_at_another_endpoint(acme: Tenant, receiver: Receiver) -> None:
+    app = await acme.application()
+    await acme.event_type("a", schemas={"1": {"type": "object"}})
+    tried = {"appId": app["id"], "endpointId": (await acme.endpoint(app, receiver.url("/tried")))["id"]}
+    sent = await acme.message(app)
+    await acme.do("EndpointSendExample", **tried, input={"eventType": "a"})
+    await acme.do("MessageTestAttempt", **tried, input={"eventType": "a", "payload": {"a": "test"}})
+    endpoint = await acme.endpoint(app, receiver.url())
+
+    done = await finished(
+        acme, await acme.do("EndpointReplayMissing", appId=app["id"], endpointId=endpoint["id"], input={"since": HOUR_AGO})
+    )
+
+    assert done["data"] == {"messagesSent": 1}
+    assert [request.headers["webhook-id"] for request in await receiver.wait_for(1)] == [sent["id"]]
+
+
 @pytest.mark.parametrize(
     ("filters", "chosen"),
     [
