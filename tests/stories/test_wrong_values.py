@@ -18,9 +18,9 @@ from graphql import (
 )
 from schema.api import schema
 from tests.arguments import of_every_operation, replaced
+from tests.conftest import organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
-from tests.stories.test_auth import organisation_of
 from tests.stories.test_bad_inputs import count
 from tests.stories.test_hostile_arguments import SUBSCRIPTIONS, _operation
 from tests.tenant import Refused, Tenant
