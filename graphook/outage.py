@@ -6,11 +6,15 @@ import logging
 import socket
 import sqlite3
 import ssl
+import time
 
 import asyncpg
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
 log = logging.getLogger(__name__)
+
+# What the log was told last, and when.
+_logged = ("", 0.0)
 
 # Others wrote at the same time, and PostgreSQL undid what was written: repeated at once, it goes through.
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -82,8 +86,12 @@ def told(error: BaseException) -> str:
 
 
 def log_outage(error: BaseException) -> None:
-    """Say in the log what was wrong: callers are told only that the database is not available."""
-    log.warning("the database is not available: %s", told(error))
+    """Say in the log what was wrong, once a second: callers, of which there may be thousands, are told only that the database is not available."""
+    global _logged
+    said, now = told(error), time.monotonic()
+    if said != _logged[0] or now - _logged[1] >= 1.0:
+        _logged = (said, now)
+        log.warning("the database is not available: %s", said)
 
 
 def is_contended(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import sqlite3
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tortoise.exceptions import OperationalError
 
 from graphook import database
 from graphook.errors import Contended, Unavailable
-from graphook.outage import is_contended, is_outage
+from graphook.outage import is_contended, is_outage, log_outage
 
 OUTAGES = [
     "08006 connection_failure",
@@ -105,6 +106,18 @@ def test_a_file_that_others_hold_is_an_outage_and_a_wrong_statement_is_not(tmp_p
     assert is_outage(OperationalError(locked.value))
     assert not is_outage(wrong.value)
     assert not is_outage(OperationalError(wrong.value))
+
+
+def test_an_outage_that_thousands_meet_is_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    began = time.monotonic()
+    for _ in range(1000):
+        log_outage(ConnectionRefusedError("nobody listens there"))
+    log_outage(TimeoutError())
+
+    seconds = time.monotonic() - began
+    said = [record.getMessage() for record in caplog.records]
+    assert said[-1] == "the database is not available: there was no answer in time"
+    assert 2 <= len(said) <= 2 + seconds
 
 
 @pytest.mark.usefixtures("db")
