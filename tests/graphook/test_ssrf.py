@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +250,33 @@ async def test_no_more_addresses_are_tried_than_the_policy_says_and_ipv4_comes_f
         assert await resolver.resolve("many.example") == [f"93.184.216.{n}" for n in (1, 2, 3)]
     finally:
         await resolver.close()
+
+
+def spellings(address: ipaddress.IPv4Address) -> Iterator[str]:
+    """What some resolver, browser or library takes for the address."""
+    number, plain = int(address), str(address)
+    parts = a, b, c, d = tuple(address.packed)
+    yield from (plain, f"{plain}.", f"{number}", f"{number:#x}", f"{number:#X}", f"0{number:o}", f"0000{number:o}", f"{number + 2**32}")
+    yield from (".".join(form.format(part) for part in parts) for form in ("{:#x}", "{:#06x}", "0{:o}", "000{:o}", "{:03}"))
+    yield from (f"{a}.{b}.{c << 8 | d}", f"{a}.{b << 16 | c << 8 | d}", f"{a:#x}.0{b:o}.{c << 8 | d}", f"{a + 256}.{b}.{c}.{d}")
+    yield from (plain.replace(".", dot) for dot in ("%2e", "。", "．", "｡", "\u2024"))
+    # Full width, Arabic, mathematical and superscript.
+    yield from ("".join(chr(zero + int(x)) if x.isdigit() else x for x in plain) for zero in (0xFF10, 0x660, 0x1D7CE, 0x2070))
+    yield from (f"%{ord(plain[0]):02x}{plain[1:]}", f"{plain}%00", f"{plain}%20", f"{plain}%00.example.com", f"example.com@{plain}")
+    yield from (f"[{prefix}{plain}]" for prefix in ("", "::", "::ffff:", "::ffff:0:", "64:ff9b::", "64:ff9b:1::", "fe80::5efe:"))
+    yield from (f"[0:0:0:0:0:FFFF:{number >> 16:04X}:{number & 0xFFFF:x}]", f"[2002:{number >> 16:x}:{number & 0xFFFF:x}::1]")
+    yield from (f"[::ffff:{plain}%25lo]", f"[2001:0:5ef5:79fd:0:0:{~number >> 16 & 0xFFFF:x}:{~number & 0xFFFF:x}]")
+
+
+@pytest.mark.parametrize("plain", "127.0.0.1 10.0.0.1 100.100.100.200 168.63.129.16 169.254.169.254 172.16.0.1 192.168.1.1 0.0.0.0".split())
+def test_an_address_that_is_closed_is_refused_in_every_spelling(plain: str) -> None:
+    taken = []
+    for host in spellings(ipaddress.IPv4Address(plain)):
+        for url in (f"http://{host}/", f"https://{host}:8443/x", f"HTTP://{host}"):
+            try:
+                taken.append(check_url(url, Policy()))
+            except BlockedURL:
+                continue
+    assert taken == []
+    for name in (f"{plain}.example.com", f"{plain.replace('.', '-')}.example.com", f"a{plain}.nip.io"):
+        assert check_url(f"https://{name}/", Policy()).host == name
