@@ -21,7 +21,7 @@ from models.message import Message as Row
 from models.message_stream import StreamPage, Wanted, place_of, read_page
 from resolvers.expected import mutation
 from resolvers.message import passes, prime_contents
-from schema.connection import Limit, page_request
+from schema.connection import Limit, Paging
 from schema.context import Info, one_of
 from schema.fields import check, check_value
 from schema.types.message import Message, MessageFilter
@@ -62,7 +62,7 @@ async def page(
 ) -> MessageStream:
     """The application's messages in the order in which they were committed. Keep the iterator and poll: nothing is missed or comes twice."""
     info.context.caller.require(Scope.READ)
-    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
+    wanted, size = _wanted(event_types, channels, since), Paging(limit=limit).request(MESSAGE).limit
     place = await _place(info, iterator, start, since)
     app = await Application.load(info.context.caller, str(app_id))
     return await _read(info, app.id, place, size, wanted)
@@ -80,7 +80,7 @@ async def organisation_page(
     """The messages of all applications of the organisation in the order in which they were committed."""
     info.context.caller.require(Scope.READ)
     info.context.caller.require_organisation()
-    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
+    wanted, size = _wanted(event_types, channels, since), Paging(limit=limit).request(MESSAGE).limit
     return await _read(info, info.context.caller.org_id, await _place(info, iterator, start, since), size, wanted)
 
 
@@ -148,7 +148,7 @@ async def poll(
     """
     # A place that is remembered is written, and what is leased is read.
     info.context.caller.require(Scope.READ)
-    wanted, size = _wanted(event_types, channels, since), page_request(MESSAGE, limit=limit).limit
+    wanted, size = _wanted(event_types, channels, since), Paging(limit=limit).request(MESSAGE).limit
     check_value(rules.LEASE_SECONDS, lease_seconds, ("leaseSeconds",))
     app, name = await _consumer(info, app_id, consumer_id)
     cursors = info.context.services.cursors

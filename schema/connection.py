@@ -104,10 +104,40 @@ class Paging:
     iterator: Iterator = UNSET
 
     def request(self, prefix: str | None) -> PageRequest:
-        """What they ask for, as `page_request` says."""
-        return page_request(
-            prefix, first=self.first, after=self.after, last=self.last, before=self.before, limit=self.limit, iterator=self.iterator
-        )
+        """What they ask for. Cursors are ids that begin with `prefix`, or names when it is None.
+
+        Raises `InvalidInput` when a size is out of range, a cursor is malformed, or the two styles are mixed.
+        """
+        relay, contract = self._given("first", "after", "last", "before"), self._given("limit", "iterator")
+        if relay and contract:
+            raise InvalidInput(
+                "Page with first, after, last and before, or with limit and iterator, not with both.", (next(iter(contract)),)
+            )
+        if ("last" in relay or "before" in relay) and ("first" in relay or "after" in relay):
+            raise InvalidInput(
+                "Page forward with first and after, or backward with last and before.", ("last" if "last" in relay else "before",)
+            )
+        for name, size in (*relay.items(), *contract.items()):
+            if isinstance(size, int) and not 1 <= size <= MAX_LIMIT:
+                raise InvalidInput(f"{name} is {size}; 1 to {MAX_LIMIT} are allowed.", (name,))
+        if contract:
+            cursor = contract.get("iterator")
+            backwards = cursor is not None and cursor.startswith("-")
+            name, size = "iterator", contract.get("limit", DEFAULT_LIMIT)
+            cursor = cursor[1:] if cursor is not None and backwards else cursor
+        else:
+            backwards = "last" in relay or "before" in relay
+            name = "before" if backwards else "after"
+            cursor = relay.get(name)
+            size = relay.get("last" if backwards else "first", DEFAULT_LIMIT)
+        if cursor is not None and prefix is None:
+            cursor = cursor.removeprefix("+")
+        if cursor is not None and not _is_cursor(cursor, prefix):
+            raise InvalidInput(f"The cursor {short(cursor)} was not made by this list.", (name,))
+        return PageRequest(size, cursor, backwards)
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {name: found for name in names if (found := getattr(self, name)) not in (UNSET, None)}
 
 
 def listing(resolver: Callable[..., Awaitable[Any]]) -> Any:
@@ -126,49 +156,6 @@ def listing(resolver: Callable[..., Awaitable[Any]]) -> Any:
     ]
     vars(run)["__signature__"] = signature.replace(parameters=parameters)
     return operation(run)
-
-
-def page_request(
-    prefix: str | None,
-    *,
-    first: Any = UNSET,
-    after: Any = UNSET,
-    last: Any = UNSET,
-    before: Any = UNSET,
-    limit: Any = UNSET,
-    iterator: Any = UNSET,
-) -> PageRequest:
-    """What the paging arguments ask for. Cursors are ids that begin with `prefix`, or names when it is None.
-
-    Raises `InvalidInput` when a size is out of range, a cursor is malformed, or the two styles are mixed.
-    """
-    relay = {"first": first, "after": after, "last": last, "before": before}
-    relay = {name: given for name, given in relay.items() if given not in (UNSET, None)}
-    contract = {name: given for name, given in (("limit", limit), ("iterator", iterator)) if given not in (UNSET, None)}
-    if relay and contract:
-        raise InvalidInput("Page with first, after, last and before, or with limit and iterator, not with both.", (next(iter(contract)),))
-    if ("last" in relay or "before" in relay) and ("first" in relay or "after" in relay):
-        raise InvalidInput(
-            "Page forward with first and after, or backward with last and before.", ("last" if "last" in relay else "before",)
-        )
-    for name, size in (*relay.items(), *contract.items()):
-        if isinstance(size, int) and not 1 <= size <= MAX_LIMIT:
-            raise InvalidInput(f"{name} is {size}; 1 to {MAX_LIMIT} are allowed.", (name,))
-    if contract:
-        cursor = contract.get("iterator")
-        backwards = cursor is not None and cursor.startswith("-")
-        name, size = "iterator", contract.get("limit", DEFAULT_LIMIT)
-        cursor = cursor[1:] if cursor is not None and backwards else cursor
-    else:
-        backwards = "last" in relay or "before" in relay
-        name = "before" if backwards else "after"
-        cursor = relay.get(name)
-        size = relay.get("last" if backwards else "first", DEFAULT_LIMIT)
-    if cursor is not None and prefix is None:
-        cursor = cursor.removeprefix("+")
-    if cursor is not None and not _is_cursor(cursor, prefix):
-        raise InvalidInput(f"The cursor {short(cursor)} was not made by this list.", (name,))
-    return PageRequest(size, cursor, backwards)
 
 
 def _is_cursor(cursor: str, prefix: str | None) -> bool:
