@@ -34,6 +34,11 @@ from schema.types.oauth import (
 )
 
 STEPS_PER_MINUTE = 60
+# The scope that each provider is asked for, and where in its answer the webhook is, and within that the channel.
+_WORDS = {
+    OauthProvider.SLACK: ("incoming-webhook", "incoming_webhook", "channel"),
+    OauthProvider.DISCORD: ("webhook.incoming", "webhook", "channel_id"),
+}
 
 
 @mutation(TemplateOauthStartPayload, Scope.MANAGE)
@@ -122,35 +127,24 @@ async def _verifier(info: Info, name: OauthProvider, input: OauthPayloadIn, app_
 
 async def _provider(info: Info, name: OauthProvider, redirect_uri: str) -> Provider:
     """The provider as the operator set it up, for a redirect URI that it may have. Raises `NotConfigured` or `InvalidInput`."""
-    given = info.context.services.settings
-    if name is OauthProvider.SLACK:
-        client_id, secret, authorize_url, token_url = (
-            given.slack_client_id,
-            given.slack_client_secret,
-            given.slack_authorize_url,
-            given.slack_token_url,
-        )
-        scope, webhook, channel, pkce = "incoming-webhook", "incoming_webhook", "channel", given.slack_pkce
-    else:
-        client_id, secret = given.discord_client_id, given.discord_client_secret
-        authorize_url, token_url = given.discord_authorize_url, given.discord_token_url
-        scope, webhook, channel, pkce = "webhook.incoming", "webhook", "channel_id", True
-    missing = oauth.missing_settings(given, name.value)
-    if client_id is None or secret is None or missing:
+    settings = info.context.services.settings
+    missing = oauth.missing_settings(settings, name.value)
+    if missing:
         raise NotConfigured(f"{name.title()} is not set up in this service: the operator must set {' and '.join(missing)}.")
-    if redirect_uri not in given.oauth_redirect_uris:
+    if redirect_uri not in settings.oauth_redirect_uris:
         raise InvalidInput("This is none of the redirect URIs that the operator allows.", ("input", "redirectUri"))
     await allowance.draw(f"oauth:{info.context.caller.org_id}", STEPS_PER_MINUTE, "steps of OAuth")
+    scope, webhook, channel = _WORDS[name]
     return Provider(
         name=name.value,
-        client_id=client_id,
-        client_secret=secret.get_secret_value(),
-        authorize_url=authorize_url,
-        token_url=token_url,
+        client_id=getattr(settings, f"{name}_client_id"),
+        client_secret=getattr(settings, f"{name}_client_secret").get_secret_value(),
+        authorize_url=getattr(settings, f"{name}_authorize_url"),
+        token_url=getattr(settings, f"{name}_token_url"),
         scope=scope,
         webhook=webhook,
         channel=channel,
-        pkce=pkce,
+        pkce=name is OauthProvider.DISCORD or settings.slack_pkce,
     )
 
 
