@@ -38,6 +38,22 @@ def _located(parse: Callable[[ValueNode, dict[str, Any] | None], Any]) -> Callab
     return run
 
 
+def _of_string(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The parser of a literal that must be a string, by that of a value."""
+    return _located(lambda node, _: parse(node.value if isinstance(node, StringValueNode) else None))
+
+
+def _string(said: str) -> Callable[[Any], str]:
+    """The parser of a value that is a string and nothing else; `said` is the error."""
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str):
+            raise _bad(said)
+        return value
+
+    return parse
+
+
 def _string_map(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise _bad("A StringMap is an object whose values are all strings.")
@@ -79,28 +95,6 @@ def _refuse_what_is_no_json(value: Any, *, complete: bool) -> None:
             stack += item
 
 
-def _url(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _bad("A URL is a string.")
-    return value
-
-
-@_located
-def _url_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> str:
-    return _url(node.value if isinstance(node, StringValueNode) else None)
-
-
-def _color(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _bad("A Color is a string.")
-    return value
-
-
-@_located
-def _color_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> str:
-    return _color(node.value if isinstance(node, StringValueNode) else None)
-
-
 def _int64(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_SAFE:
         raise _bad("An Int64 is a whole number of at most 2^53.")
@@ -123,10 +117,7 @@ def _date_time(value: Any) -> datetime:
         raise _bad(f"{error}.") from error
 
 
-@_located
-def _date_time_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> datetime:
-    return _date_time(node.value if isinstance(node, StringValueNode) else None)
-
+_url, _color = _string("A URL is a string."), _string("A Color is a string.")
 
 SCALARS: dict[object, Any] = {
     JSON: strawberry.scalar(
@@ -149,14 +140,14 @@ SCALARS: dict[object, Any] = {
         specified_by_url="https://url.spec.whatwg.org/",
         serialize=str,
         parse_value=_url,
-        parse_literal=_url_literal,
+        parse_literal=_of_string(_url),
     ),
     Color: strawberry.scalar(
         name="Color",
         description="A colour as `#rgb`, `#rgba`, `#rrggbb` or `#rrggbbaa` (component Color).",
         serialize=str,
         parse_value=_color,
-        parse_literal=_color_literal,
+        parse_literal=_of_string(_color),
     ),
     Int64: strawberry.scalar(
         name="Int64",
@@ -171,6 +162,6 @@ SCALARS: dict[object, Any] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=format_rfc3339,
         parse_value=_date_time,
-        parse_literal=_date_time_literal,
+        parse_literal=_of_string(_date_time),
     ),
 }
