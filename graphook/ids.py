@@ -12,18 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from graphook.clock import now_us, to_us
 
-ID_PREFIXES = {
-    "organisation": "org_",
-    "application": "app_",
-    "endpoint": "ep_",
-    "message": "msg_",
-    "attempt": "atmpt_",
-    "event_type": "evtype_",
-    "task": "qtask_",
-    "integration": "integ_",
-    "template": "trtmpl_",
-    "token": "tok_",
-}
+PREFIXES = ("org_", "app_", "ep_", "msg_", "atmpt_", "evtype_", "qtask_", "integ_", "trtmpl_", "tok_")
 
 LENGTH = 27
 _EPOCH_SECONDS = 1_400_000_000
@@ -105,7 +94,7 @@ def is_id(text: str, prefix: str) -> bool:
 
 def starts_with_prefix(text: str) -> bool:
     """Whether the text begins like an id of ours; a uid must not, or references would be ambiguous."""
-    return text.startswith(tuple(ID_PREFIXES.values()))
+    return text.startswith(PREFIXES)
 
 
 def _step(at_us: int) -> int:

@@ -60,10 +60,6 @@ class Partition:
             return str(to_us(self.start)), str(to_us(self.end))
         return f"'{start_id('msg_', self.start)}'", f"'{start_id('msg_', self.end)}'"
 
-    def sibling(self, table: str) -> Partition:
-        """The same week of another table."""
-        return Partition(table, self.start)
-
 
 def week_of(at: datetime) -> datetime:
     """The Monday that the partition of a moment begins with."""

@@ -163,11 +163,11 @@ async def _drop(partition: Partition) -> bool:
 
 async def _is_open(session: Session, partition: Partition) -> bool:
     """Whether anything of the partition's week is still to be sent. Until the transaction ends, nothing becomes so."""
-    deliveries = partition.sibling("delivery").name
+    deliveries = Partition("delivery", partition.start).name
     if (await session.fetch_text("SELECT to_regclass($1) IS NOT NULL AS there", deliveries))[0]["there"]:
         # Keeps a resend out that would come between the look and the drop.
         await session.fetch_text(f"LOCK TABLE {deliveries} IN SHARE MODE")
-    low, high = partition.sibling("message").bounds
+    low, high = Partition("message", partition.start).bounds
     # One look for each of the three small indexes.
     looks = [f"SELECT 1 FROM delivery WHERE state = {state} AND message_id >= {low} AND message_id < {high}" for state in (0, 1, 2)]
     looks.append(f"SELECT 1 FROM fanout WHERE message_id >= {low} AND message_id < {high}")

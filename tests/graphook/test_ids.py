@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphook.ids import ID_PREFIXES, end_id, id_time, is_id, new_id, start_id, starts_with_prefix
+from graphook.ids import PREFIXES, end_id, id_time, is_id, new_id, start_id, starts_with_prefix
 
 MOMENTS = st.datetimes(datetime(2015, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
 
@@ -62,7 +62,7 @@ def test_what_is_no_id_of_a_kind_is_recognised(text: str) -> None:
 
 
 def test_every_prefix_is_recognised_at_the_beginning_of_a_uid() -> None:
-    for prefix in ID_PREFIXES.values():
+    for prefix in PREFIXES:
         assert is_id(new_id(prefix), prefix)
         assert starts_with_prefix(prefix + "x")
     assert not starts_with_prefix("customer-app_1")
