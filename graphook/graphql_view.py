@@ -22,7 +22,6 @@ from strawberry import subscriptions
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
-from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -32,8 +31,9 @@ from graphook.errors import Unauthenticated
 from graphook.execution import Execution
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, REVOKED, Socket, SocketHandler
+from graphook.graphql_streams import EventStream, MultipartStream
 from graphook.http_answers import CORS, NOT_PERSISTED, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
-from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream, wants_event_stream
+from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream
 from graphook.request_body import given, read_body
 from graphook.shared_timeout import SharedTimeout
 from graphook.streams import until
@@ -57,26 +57,6 @@ _NOT_EXECUTED = (MissingQueryError, CannotGetOperationTypeError, InvalidOperatio
 Authenticate = Callable[[str | None], Awaitable[Any]]
 MakeContext = Callable[[Any, Mapping[str, str]], Any]
 Admit = Callable[[Any], AbstractContextManager[None]]
-
-
-class EventStream(SSETransport):
-    """Server-sent events with plain line feeds, which clients split on, and only where the client wants them first."""
-
-    def accepts(self, accept: str) -> bool:
-        return wants_event_stream(accept)
-
-    def encode_event(self, event: str, data: str | None = None) -> str:
-        return super().encode_event(event, data).replace("\r\n", "\n")
-
-    def encode_comment(self, comment: str) -> str:
-        return f": {comment}\n\n"
-
-
-class MultipartStream(MultipartSubscriptionTransport):
-    """Multipart that ends with the delimiter behind its last part, not with one more part that is empty."""
-
-    def encode_complete(self) -> str:
-        return "--\r\n"
 
 
 class _SubResponse(Response):
