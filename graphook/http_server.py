@@ -6,8 +6,10 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Bytes of the request line, the headers and the trailers together: a stranger may send them, and they are kept until the request is dealt with.
+# Bytes of the path and the headers together, or of trailers: a stranger may send them, and they are kept until the request is dealt with.
 MAX_HEAD = 64 * 1024
+# What a head has beside them.
+_BESIDE = 1024
 HEAD_SECONDS = 30.0
 
 _BODY = b'{"errors":[{"message":"The head of the request has more than %d bytes.","extensions":{"code":"HTTP_431"}}]}' % MAX_HEAD
@@ -25,9 +27,9 @@ class HttpProtocol(HttpToolsProtocol):
     """A connection that is closed when the head of a request has more than `MAX_HEAD` bytes, after 431, or does not come within `head_seconds`."""
 
     head_seconds = HEAD_SECONDS
-    _head = 0
-    # What the parser holds back, of a header that has not ended or of what it passes over.
+    # Bytes since the last head or part of a body: of a head, of trailers, or of what the parser passes over.
     _unparsed = 0
+    _is_too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head."""
@@ -54,26 +56,15 @@ class HttpProtocol(HttpToolsProtocol):
         """Read on, within the limit."""
         self._unparsed += len(data)
         super().data_received(data)
-        if self._unparsed > MAX_HEAD:
+        if self._unparsed > MAX_HEAD + _BESIDE:
             self._refuse()
 
-    def on_message_begin(self) -> None:
-        """Begin to count."""
-        self._head = 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Count a part of the request line."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header or a trailer."""
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """Nothing of the head is held back any more."""
+        """Take the head, if it is not too large: what came in one piece may be."""
+        if self._unparsed > MAX_HEAD:
+            self._is_too_large = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD
+            if self._is_too_large:
+                raise _TooLarge
         self._unparsed = 0
         super().on_headers_complete()
 
@@ -82,14 +73,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = 0
         super().on_body(body)
 
-    def on_message_complete(self) -> None:
-        """Nothing is held back any more."""
-        self._unparsed = 0
-        super().on_message_complete()
-
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, or one that is too large."""
-        if self._head > MAX_HEAD:
+        if self._is_too_large:
             self._refuse()
         else:
             super().send_400_response(msg)
@@ -106,12 +92,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_free(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
-
-    def _count(self, size: int) -> None:
-        self._unparsed = 0
-        self._head += size
-        if self._head > MAX_HEAD:
-            raise _TooLarge
 
     def _refuse(self) -> None:
         if self.transport.is_closing():
