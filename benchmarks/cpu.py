@@ -37,22 +37,28 @@ def resident_bytes(root: int) -> int:
 
 
 class Noise:
-    """The share of the machine's cores that processes other than ours used since it was made, from 0 to 1."""
+    """What others took of the machine since it was made."""
 
     def __init__(self) -> None:
-        self._busy, self._total, self._ours = *_machine(), seconds(os.getpid())
+        self._busy, self._total, self._stolen, self._ours = *_machine(), seconds(os.getpid())
 
-    def read(self) -> float:
-        busy, total = _machine()
+    def others(self) -> float:
+        """The share of the machine's cores that processes other than ours used, from 0 to 1; what a hypervisor took is among it."""
+        busy, total, _ = _machine()
         ours = seconds(os.getpid()) - self._ours
         return max(0.0, (busy - self._busy - ours) / (total - self._total))
 
+    def stolen(self) -> float:
+        """Seconds of its cores that a hypervisor took while they had something to do: nothing ran there then, and latencies have such a pause in them."""
+        return _machine()[2] - self._stolen
 
-def _machine() -> tuple[float, float]:
-    """Busy and all CPU seconds of the machine since it started; what a hypervisor took is busy."""
-    user, nice, system, idle, waiting, *rest = (int(field) / _TICK for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
-    busy = user + nice + system + sum(rest)
-    return busy, busy + idle + waiting
+
+def _machine() -> tuple[float, float, float]:
+    """Busy, all and stolen CPU seconds of the machine since it started; what a hypervisor took is busy."""
+    fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    user, nice, system, idle, waiting, interrupts, soft_interrupts, stolen = (int(field) / _TICK for field in fields)
+    busy = user + nice + system + interrupts + soft_interrupts + stolen
+    return busy, busy + idle + waiting, stolen
 
 
 class Meter:

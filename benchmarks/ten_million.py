@@ -19,7 +19,7 @@ from models.delivery import Result, State
 from models.message import Message, NewMessage
 
 APPLICATIONS = 20
-TRAFFIC, LISTS, CLAIMS = 20.0, 10.0, 10.0
+TRAFFIC, LISTS, CLAIMS = 20.0, 20.0, 10.0
 _NODES = "nodes { id } pageInfo { endCursor hasNextPage }"
 _LISTS = {
     "messages": f"query($app: ID!) {{ messages(appId: $app, first: 50) {{ {_NODES} }} }}",
