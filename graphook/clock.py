@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,100})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 
 
@@ -22,12 +23,12 @@ def now_us() -> int:
 
 def from_us(microseconds: int) -> datetime:
     """The instant so many microseconds after the epoch."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)  # keywords cost a quarter more
 
 
 def to_us(instant: datetime) -> int:
     """Microseconds since the epoch."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def parse_rfc3339(text: str) -> datetime:
@@ -43,4 +44,4 @@ def parse_rfc3339(text: str) -> datetime:
 
 def format_rfc3339(instant: datetime) -> str:
     """The instant as `2026-01-31T12:00:00.000000Z`, always in UTC and with microseconds."""
-    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return instant.astimezone(UTC).isoformat("T", "microseconds")[: -len("+00:00")] + "Z"
