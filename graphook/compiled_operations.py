@@ -106,22 +106,7 @@ class DirectOperation:
             arguments = self._arguments(given)
         except Exception as error:
             raise Unusual from error
-        raw: Any = GraphQLResolveInfo(
-            self._node.name.value,
-            [self._node],
-            self._return_type,
-            self._root,
-            self._path,
-            self._core,
-            self._fragments,
-            None,
-            self._operation,
-            VariableValues({}, dict(given)),
-            context,
-            None,  # type: ignore[arg-type]  # what follows helps resolvers that start tasks, which ours do not
-            None,
-            None,  # type: ignore[arg-type]
-        )
+        raw = self._info(given, context)
         info: Info[Any, Any] = Info(_raw_info=raw, _field=self._definition)
         try:
             value = await self._resolve(info=info, **arguments)
@@ -133,6 +118,34 @@ class DirectOperation:
             return {self._name: plan([value], raw)[0]}
         except Exception:
             return Outcome(value)  # graphql-core comes to the same and says it with path and position
+
+    def event(self, value: Any, variables: Mapping[str, Any] | None, context: Any) -> dict[str, Any] | None:
+        """The data of an event of a subscription; None when graphql-core must complete it."""
+        plan = self.plan()
+        if plan is None or value is None:
+            return None
+        try:
+            return {self._name: plan([value], self._info(_NO_VARIABLES if variables is None else variables, context))[0]}
+        except Exception:
+            return None
+
+    def _info(self, variables: Mapping[str, Any], context: Any) -> Any:
+        return GraphQLResolveInfo(
+            self._node.name.value,
+            [self._node],
+            self._return_type,
+            self._root,
+            self._path,
+            self._core,
+            self._fragments,
+            None,
+            self._operation,
+            VariableValues({}, dict(variables)),
+            context,
+            None,  # type: ignore[arg-type]  # what follows helps resolvers that start tasks, which ours do not
+            None,
+            None,  # type: ignore[arg-type]
+        )
 
 
 def _only_field(operation: OperationDefinitionNode) -> FieldNode:

@@ -20,15 +20,14 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry import subscriptions
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLRequestData
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.errors import Unauthenticated
-from graphook.execution import Execution
+from graphook.execution import Schema
+from graphook.graphql_errors import NOT_EXECUTED
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, REVOKED, Socket, SocketHandler
 from graphook.graphql_streams import EventStream, MultipartStream
@@ -52,7 +51,6 @@ _MEMBERS: dict[str, tuple[type, str]] = {
     "extensions": (dict, "an object"),
 }
 _ALLOWED = {"GET": {OperationType.QUERY}, "POST": {OperationType.QUERY, OperationType.MUTATION}}
-_NOT_EXECUTED = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 Authenticate = Callable[[str | None], Awaitable[Any]]
 MakeContext = Callable[[Any, Mapping[str, str]], Any]
@@ -87,7 +85,7 @@ class GraphQLView(GraphQL[Any, None]):
 
     def __init__(
         self,
-        schema: Any,
+        schema: Schema,
         authenticate: Authenticate,
         make_context: MakeContext,
         *,
@@ -107,7 +105,7 @@ class GraphQLView(GraphQL[Any, None]):
             max_subscriptions_per_connection=MAX_OPERATIONS,
             allowed_origins=["*"],
         )
-        self._execution = Execution(schema)
+        self._execution = schema.execution
         self.authenticate = authenticate
         self.make_context = make_context
         self.admit = admit
@@ -171,7 +169,7 @@ class GraphQLView(GraphQL[Any, None]):
             result = await self._execution.run(
                 data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED["POST"], data.get("extensions")
             )
-        except _NOT_EXECUTED as error:
+        except NOT_EXECUTED as error:
             raise not_executed(error, "POST") from error
         return response_of(answer_of(result), media_type)
 
@@ -241,7 +239,7 @@ class GraphQLView(GraphQL[Any, None]):
                 _ALLOWED[request_adapter.method],
                 request_data.extensions,
             )
-        except _NOT_EXECUTED as error:
+        except NOT_EXECUTED as error:
             raise not_executed(error, request_adapter.method) from error
 
     async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:

@@ -14,7 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.errors import TRY_AGAIN, Unauthenticated, Unavailable
-from graphook.graphql_extensions import fault_of_ours
+from graphook.graphql_errors import fault_of_ours
 from graphook.negotiation import JSON, RESPONSE_JSON
 from graphook.outage import is_outage, log_outage
 

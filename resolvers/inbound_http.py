@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from graphook import rules
 from graphook.clock import now
 from graphook.errors import TRY_AGAIN, Conflict, GraphookError, InvalidInput, InvalidInputs, NotFound, Unauthenticated, Unavailable
-from graphook.graphql_extensions import fault_of_ours
+from graphook.graphql_errors import fault_of_ours
 from graphook.inbound import event_of, verify
 from graphook.outage import is_outage, log_outage
 from graphook.request_body import read_body

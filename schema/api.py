@@ -7,7 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graphook.compiled_inputs import CachedNames, compile_inputs
 from graphook.compiled_selections import CompiledExecutor
-from graphook.graphql_extensions import EXTENSIONS, Schema
+from graphook.execution import Schema
 from schema.errors import USER_ERRORS
 from schema.mutation import Mutation
 from schema.query import Query
@@ -23,7 +23,7 @@ def create_schema(*, introspection: bool = True) -> Schema:
         Subscription,
         types=list(USER_ERRORS.values()),
         execution_context_class=CompiledExecutor,
-        extensions=[*EXTENSIONS, *([] if introspection else [DisableIntrospection])],
+        extensions=[] if introspection else [DisableIntrospection],
         config=StrawberryConfig(scalar_map=SCALARS, name_converter=CachedNames(), disable_field_suggestions=not introspection),
     )
     compile_inputs(found)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from graphook import metrics, tracing
 from graphook.access import Access
-from graphook.graphql_extensions import fault_of_ours
+from graphook.graphql_errors import fault_of_ours
 from tests.waiting import PATIENCE
 
 

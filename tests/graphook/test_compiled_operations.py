@@ -19,7 +19,7 @@ from graphook.compiled_selections import CompiledExecutor
 from graphook.documents import documents
 from graphook.errors import NotFound
 from graphook.execution import Execution
-from graphook.graphql_extensions import DocumentCache, ShownErrors, TimeLimit
+from graphook.graphql_errors import shown
 from schema.api import schema as whole_schema
 from tests.operations import operations
 
@@ -121,11 +121,8 @@ class Query:
     nothing: Thing | None = strawberry.field(resolver=say_nothing)
 
 
-EXTENSIONS = [ShownErrors, DocumentCache, TimeLimit]
-plain = strawberry.Schema(Query, extensions=EXTENSIONS)
-compiled = strawberry.Schema(
-    Query, extensions=EXTENSIONS, config=StrawberryConfig(name_converter=CachedNames()), execution_context_class=CompiledExecutor
-)
+plain = strawberry.Schema(Query)
+compiled = strawberry.Schema(Query, config=StrawberryConfig(name_converter=CachedNames()), execution_context_class=CompiledExecutor)
 compile_inputs(compiled)
 
 THING = "query A($t: ThingIn!, $m: [ThingIn!], $n: Int, $c: Colour) { thing(thing: $t, more: $m, atMost: $n, colour: $c) { shown named } }"
@@ -185,17 +182,17 @@ UNUSUAL: list[tuple[str, dict[str, Any]]] = [
 
 
 def told(data: Any, errors: Any) -> tuple[Any, Any]:
-    shown = [error.formatted for error in errors or ()]
-    for error in shown:
+    formatted = [error.formatted for error in errors or ()]
+    for error in formatted:
         error["extensions"].pop("requestId", None)
-    return data, shown
+    return data, formatted
 
 
 async def compare(query: str, variables: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     expected_of = Surroundings()
     found = await plain.execute(query, variables, context_value=expected_of)
-    expected = told(found.data, found.errors)
+    expected = told(found.data, shown(found.errors or [], suggest=True))
     execution = Execution(compiled)
     for _ in range(3):  # the first time, graphql-core compiles the selection
         surroundings = Surroundings()

@@ -17,7 +17,6 @@ from graphook.compiled_inputs import CachedNames, compile_inputs
 from graphook.compiled_selections import CompiledExecutor, plans_of
 from graphook.documents import Document, Documents, documents
 from graphook.execution import Execution
-from graphook.graphql_extensions import DocumentCache, ShownErrors, TimeLimit
 from graphql import FieldNode
 
 
@@ -38,7 +37,6 @@ class Query:
 schema = strawberry.Schema(
     Query,
     execution_context_class=CompiledExecutor,
-    extensions=[ShownErrors, DocumentCache, TimeLimit],
     config=StrawberryConfig(name_converter=CachedNames()),
 )
 compile_inputs(schema)

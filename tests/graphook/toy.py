@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 
 from graphook.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
-from graphook.graphql_extensions import DocumentCache, Schema, ShownErrors, TimeLimit
+from graphook.execution import Schema
 from graphook.graphql_view import GraphQLView
 from graphook.http_server import HttpProtocol
 from graphook.seats import Seats
@@ -137,11 +137,7 @@ class Subscription:
         raise RuntimeError("the password is hunter2")
 
 
-class ShortTimeLimit(TimeLimit):
-    seconds = 0.3
-
-
-schema = Schema(Query, Mutation, Subscription, extensions=[ShownErrors, DocumentCache, ShortTimeLimit])
+schema = Schema(Query, Mutation, Subscription, seconds=0.3)
 
 
 @dataclass
