@@ -8,15 +8,28 @@ from typing import Any, Self
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
 
 from graphook import database
 from graphook.auth import Caller
 from graphook.clock import now
-from graphook.errors import Conflict, InvalidInput, NotFound
+from graphook.database import Statement
+from graphook.errors import Conflict, InvalidInput, LimitExceeded, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
+from models.message import TOO_MUCH_CONTENT
 from models.page import Page, PageRequest, page_of
+
+_SCHEMAS = """
+    SELECT id, total, CASE WHEN total <= $2 THEN schemas END AS schemas FROM (
+        SELECT id, {schemas} AS schemas, sum({bytes}) OVER () AS total FROM event_type
+        WHERE id = ANY($1::text[]) AND schemas IS NOT NULL) kept"""
+# ids, the most bytes that are answered → the schemas as the database keeps them, and how many bytes they have together.
+SCHEMAS = Statement(
+    postgresql=_SCHEMAS.format(schemas="schemas::text", bytes="octet_length(schemas::text)"),
+    sqlite=Statement.same(_SCHEMAS.format(schemas="schemas", bytes="length(CAST(schemas AS BLOB))")).sqlite,
+)
 
 
 class EventType(Model):
@@ -53,9 +66,23 @@ class EventType(Model):
         return caller.app_id is None or self.feature_flag is None or self.feature_flag in caller.feature_flags
 
     @classmethod
+    def listed(cls, org_id: str) -> QuerySet[Self]:
+        """The organisation's event types, each without its schemas: those of many are too much to be read for nothing."""
+        return cls.filter(org_id=org_id).only(*(name for name in cls._meta.db_fields if name != "schemas"))
+
+    @staticmethod
+    async def schemas_of(rows: Sequence[EventType], most: int) -> Mapping[str, bytes]:
+        """The schemas of event types as JSON, by id, without those that have none. Raises `LimitExceeded` when they have more than `most` bytes together."""
+        async with database.read() as session:
+            found = await session.fetch(SCHEMAS, [row.id for row in rows], most)
+        if found and found[0]["total"] > most:
+            raise LimitExceeded(TOO_MUCH_CONTENT)
+        return {row["id"]: row["schemas"].encode() for row in found}
+
+    @classmethod
     async def page(cls, caller: Caller, request: PageRequest, *, include_archived: bool = False, descending: bool = False) -> Page[Self]:
         """The event types that the caller may see, by name."""
-        rows = cls.filter(org_id=caller.org_id)
+        rows = cls.listed(caller.org_id)
         if not include_archived:
             rows = rows.filter(archived=False)
         if caller.app_id is not None:

@@ -26,9 +26,9 @@ from models.where import Where, page_where
 
 # Above this many endpoints a transaction would be open too long: workers fan the message out in pages.
 INLINE_ENDPOINTS = 500
-# Bytes of payloads that are read at a time, and that one answer has: they are parsed and written without a pause, in which nobody else is served.
+# Bytes of payloads, or of schemas, that are read at a time, and that one answer has: they are parsed and written without a pause, in which nobody else is served.
 MAX_CONTENTS = 64 * 1024 * 1024
-TOO_MUCH_CONTENT = f"One answer has at most {MAX_CONTENTS >> 20} MiB of payloads; ask for fewer messages at once."
+TOO_MUCH_CONTENT = f"One answer has at most {MAX_CONTENTS >> 20} MiB of payloads and schemas; ask for less at once."
 
 COLUMNS = "id, org_id, app_id, event_type, event_id, channels, tags, created_at, expires_at, deliver_at"
 

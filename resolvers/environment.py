@@ -91,7 +91,7 @@ def _faults(data: EnvironmentIn) -> Iterator[InvalidInput]:
 
 
 async def _environment(caller: Caller) -> Environment:
-    rows = await EventTypeRow.filter(org_id=caller.org_id).order_by("name")
+    rows = await EventTypeRow.listed(caller.org_id).order_by("name")
     saved = await Row.filter(org_id=caller.org_id).first()
     return Environment(
         created_at=now(), event_types=[EventType.of(row) for row in rows], settings=None if saved is None else Settings.of(saved)

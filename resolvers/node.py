@@ -80,7 +80,7 @@ def _living(caller: Caller) -> Subquery:
 
 
 async def _event_types(caller: Caller, ids: list[str]) -> list[Node]:
-    rows = await EventTypeRow.filter(id__in=ids, org_id=caller.org_id)
+    rows = await EventTypeRow.listed(caller.org_id).filter(id__in=ids)
     return [EventType.of(row) for row in rows if row.is_visible_to(caller)]
 
 

@@ -13,6 +13,7 @@ from strawberry.dataloader import DataLoader
 from graphook.errors import LimitExceeded
 from models.breaker import Opened, opened
 from models.endpoint import Endpoint
+from models.event_type import EventType
 from models.message import MAX_CONTENTS, TOO_MUCH_CONTENT, Message
 
 K = TypeVar("K")
@@ -46,7 +47,7 @@ class Loaders:
         return found
 
     def show(self, content: bytes) -> None:
-        """Count a payload for the answer, once more wherever it is asked for, and where an object is completed anew because of an error.
+        """Count a payload, or schemas, for the answer, once more wherever it is asked for, and where an object is completed anew because of an error.
 
         Raises `LimitExceeded`.
         """
@@ -61,6 +62,17 @@ class Loaders:
     async def _load_contents(self, messages: Sequence[Message]) -> list[bytes | None]:
         found = await self.read_contents(messages)
         return [found.get(message.id) for message in messages]
+
+    @cached_property
+    def schemas(self) -> DataLoader[EventType, bytes | None]:
+        """The schemas of event types that were listed, as they were then."""
+        return DataLoader(self._in_turn(self._load_schemas), cache_key_fn=lambda row: (row.id, row.updated_at))
+
+    async def _load_schemas(self, rows: Sequence[EventType]) -> list[bytes | None]:
+        async with self._reading:
+            found = await EventType.schemas_of(rows, self._unread)
+            self._unread -= sum(map(len, found.values()))
+        return [found.get(row.id) for row in rows]
 
     @cached_property
     def messages(self) -> DataLoader[tuple[str, str], Message | None]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
+import orjson
 import strawberry
 
 from graphook import rules
 from models.event_type import EventType as Row
+from schema.context import Info, when_loaded
 from schema.errors import UserError
-from schema.fields import field, required, value
+from schema.fields import computed, field, required, value
 from schema.node import Node
 from schema.scalars import JSON
 
@@ -23,7 +25,6 @@ class EventType(Node):
     id: strawberry.ID = field("Its id: evtype_ and 27 letters and digits.")
     name: str = field("Its name, unique in the organisation, such as invoice.paid.")
     description: str = field("What it means.")
-    schemas: JSON | None = field("JSON Schemas of its payload, by version.")
     feature_flag: str | None = field("Applications see it only with this flag.")
     archived: bool = field("Whether it is out of use.")
     deprecated: bool = field("Whether it should not be used any more.")
@@ -32,6 +33,22 @@ class EventType(Node):
     retry_schedule: list[float] | None = field(_RETRY_SCHEDULE)
     created_at: datetime = field("When it was created.")
     updated_at: datetime = field("When it was last changed.")
+    row: strawberry.Private[Row]
+
+    @computed("JSON Schemas of its payload, by version.")
+    def schemas(self, info: Info) -> JSON | None:
+        if hasattr(self.row, "schemas"):
+            return None if self.row.schemas is None else JSON(self.row.schemas)
+        loaders = info.context.loaders
+
+        def shown(text: bytes | None) -> JSON | None:
+            if text is None:
+                return None
+            loaders.show(text)
+            # As it is: decoded it takes ten times the memory, only to be encoded again.
+            return JSON(orjson.Fragment(text))
+
+        return when_loaded(loaders.schemas.load(self.row), shown)  # type: ignore[no-any-return]
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -39,7 +56,6 @@ class EventType(Node):
             id=strawberry.ID(row.id),
             name=row.name,
             description=row.description,
-            schemas=None if row.schemas is None else JSON(row.schemas),
             feature_flag=row.feature_flag,
             archived=row.archived,
             deprecated=row.deprecated,
@@ -48,6 +64,7 @@ class EventType(Node):
             retry_schedule=row.retry_schedule,
             created_at=row.created_at,
             updated_at=row.updated_at,
+            row=row,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 from strawberry.types.graphql import OperationType
 
+from graphook import strict_json
 from graphook.auth import ALL_SCOPES, Caller
 from graphook.execution import Execution
 from graphook.feed import READS_PER_TENANT, Feed, fair_turns
@@ -17,6 +19,7 @@ from graphook.seats import Seats
 from models import delivery
 from models.application import Application
 from models.cursor import START, Cursors
+from models.event_type import EventType
 from models.feeds import ATTEMPT, ATTEMPTS, MESSAGES
 from models.message import Message, NewMessage
 from schema.api import schema
@@ -115,3 +118,33 @@ async def test_an_answer_has_so_many_bytes_of_payloads_however_they_are_asked_fo
         assert {error.extensions["code"] for error in found.errors} == {"LIMIT_EXCEEDED"}
         assert ["messages", "nodes", 0, "text"] in [error.path for error in found.errors]
         assert found.data["messages"]["nodes"][0]["text"] is None
+
+
+async def test_schemas_are_read_only_where_they_are_selected_and_are_counted_with_the_payloads(
+    db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schema.loaders.MAX_CONTENTS", 110)
+    app = await make.application()
+    schemas = {"1": {"description": "forty bytes, or nearly so"}}
+    for name in ("a", "b", "c"):
+        await EventType.add((await context_of(app)).caller, {"name": name, "description": "", "schemas": None if name == "c" else schemas})
+    query = "{ eventTypes { nodes { name %s } } nodes(ids: %s) { ... on EventType { %s } } }"
+    ids = [row.id for row in await EventType.listed(app.org_id)]
+
+    async def asked(fields: str, ids: list[str]) -> Any:
+        context = await context_of(app)
+        return await Execution(schema).run(query % (fields, json.dumps(ids), fields or "id"), {}, None, context, {OperationType.QUERY})
+
+    assert not any(hasattr(row, "schemas") for row in await EventType.listed(app.org_id))
+    for _ in range(2):  # the second time it may be run directly
+        assert (await asked("", ids)).errors is None
+        found = await asked("schemas", [])
+        assert (found.errors, strict_json.loads(strict_json.dumps(found.data))["eventTypes"]["nodes"]) == (
+            None,
+            [{"name": "a", "schemas": schemas}, {"name": "b", "schemas": schemas}, {"name": "c", "schemas": None}],
+        )
+        assert {error.extensions["code"] for error in (await asked("schemas", ids)).errors} == {"LIMIT_EXCEEDED"}
+    monkeypatch.setattr("schema.loaders.MAX_CONTENTS", 60)
+    found = await asked("schemas", [])
+    assert {error.extensions["code"] for error in found.errors} == {"LIMIT_EXCEEDED"}
+    assert [node["schemas"] for node in found.data["eventTypes"]["nodes"]] == [None, None, None]
