@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import orjson
@@ -81,9 +81,8 @@ def tortoise_config(url: str, pool_size: int = 10, *, unhurried: bool = False, c
     elif parts.scheme in ("postgres", "postgresql"):
         credentials: dict[str, Any] = {
             "connect": _connecting(url),
-            # For what Tortoise says where there is no such database.
-            "database": unquote(parts.path.lstrip("/")) or None,
-            "minsize": 1,
+            # The pool would tell with a traceback each time that it fails to keep one open through an outage, of which `log_outage` tells.
+            "minsize": 0,
             "maxsize": pool_size,
             "application_name": dict(parse_qsl(parts.query)).get("application_name", "graphook"),
             "connection_class": Connection,

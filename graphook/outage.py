@@ -13,8 +13,8 @@ from tortoise.exceptions import DBConnectionError, OperationalError, Transaction
 
 log = logging.getLogger(__name__)
 
-# What the log was told last, and when.
-_logged = ("", 0.0)
+# What the log was told within the last second, and when.
+_logged: dict[str, float] = {}
 
 # Others wrote at the same time, and PostgreSQL undid what was written: repeated at once, it goes through.
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -87,10 +87,11 @@ def told(error: BaseException) -> str:
 
 def log_outage(error: BaseException) -> None:
     """Say in the log what was wrong, once a second: callers, of which there may be thousands, are told only that the database is not available."""
-    global _logged
     said, now = told(error), time.monotonic()
-    if said != _logged[0] or now - _logged[1] >= 1.0:
-        _logged = (said, now)
+    for text in [text for text, at in _logged.items() if now - at >= 1.0]:
+        del _logged[text]
+    if said not in _logged:
+        _logged[said] = now
         log.warning("the database is not available: %s", said)
 
 

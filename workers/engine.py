@@ -24,6 +24,7 @@ from graphook.batch import Batcher
 from graphook.errors import Unavailable
 from graphook.ids import new_id
 from graphook.live import Bus
+from graphook.outage import log_outage
 from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
@@ -240,7 +241,7 @@ class Engine:
             try:
                 return await call(*args, **kwargs)
             except Unavailable as error:
-                log.warning("waiting for the database: %s", error)
+                log_outage(error.__cause__ or error)
             except Exception:
                 log.exception("the engine stumbled and goes on")
             await asyncio.sleep(random.uniform(0.5, 1.0))

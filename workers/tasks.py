@@ -20,6 +20,7 @@ from graphook.database import Session
 from graphook.errors import GraphookError, Unavailable
 from graphook.ids import id_time
 from graphook.live import Bus
+from graphook.outage import log_outage
 from models.task import MAX_STARTS, ClaimedTask, LeaseLost, TaskStatus, TaskType, claim_task, take_back_tasks
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ class TaskRunner:
             try:
                 return await call()
             except Unavailable as error:
-                log.warning("waiting for the database: %s", error)
+                log_outage(error.__cause__ or error)
             except Exception:
                 log.exception("the runner of background tasks stumbled and goes on")
             if self._stopping.is_set() or time.monotonic() >= until:

@@ -146,6 +146,17 @@ async def test_a_server_that_lets_nobody_in_is_told_in_time_and_used_when_it_ans
     await until(answers, "an answer")
 
 
+async def test_an_outage_is_told_in_one_line_and_by_nobody_else(link: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    await ask()
+    link.become("refused")
+
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await ask()
+
+    assert {record.name for record in caplog.records} == {"graphook.outage"}
+
+
 @ways
 async def test_a_statement_that_is_only_slow_is_ended_and_its_connection_kept(link: Proxy, way: Way) -> None:
     await way()
