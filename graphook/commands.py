@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from graphook.auth import ALL_SCOPES
 from graphook.clock import format_rfc3339, now
+from graphook.errors import Unavailable
 from graphook.process import CannotStart, is_missing, opened
 from graphook.settings import Settings
 from graphook.settings_reference import describe, describe_in_markdown
@@ -26,8 +27,9 @@ class WrongCall(Exception):
 async def _prepared(*, making: bool = False) -> AsyncIterator[None]:
     """The database, opened at the newest schema, which PostgreSQL must have. A SQLite file that is missing is made and told of if `making`.
 
-    Raises `CannotStart` where it is missing otherwise.
+    Raises `CannotStart` where it is missing otherwise, and `Unavailable` where it goes away meanwhile, in words for whoever runs a command.
     """
+    from graphook.outage import told
     from models.migrate import migrate, require_schema
 
     settings = Settings.load()
@@ -41,7 +43,12 @@ async def _prepared(*, making: bool = False) -> AsyncIterator[None]:
     if missing:
         print(f"graphook: made {path}", file=sys.stderr)
     async with opened(settings):
-        yield
+        try:
+            yield
+        except Unavailable as error:
+            raise Unavailable(
+                f"The database is not available: {told(error.__cause__ or error)}. What was done before stays; run the command again."
+            ) from error
 
 
 # Each command imports what it needs when it runs: `--help` should not wait for a database driver.

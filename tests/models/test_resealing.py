@@ -174,3 +174,17 @@ def test_every_place_where_something_is_sealed_is_known() -> None:
     sealing = {place for text in texts for place in re.findall(r'\bseal\("([\w.]+)", ', text)}
     assert sealing == {f"{sealed.table}.{column}" for sealed in resealing.SEALED for column in sealed.columns}
     assert not any("keyring().encrypt" in text for text in texts), "sealed in another way, which this does not see"
+
+
+@pytest.mark.postgresql_only
+async def test_a_rotation_that_the_database_does_not_let_go_on_says_to_run_it_again(db: str) -> None:
+    async with database.transaction() as session:
+        await session.fetch_text("LOCK TABLE endpoint")
+        rotation = Process.start([sys.executable, "-m", "graphook.cli", "secrets", "rotate"], environment_of(db, None))
+        status = await asyncio.to_thread(rotation.popen.wait)
+    rotation.stop()
+    assert status == 1
+    assert rotation.lines[-1] == (
+        "graphook: The database is not available: canceling statement due to lock timeout. "
+        "What was done before stays; run the command again."
+    )
