@@ -105,11 +105,16 @@ SEND_TO = Statement(
         ORDER BY 1 ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
-# (message_id, app_id)
+# (message_id, app_id). The position that paging begins with: no endpoint has the message yet, and, behind a space, the last one that there is now.
+# Those of an endpoint made later are above it, and so not the message's. One by a process whose clock is behind may not be: none is left out.
 INSERT_FANOUTS = Statement(
     postgresql="""
-        INSERT INTO fanout (message_id, app_id, after_endpoint) SELECT *, '' FROM unnest($1::text[], $2::text[])""",
-    sqlite="INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES (?, ?, '')",
+        INSERT INTO fanout (message_id, app_id, after_endpoint)
+        SELECT id, app_id, ' ' || COALESCE((SELECT max(e.id) FROM endpoint e WHERE e.app_id = m.app_id), '')
+        FROM unnest($1::text[], $2::text[]) AS m(id, app_id)""",
+    sqlite="""
+        INSERT INTO fanout (message_id, app_id, after_endpoint)
+        VALUES (?1, ?2, ' ' || COALESCE((SELECT max(id) FROM endpoint WHERE app_id = ?2), ''))""",
 )
 
 # The oldest message of the next application after `$1` that is still being paged out.

@@ -10,7 +10,7 @@ PAGE = 1000
 
 _PAGE_END = Statement.same("""
     SELECT max(id) AS id FROM (
-        SELECT id FROM endpoint WHERE app_id = $1 AND id > $2 AND deleted_at IS NULL ORDER BY id LIMIT $3) page""")
+        SELECT id FROM endpoint WHERE app_id = $1 AND id > $2 AND ($3 = '' OR id <= $3) AND deleted_at IS NULL ORDER BY id LIMIT $4) page""")
 _ADVANCE = Statement.same("UPDATE fanout SET after_endpoint = $2 WHERE message_id = $1")
 _FINISH = Statement.same("DELETE FROM fanout WHERE message_id = $1")
 
@@ -33,7 +33,9 @@ class FanOuts:
 
 async def _write(session: Session, row: Row) -> list[str]:
     # The position moves in the transaction that writes the page, so a crash repeats nothing.
-    end = (await session.fetch(_PAGE_END, row["app_id"], row["after_endpoint"], PAGE))[0]["id"]
+    # A position without a last endpoint is one by an older version, which went on to the newest.
+    after, _, last = row["after_endpoint"].partition(" ")
+    end = (await session.fetch(_PAGE_END, row["app_id"], after, last, PAGE))[0]["id"]
     if end is None:
         await session.fetch(_FINISH, row["message_id"])
         return []
@@ -44,9 +46,9 @@ async def _write(session: Session, row: Row) -> list[str]:
         row["event_type"],
         row["channels"],
         row["created_at"] if row["deliver_at"] is None else row["deliver_at"],
-        row["after_endpoint"],
+        after,
         end,
         0 if row["deliver_at"] is None else 1,
     )
-    await session.fetch(_ADVANCE, row["message_id"], end)
+    await session.fetch(_ADVANCE, row["message_id"], f"{end} {last}")
     return sorted({delivery["endpoint_id"] for delivery in written if not delivery["state"]})

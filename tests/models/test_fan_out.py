@@ -72,6 +72,32 @@ async def test_a_message_goes_to_whoever_listens_however_its_deliveries_are_writ
     assert {name for name, endpoint in endpoints.items() if endpoint.refusal(event_type, channels) is None} == expected, "as it is said"
 
 
+@pytest.mark.parametrize("paged", [False, True])
+async def test_a_message_goes_to_the_endpoints_that_there_were_when_it_was_accepted(paged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.message.INLINE_ENDPOINTS", 2 if paged else 500)
+    monkeypatch.setattr("workers.fanout.PAGE", 2)
+    app = await make.application()
+    endpoints = [(await make.endpoint(app)).id for _ in range(4)]
+    first = await make.message(app)
+    made_before_it_is_paged = await make.endpoint(app)
+    second = await make.message(app)
+    await FanOuts().page()
+    made_meanwhile = await make.endpoint(app)
+    while await FanOuts().page() is not None:
+        pass
+
+    async def written(message_id: str) -> list[str]:
+        async with database.read() as session:
+            return sorted(row["endpoint_id"] for row in await session.fetch(WROTE, message_id))
+
+    assert await written(first) == sorted(endpoints)
+    assert await written(second) == sorted([*endpoints, made_before_it_is_paged.id])
+    third = await make.message(app)
+    while await FanOuts().page() is not None:
+        pass
+    assert await written(third) == sorted([*endpoints, made_before_it_is_paged.id, made_meanwhile.id])
+
+
 @pytest.mark.parametrize("how", ["disabled", "deleted", "with its application"])
 async def test_what_is_ready_for_an_endpoint_that_is_gone_is_canceled_and_not_sent(how: str) -> None:
     app = await make.application()
