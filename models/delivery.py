@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -25,6 +25,9 @@ from models.operational import SettledAttempt, tell_attempts
 from models.operational_type import OperationalType
 
 log = logging.getLogger(__name__)
+
+# Message, endpoint, run and claim: no two attempts have the same.
+AttemptKey = tuple[str, str, int, int]
 
 # The third time a process dies while sending a delivery, the delivery is taken out of circulation.
 MAX_INTERRUPTS = 3
@@ -92,7 +95,7 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
     receiver answered. Breakers open as `rule` says; without one they are left alone.
     """
     async with database.transaction() as session:
-        deciding = await _record(session, results)
+        deciding, again = await _record(session, results)
         # What a transformation canceled says nothing of the receiver.
         healed = sorted({r.claim.endpoint.id for r in results if r.state is State.SUCCEEDED and r.status_code})
         failing = sorted({r.claim.endpoint.id for r in results if r.state is not State.SUCCEEDED and r.counted} - set(healed))
@@ -100,7 +103,7 @@ async def settle(results: Sequence[Result], rule: BreakerRule | None = None) -> 
         told = await tell_attempts(session, _to_tell(deciding))
         if rule is None:
             return Settled([], told)
-        tries = [r for r in results if r.claim.endpoint.breaker and r.counted and r.was_sent]
+        tries = [r for r in results if r.claim.endpoint.breaker and r.counted and r.was_sent and _attempt_key(r) not in again]
         tried = (Tried(r.claim.endpoint.id, r.claim.probe, r.state is State.SUCCEEDED) for r in tries)
         return Settled(await record(session, tried, rule), told)
 
@@ -166,15 +169,21 @@ async def resend(message: Message, endpoint: Endpoint) -> None:
                 return
 
 
-async def _record(session: Session, results: Sequence[Result]) -> list[Result]:
-    """Write deliveries and attempts; answers with the results that may decide their deliveries, one of each."""
+async def _record(session: Session, results: Sequence[Result]) -> tuple[list[Result], Set[AttemptKey]]:
+    """Write deliveries and attempts; answers with the results that may decide their deliveries, one of each, and the probes that were recorded before."""
     # A late result and the taking back of its lease write the same two rows. Both hold the delivery before they add the attempt, or each
     # would wait for the other.
     ordered = sorted(results, key=lambda r: (r.claim.message_id, r.claim.endpoint.id, r.claim.run, r.claim.number))
     deciding = _deciding(ordered)
     await session.write_rows(sql.SETTLE, [_settlement(result) for result in deciding])
+    # Looked for only now: a commit of the same results that was still under way has been waited for.
+    known = await session.fetch_rows(sql.RECORDED, [_attempt_key(result) for result in ordered if result.claim.probe])
     await session.write_rows(INSERT, [_attempt(result) for result in ordered if result.recorded])
-    return deciding
+    return deciding, {(row["message_id"], row["endpoint_id"], row["run"], row["claim"]) for row in known}
+
+
+def _attempt_key(result: Result) -> AttemptKey:
+    return result.claim.message_id, result.claim.endpoint.id, result.claim.run, result.claim.number
 
 
 def _deciding(ordered: Sequence[Result]) -> list[Result]:

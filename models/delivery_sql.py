@@ -28,6 +28,17 @@ SETTLE = Statement(
           AND ((state = 2 AND claim = ?4) OR (?5 = 3 AND state <> 3))""",
 )
 
+_RECORDED = "SELECT a.message_id, a.endpoint_id, a.run, a.claim FROM {} WHERE a.error_code IS DISTINCT FROM 'interrupted'"
+# (message_id, endpoint_id, run, claim) → those of which it is recorded what came of them.
+RECORDED = Statement(
+    postgresql=_RECORDED.format("""
+        unnest($1::text[], $2::text[], $3::int[], $4::int[]) AS r(message_id, endpoint_id, run, claim)
+        JOIN attempt a ON a.message_id = r.message_id AND a.endpoint_id = r.endpoint_id AND a.run = r.run AND a.claim = r.claim""")
+    + f" AND {probing('r.message_id')}",
+    sqlite=_RECORDED.format("""json_each(?1) r
+        JOIN attempt a ON a.message_id = r.value ->> 0 AND a.endpoint_id = r.value ->> 1 AND a.run = r.value ->> 2 AND a.claim = r.value ->> 3"""),
+)
+
 _DUE = "SELECT message_id, endpoint_id, run FROM delivery WHERE state = 1 AND due_at <= graphook_now() ORDER BY due_at {} LIMIT $1 FOR UPDATE SKIP LOCKED"
 DUE_FIRST, DUE_LAST = Statement.same(_DUE.format("")), Statement.same(_DUE.format("DESC"))
 # (message_id, endpoint_id, run)

@@ -6,6 +6,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
+from graphook import database
+
 # Seconds that a condition may take on a machine that has much else to do; they cost nothing when all is well.
 PATIENCE = 60.0
 LOOK_EVERY = 0.02
@@ -26,3 +28,10 @@ async def until(
                 await asyncio.sleep(LOOK_EVERY)
     except TimeoutError:
         raise AssertionError(f"waited {patience:g} s for {what() if callable(what) else what}") from None
+
+
+async def somebody_waits_for_a_lock() -> bool:
+    """Whether a statement in the process's database, which is PostgreSQL, waits for a lock that another transaction holds."""
+    async with database.read() as session:
+        text = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await session.fetch_text(text))

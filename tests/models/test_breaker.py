@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
 from tests.models import make
+from tests.waiting import somebody_waits_for_a_lock, until
 from workers.send import unsent
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -172,6 +174,63 @@ async def test_half_open_it_lets_one_through_then_two_then_four_and_closes() -> 
     assert seen == [1, 2, 4, 8]
     assert sum(seen) + 1 == PROBES_TO_CLOSE
     assert await opened([endpoint.id]) == {}
+
+
+async def half_open(allowed: int) -> tuple[Endpoint, list[Claim]]:
+    """An endpoint whose breaker lets so many through, and they."""
+    endpoint = await guarded(40)
+    await trip(endpoint)
+    await let_time_pass(endpoint)
+    while len(claims := await make.claims(endpoint, each=20)) < allowed:
+        await settle(claims, State.SUCCEEDED)
+    return endpoint, claims
+
+
+async def test_probes_that_are_recorded_again_after_the_answer_to_a_commit_was_lost_count_once() -> None:
+    endpoint, claims = await half_open(4)
+
+    await settle(claims[:3], State.SUCCEEDED)
+    await settle(claims, State.SUCCEEDED)
+
+    assert (await breaker(endpoint))["probes"] == 8
+    await settle(claims, State.SUCCEEDED)
+    assert (await breaker(endpoint))["probes"] == 8
+
+
+async def test_a_probe_whose_lease_was_taken_back_counts_when_it_turns_out_to_have_succeeded() -> None:
+    endpoint, (probe,) = await half_open(1)
+    async with database.transaction() as session:
+        await session.fetch_text("UPDATE delivery SET lease_until = 0 WHERE state = 2")
+    assert (await delivery.take_back(10))[2] == 1
+
+    await settle([probe], State.SUCCEEDED)
+
+    assert (await breaker(endpoint))["probes"] == 2
+
+
+@pytest.mark.postgresql_only
+async def test_probes_that_are_recorded_again_while_their_first_commit_is_under_way_count_once() -> None:
+    endpoint, claims = await half_open(4)
+    recorded, begun = asyncio.Event(), asyncio.Event()
+
+    async def again() -> None:
+        await recorded.wait()
+        begun.set()
+        await settle(claims, State.SUCCEEDED)
+
+    async def watch() -> None:
+        await begun.wait()
+        await until(somebody_waits_for_a_lock, "the second commit to wait for the first")
+
+    # Begun outside the transaction, so that they take no part in it.
+    second, watching = asyncio.create_task(again()), asyncio.create_task(watch())
+    async with database.transaction():
+        await settle(claims, State.SUCCEEDED)
+        recorded.set()
+        await watching
+    await second
+
+    assert (await breaker(endpoint))["probes"] == 8
 
 
 async def test_a_failed_probe_opens_it_again_for_twice_as_long_up_to_a_limit() -> None:

@@ -20,7 +20,7 @@ from models.delivery import State
 from models.message import MAX_CONTENTS
 from models.message_sql import CONTENTS
 from tests.models import make
-from tests.waiting import until
+from tests.waiting import somebody_waits_for_a_lock, until
 
 pytestmark = [pytest.mark.usefixtures("db"), pytest.mark.postgresql_only]
 
@@ -31,12 +31,6 @@ LANES = 64
 PER_LANE = 10
 BATCH = 100
 FAR_AHEAD = 4_000_000_000_000_000
-
-
-async def somebody_waits_for_a_lock() -> bool:
-    async with database.read() as session:
-        text = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return bool(await session.fetch_text(text))
 
 
 async def test_a_late_result_and_the_taking_back_of_its_lease_do_not_wait_for_each_other() -> None:
