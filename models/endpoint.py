@@ -21,6 +21,7 @@ from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from graphook.secrets import seal, unseal
 from graphook.signing import SigningKey, generate_secret, parse_secret
+from models import restriction
 from models.application import Application
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import EndpointChange, shown_instant, tell_endpoints
@@ -132,6 +133,8 @@ class Endpoint(Model):
                 elif changed.get("disabled") is True and not before["disabled"]:
                     changed["disabled_reason"] = "disabled by request"
                     told[OperationalType.ENDPOINT_DISABLED] = {"trigger": "manual", "failSince": shown_instant(before["failing_since"])}
+                if self._begins_a_queue(changed):
+                    await restriction.forget_head(session, self.id)
                 await self._write(changed)
                 await tell_endpoints(session, [EndpointChange(kind, self.id, self.uid, more) for kind, more in told.items()])
         except IntegrityError as error:
@@ -151,6 +154,9 @@ class Endpoint(Model):
         if not rows:
             raise NotFound(f"The endpoint {self.id} was deleted meanwhile.")
         return rows[0]
+
+    def _begins_a_queue(self, changed: Mapping[str, Any]) -> bool:
+        return not (self.delivery_policy or {}).get("ordered") and bool((changed.get("delivery_policy") or {}).get("ordered"))
 
     async def _write(self, values: Mapping[str, Any]) -> None:
         changed = {**values, "updated_at": now()}

@@ -146,3 +146,8 @@ async def write(session: Session, rooms: Mapping[str, Room], picked: Sequence[Ro
             rooms[lane].taken = n
     changed = [room for room in rooms.values() if room.row is not None and (room.limits.rate is not None or room.limits.ordered)]
     await session.write_rows(sql.WRITE, sorted((room.endpoint_id, room.tokens - room.taken, room.head) for room in changed))
+
+
+async def forget_head(session: Session, endpoint_id: str) -> None:
+    """Let the endpoint's queue begin anew: what was at its head when it was ordered before holds nothing up."""
+    await session.fetch(sql.FORGET_HEAD, endpoint_id)

@@ -21,6 +21,7 @@ WRITE = Statement(
         FROM unnest($1::text[], $2::float8[], $3::text[]) AS w(endpoint_id, tokens, head) WHERE r.endpoint_id = w.endpoint_id""",
     sqlite="UPDATE restriction SET tokens = ?2, head = ?3, refilled_at = graphook_now() WHERE endpoint_id = ?1",
 )
+FORGET_HEAD = Statement.same("UPDATE restriction SET head = NULL WHERE endpoint_id = $1")
 
 _IN_FLIGHT = """
     SELECT endpoint_id, count(*) AS n FROM delivery WHERE state = 2 AND limited AND endpoint_id {} GROUP BY endpoint_id"""

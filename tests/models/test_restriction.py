@@ -112,6 +112,26 @@ async def test_one_of_an_ordered_queue_is_in_flight_and_its_retry_keeps_its_plac
     assert await claim_all(endpoint) == [second]
 
 
+async def test_a_queue_that_is_ordered_again_begins_with_what_is_ready_then() -> None:
+    app, endpoint = await restricted(ordered=True)
+    await make.message(app)
+    (head,) = await make.claims(endpoint)
+    await fail(head)
+    await endpoint.change({"delivery_policy": None})
+    await endpoint.change({"delivery_policy": {"ordered": True}})
+
+    second, third = await make.message(app), await make.message(app)
+    (claim,) = await make.claims(endpoint)
+    assert claim.message_id == second, "what waited for a retry is not put in order"
+    await fail(claim)
+    await endpoint.change({"delivery_policy": {"ordered": True, "max_in_flight": 3}})
+    assert await claim_all(endpoint) == [], "a queue that stays ordered keeps its head"
+    await make_due(second)
+    (claim,) = await make.claims(endpoint)
+    await delivery.settle([make.result(claim)])
+    assert await claim_all(endpoint) == [third]
+
+
 async def test_a_head_whose_lease_ran_out_comes_again_before_the_others() -> None:
     app, endpoint = await restricted(ordered=True)
     first, _ = await make.message(app), await make.message(app)
