@@ -1,50 +1,71 @@
-"""Conditions of a list query, the same for both databases, and its keyset pages."""
+"""Conditions of a list query, the same for both databases and for a row at hand, and the query's keyset pages."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from graphook import database
 from graphook.database import Dialect, Row
 from models.page import Page, PageRequest, paginate
 
+# What is asked of a row at hand.
+Test = Callable[[Any], object]
+
+
+def _none(row: Any) -> object:
+    raise TypeError("a condition was added for queries only")
+
 
 class Where:
-    """Conditions joined by AND. `?` stands for each argument in turn; every condition must be served by an index (tests look at the plan)."""
+    """Conditions joined by AND. `?` stands for each argument in turn; every condition must be served by an index (tests look at the plan).
+
+    The same conditions can be asked of a row that is there already, an object with the columns as attributes: what is listed by some is what is
+    watched by them.
+    """
 
     def __init__(self) -> None:
         self._conditions: list[str] = []
         self._args: list[Any] = []
+        self._tests: list[Test] = []
         self._dialect: Dialect = database.dialect()
 
-    def raw(self, condition: str, *args: Any) -> Self:
-        """Add a condition written in SQL that both databases read."""
+    def raw(self, condition: str, *args: Any, test: Test = _none) -> Self:
+        """Add a condition written in SQL that both databases read; `test` asks the same of a row at hand."""
         self._conditions.append(condition)
         self._args += args
+        self._tests.append(test)
         return self
 
     def equal(self, column: str, value: Any) -> Self:
         """Add `column = value`."""
-        return self.raw(f"{column} = ?", value)
+        return self.raw(f"{column} = ?", value, test=lambda row: _found(row, column) == value)
 
     def any_of(self, column: str, values: Sequence[Any]) -> Self:
         """Add `column` is one of `values`."""
-        if self._dialect == "postgresql":
-            return self.raw(f"{column} = ANY(?)", list(values))
-        return self.raw(f"{column} IN (SELECT value FROM json_each(?))", list(values))
+        condition = f"{column} = ANY(?)" if self._dialect == "postgresql" else f"{column} IN (SELECT value FROM json_each(?))"
+        return self.raw(condition, list(values), test=lambda row: _found(row, column) in values)
 
     def contains(self, column: str, value: str) -> Self:
         """Add: the JSON list in `column` contains the text `value`."""
         if self._dialect == "postgresql":
-            return self.raw(f"{column} @> jsonb_build_array(?::text)", value)
-        return self.raw(f"EXISTS (SELECT 1 FROM json_each({column}) item WHERE item.value = ?)", value)
+            condition = f"{column} @> jsonb_build_array(?::text)"
+        else:
+            condition = f"EXISTS (SELECT 1 FROM json_each({column}) item WHERE item.value = ?)"
+        return self.raw(condition, value, test=lambda row: value in (_found(row, column) or ()))
+
+    def __bool__(self) -> bool:
+        return bool(self._conditions)
+
+    def holds(self, row: Any) -> bool:
+        """Whether all conditions hold of a row at hand."""
+        return all(test(row) for test in self._tests)
 
     def copy(self) -> Where:
         """Conditions to add to without changing these."""
         twin = Where()
-        twin._conditions, twin._args = list(self._conditions), list(self._args)
+        twin._conditions, twin._args, twin._tests = list(self._conditions), list(self._args), list(self._tests)
         return twin
 
     async def fetch(self, select: str, tail: str = "") -> Sequence[Row]:
@@ -56,6 +77,10 @@ class Where:
             text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
         async with database.read() as session:
             return await session.fetch_text(text, *self._args)
+
+
+def _found(row: Any, column: str) -> Any:
+    return getattr(row, column.rpartition(".")[2])
 
 
 async def page_where(

@@ -64,24 +64,26 @@ async def page(
     if endpoint_id is not None:
         where.equal("a.endpoint_id", (await Endpoint.load(app, str(endpoint_id))).id)
     if filter is not None:
+        messages.narrow(where, filter, "m.")
         await _narrow(where, app, filter)
     live_cursor = info.context.services.cursors.write(await ATTEMPTS.head(), ATTEMPT)
     return connection(await Row.page(where, request), MessageAttempt.of, live_cursor=live_cursor)
 
 
 async def _narrow(where: Where, app: Application, filter: MessageAttemptFilter) -> None:
-    messages.narrow(where, filter, "m.")
+    """Add what a filter says about attempts themselves."""
     if filter.status is not None:
         where.equal("a.status", int(filter.status))
     if filter.status_code_class is not None:
         low = filter.status_code_class.value
-        where.raw("a.response_status_code >= ? AND a.response_status_code < ?", low, low + 100)
+        within = "a.response_status_code >= ? AND a.response_status_code < ?"
+        where.raw(within, low, low + 100, test=lambda row: low <= row.response_status_code < low + 100)
     if filter.endpoint_id is not None:
         where.equal("a.endpoint_id", (await Endpoint.load(app, str(filter.endpoint_id), ("filter", "endpointId"))).id)
-    if filter.created_after is not None:
-        where.raw("a.id > ?", end_id("atmpt_", filter.created_after))
-    if filter.created_before is not None:
-        where.raw("a.id < ?", start_id("atmpt_", filter.created_before))
+    if (after := filter.created_after) is not None:
+        where.raw("a.id > ?", end_id("atmpt_", after), test=lambda row: row.started_at > after)
+    if (before := filter.created_before) is not None:
+        where.raw("a.id < ?", start_id("atmpt_", before), test=lambda row: row.started_at < before)
 
 
 async def watch(
@@ -102,10 +104,20 @@ async def watch(
     if after is not None:
         async with database.read() as session:
             position = await services.cursors.read(session, after, ATTEMPT)
-    wanted = await Wanted.of(app, filter)
+    own, of_message = Where(), Where()
+    if filter is not None:
+        await _narrow(own, app, filter)
+        messages.narrow(of_message, filter)
     async for event in services.attempts.follow(app.org_id, app.id, position):
-        if await wanted.matches(info, event.item):
+        if own.holds(event.item) and (not of_message or await _message_holds(info, of_message, event.item)):
             yield MessageAttemptEvent(cursor=services.cursors.write(event.position, ATTEMPT), attempt=MessageAttempt.of(event.item))
+
+
+async def _message_holds(info: Info, conditions: Where, row: Row) -> bool:
+    """Whether conditions hold of an attempt's message, as long as that is there."""
+    async with info.context.turn("what is chosen"):
+        message = (await Message.load_many(row.app_id, [row.message_id])).get(row.message_id)
+    return message is not None and conditions.holds(message)
 
 
 @mutation(MessageAttemptResendPayload, Scope.SEND)
@@ -140,36 +152,3 @@ async def expunge_content(
     message = await Message.load(app, str(message_id))
     await (await Row.load(app, message.id, str(id))).expunge()
     return MessageAttemptExpungeContentPayload(message_attempt=MessageAttempt.of(await Row.load(app, message.id, str(id))))
-
-
-class Wanted:
-    """A filter applied to attempts as they come."""
-
-    def __init__(self, filter: MessageAttemptFilter | None, endpoint_id: str | None) -> None:
-        self._filter = filter
-        self._endpoint_id = endpoint_id
-
-    @classmethod
-    async def of(cls, app: Application, filter: MessageAttemptFilter | None) -> Wanted:
-        """The filter with its endpoint looked up. Raises `NotFound` when there is no such endpoint."""
-        if filter is None or filter.endpoint_id is None:
-            return cls(filter, None)
-        return cls(filter, (await Endpoint.load(app, str(filter.endpoint_id), ("filter", "endpointId"))).id)
-
-    async def matches(self, info: Info, row: Row) -> bool:
-        """Whether the attempt passes; its message is only read when the filter asks about it."""
-        f = self._filter
-        if f is None:
-            return True
-        passes = (
-            (self._endpoint_id is None or row.endpoint_id == self._endpoint_id)
-            and (f.status is None or row.status is f.status)
-            and (f.status_code_class is None or row.response_status_code // 100 * 100 == f.status_code_class.value)
-            and (f.created_after is None or row.started_at > f.created_after)
-            and (f.created_before is None or row.started_at < f.created_before)
-        )
-        if not passes or (f.channel is None and f.tag is None and f.event_types is None):
-            return passes
-        async with info.context.turn("what is chosen"):
-            message = (await Message.load_many(row.app_id, [row.message_id])).get(row.message_id)
-        return message is not None and messages.passes(f, message)

@@ -79,12 +79,13 @@ async def prime_contents(info: Info, rows: Sequence[Row]) -> None:
 def choose(where: Where, filter: MessageFilter, app_id: str, key: str, prefix: str = "") -> None:
     """Add all that a filter of messages says; `key` is the column of their ids."""
     narrow(where, filter, prefix)
-    if filter.event_id is not None:
-        where.raw(f"{key} = (SELECT message_id FROM message_key WHERE app_id = ? AND event_id = ?)", app_id, filter.event_id)
-    if filter.created_after is not None:
-        where.raw(f"{key} > ?", end_id("msg_", filter.created_after))
-    if filter.created_before is not None:
-        where.raw(f"{key} < ?", start_id("msg_", filter.created_before))
+    if (event_id := filter.event_id) is not None:
+        taken = f"{key} = (SELECT message_id FROM message_key WHERE app_id = ? AND event_id = ?)"
+        where.raw(taken, app_id, event_id, test=lambda row: row.event_id == event_id)
+    if (after := filter.created_after) is not None:
+        where.raw(f"{key} > ?", end_id("msg_", after), test=lambda row: row.created_at > after)
+    if (before := filter.created_before) is not None:
+        where.raw(f"{key} < ?", start_id("msg_", before), test=lambda row: row.created_at < before)
 
 
 def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: str = "") -> None:
@@ -95,15 +96,6 @@ def narrow(where: Where, filter: MessageFilter | MessageAttemptFilter, prefix: s
         where.contains(f"{prefix}tags", filter.tag)
     if filter.event_types is not None:
         where.any_of(f"{prefix}event_type", filter.event_types)
-
-
-def passes(filter: MessageFilter | MessageAttemptFilter, row: Row) -> bool:
-    """Whether a message is among those that `narrow` leaves."""
-    return (
-        (filter.channel is None or filter.channel in (row.channels or ()))
-        and (filter.tag is None or filter.tag in (row.tags or ()))
-        and (filter.event_types is None or row.event_type in filter.event_types)
-    )
 
 
 @mutation(MessageCreatePayload, Scope.SEND, organisation=True)

@@ -17,10 +17,10 @@ from models import message_consumer
 from models.application import Application
 from models.cursor import START
 from models.feeds import MESSAGE, MESSAGES
-from models.message import Message as Row
 from models.message_stream import StreamPage, Wanted, place_of, read_page
+from models.where import Where
 from resolvers.expected import mutation
-from resolvers.message import passes, prime_contents
+from resolvers.message import choose, prime_contents
 from schema.connection import Limit, Paging
 from schema.context import Info, one_of
 from schema.fields import check, check_value
@@ -111,12 +111,15 @@ async def watch(
     if app_id is None:
         caller.require_organisation()
     key = caller.org_id if app_id is None else (await Application.load(caller, str(app_id))).id
+    chosen = Where()
+    if filter is not None:
+        choose(chosen, filter, key, "id")
     position = None if since is None else await place_of(since)
     if after is not None:
         async with database.read() as session:
             position = await services.cursors.read(session, after, MESSAGE)
     async for event in services.messages.follow(caller.org_id, key, position):
-        if (since is None or event.item.created_at >= since) and (filter is None or _passes(filter, event.item)):
+        if (since is None or event.item.created_at >= since) and chosen.holds(event.item):
             yield MessageEvent(cursor=services.cursors.write(event.position, MESSAGE), message=Message.of(event.item))
 
 
@@ -225,12 +228,3 @@ async def _read(info: Info, key: str, after: Position, limit: int, wanted: Wante
 async def _shown(info: Info, found: StreamPage) -> MessageStream:
     await prime_contents(info, found.messages)
     return MessageStream.of(found, info.context.services.cursors.write(found.position, MESSAGE))
-
-
-def _passes(filter: MessageFilter, row: Row) -> bool:
-    return (
-        passes(filter, row)
-        and (filter.event_id is None or row.event_id == filter.event_id)
-        and (filter.created_after is None or row.created_at > filter.created_after)
-        and (filter.created_before is None or row.created_at < filter.created_before)
-    )
