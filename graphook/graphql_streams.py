@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
-from graphook.negotiation import wants_event_stream
+from strawberry.http.streaming import HTTPStreamTransport, MultipartSubscriptionTransport, SSETransport, merge_stream_with_heartbeat
+
+from graphook import strict_json
+from graphook.http_answers import answer_of
+from graphook.negotiation import wants_a_stream, wants_event_stream
 
 
 class EventStream(SSETransport):
@@ -25,3 +30,41 @@ class MultipartStream(MultipartSubscriptionTransport):
 
     def encode_complete(self) -> str:
         return "--\r\n"
+
+
+_STREAMS: tuple[HTTPStreamTransport, ...] = (EventStream(), MultipartStream())
+
+
+def stream_of(accept: str | None, subscribes: Callable[[], bool]) -> HTTPStreamTransport | None:
+    """The kind of stream that an operation is answered in, by what the client accepts; None for an answer in one piece."""
+    if accept is None or not wants_a_stream(accept):
+        return None
+    wanted = _first_of([accept])
+    if wanted is None and subscribes():
+        # JSON may be wanted first and cannot be had, so it is what is accepted beside it: each range as if it stood alone.
+        wanted = _first_of(accept.split(","))
+    return wanted
+
+
+def text_of(results: AsyncGenerator[Any, None], stream: HTTPStreamTransport) -> AsyncGenerator[str, None]:
+    """The results as the text of a stream, kept alive while none comes."""
+
+    async def pieces() -> AsyncGenerator[str, None]:
+        async for result in results:
+            yield stream.encode_next(answer_of(result), _encoded)
+        yield stream.encode_complete()
+
+    return merge_stream_with_heartbeat(
+        pieces,
+        lambda: stream.heartbeat_message(_encoded),
+        stream.heartbeat_interval,
+        send_initial_heartbeat=stream.send_initial_heartbeat,
+    )()
+
+
+def _first_of(accepted: list[str]) -> HTTPStreamTransport | None:
+    return next((stream for one in accepted for stream in _STREAMS if stream.accepts(one)), None)
+
+
+def _encoded(data: object) -> str:
+    return strict_json.dumps(data).decode()

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP, server-sent events and WebSocket on one URL: Strawberry's view with its departures from the specifications mended.
+"""GraphQL over HTTP, server-sent events, multipart and WebSocket on one URL; Strawberry speaks the WebSockets.
 
 A request is authenticated before its body is read. Every answer is JSON with coded errors. Tokens come in headers or in `connection_init`,
 never in cookies, so any origin may connect.
@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from cross_web import HTTPException
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry import subscriptions
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLRequestData
+from strawberry.http.streaming import HTTPStreamTransport
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -30,10 +31,10 @@ from graphook.execution import Schema
 from graphook.graphql_errors import NOT_EXECUTED
 from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, REVOKED, Socket, SocketHandler
-from graphook.graphql_streams import EventStream, MultipartStream
+from graphook.graphql_streams import stream_of, text_of
 from graphook.http_answers import CORS, NOT_PERSISTED, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
-from graphook.negotiation import JSON, is_json, single_answer, wants_a_stream
-from graphook.request_body import given, read_body
+from graphook.negotiation import is_json, single_answer
+from graphook.request_body import read_body
 from graphook.shared_timeout import SharedTimeout
 from graphook.streams import until
 from graphql import GraphQLError
@@ -57,16 +58,6 @@ MakeContext = Callable[[Any, Mapping[str, str]], Any]
 Admit = Callable[[Any], AbstractContextManager[None]]
 
 
-class _SubResponse(Response):
-    """What Strawberry lets a resolver set of the answer, which ours do not; it carries the media type."""
-
-    def __init__(self, media_type: str) -> None:
-        self.media_type = media_type
-        self.status_code = None  # type: ignore[assignment]
-        self.raw_headers = []
-        self.background = None
-
-
 class GraphQLView(GraphQL[Any, None]):
     """The ASGI application of the GraphQL URL.
 
@@ -78,10 +69,6 @@ class GraphQLView(GraphQL[Any, None]):
 
     graphql_transport_ws_handler_class = SocketHandler
     websocket_adapter_class = Socket
-    stream_transport_classes_by_protocol = {
-        subscriptions.GRAPHQL_SSE_PROTOCOL: EventStream,
-        subscriptions.MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartStream,
-    }
 
     def __init__(
         self,
@@ -96,11 +83,7 @@ class GraphQLView(GraphQL[Any, None]):
         super().__init__(
             schema,
             graphql_ide=None,
-            subscription_protocols=(
-                subscriptions.GRAPHQL_TRANSPORT_WS_PROTOCOL,
-                subscriptions.GRAPHQL_SSE_PROTOCOL,
-                subscriptions.MULTIPART_SUBSCRIPTION_PROTOCOL,
-            ),
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=INIT_WAIT,
             max_subscriptions_per_connection=MAX_OPERATIONS,
             allowed_origins=["*"],
@@ -134,12 +117,12 @@ class GraphQLView(GraphQL[Any, None]):
         if scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
             return
-        response = await self._answer(_with_one_accept(scope), receive)
+        response = await self._answer(scope, receive)
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         method, headers = scope["method"], _headers(scope)
-        accept = headers.get("accept")
+        accept = _accept(scope)
         media_type = single_answer(accept)
         try:
             if media_type is None:
@@ -149,32 +132,42 @@ class GraphQLView(GraphQL[Any, None]):
             authorization = headers.get("authorization")
             context = self.make_context(await self.authenticate(authorization), headers)
             context.authorization = authorization
-            body = b""
             if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
                 raise HTTPException(415, "The request body must not be compressed.")
-            if method == "POST" and is_json(headers.get("content-type", "")):
-                body = await read_body(receive, MAX_BODY, self._body_time)
-                if not wants_a_stream(accept):
-                    return await self._answer_json(body, context, media_type)
-            response: Response = await self.run(Request(scope, given(body)), context=context)
-            response.headers.update(CORS)
-            return response
+            if method == "GET":
+                data = _parameters(QueryParams(scope["query_string"]))
+            elif is_json(headers.get("content-type", "")):
+                data = _json(await read_body(receive, MAX_BODY, self._body_time))
+            else:
+                raise HTTPException(415, "The request body must be application/json, in UTF-8.")
+            _check(data)
+            stream = stream_of(accept, lambda: self._execution.subscribes(data.get("query"), data.get("operationName")))
+            if stream is not None:
+                return await self._answer_with(stream, data, context, method)
+            return response_of(answer_of(await self._execute(data, context, method)), media_type)
         except Exception as error:
             return refusal_of(error, method, scope["path"], media_type)
 
-    async def _answer_json(self, body: bytes, context: Any, media_type: str) -> Response:
-        """The answer to a JSON body, in one piece: what `run` comes to by way of adapters for every framework and transport."""
-        data = _checked(self.parse_json(body))
+    async def _execute(self, data: Mapping[str, Any], context: Any, method: str) -> ExecutionResult:
         try:
-            result = await self._execution.run(
-                data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED["POST"], data.get("extensions")
+            return await self._execution.run(
+                data.get("query"), data.get("variables"), data.get("operationName"), context, _ALLOWED[method], data.get("extensions")
             )
         except NOT_EXECUTED as error:
-            raise not_executed(error, "POST") from error
-        return response_of(answer_of(result), media_type)
+            raise not_executed(error, method) from error
 
-    def should_render_graphql_ide(self, request: Any) -> bool:
-        return False  # a GET without a query is a bad request, not a page that is missing
+    async def _answer_with(self, stream: HTTPStreamTransport, data: Mapping[str, Any], context: Any, method: str) -> Response:
+        """The answer as a stream, which goes on until the operation is complete, its token revoked, or the process stopped."""
+        allowed = frozenset(stream.allowed_operation_types(_ALLOWED[method] | {OperationType.SUBSCRIPTION}))
+        results = self._execution.stream(
+            data.get("query"), data.get("variables"), data.get("operationName"), context, allowed, data.get("extensions")
+        )
+        revoked = ExecutionResult(data=None, errors=[GraphQLError(REVOKED, extensions={"code": Unauthenticated.code})])
+        pieces = text_of(until(self.revoked(context), results, [revoked]), stream)
+        # The answer just ends when the process stops. Nothing tells the client that its operation was complete, so it comes back.
+        return StreamingResponse(until(self.stopping.wait(), pieces), headers={**stream.headers, **CORS})
+
+    # WebSocket
 
     def decode_json(self, data: str | bytes) -> object:
         try:
@@ -184,88 +177,6 @@ class GraphQLView(GraphQL[Any, None]):
 
     def encode_json(self, data: object) -> str:
         return strict_json.dumps(data).decode()
-
-    def parse_query_params(self, params: Mapping[str, str | None]) -> dict[str, Any]:
-        # An empty parameter is one that is left out: the specification says so of operationName.
-        found: dict[str, Any] = {name: given for name, given in params.items() if given}
-        for name in ("variables", "extensions"):
-            if name in found:
-                try:
-                    found[name] = strict_json.loads(found[name])
-                except strict_json.BadJSON as error:
-                    raise HTTPException(400, f"In {name}: {error}") from None
-        return found
-
-    def parse_json(self, data: str | bytes) -> Any:
-        try:
-            value = strict_json.loads(data)
-        except strict_json.BadJSON as error:
-            raise HTTPException(400, str(error)) from None
-        if not isinstance(value, dict):
-            advice = "; several requests in a list are not taken, send each by itself." if isinstance(value, list) else "."
-            raise HTTPException(400, f"The request body must be a JSON object{advice}")
-        return value
-
-    async def parse_http_body(self, request: Any) -> GraphQLRequestData:
-        transport = self._get_stream_transport_from_headers(request.headers)
-        if request.method == "GET":
-            data = self.parse_query_params(request.query_params)
-        elif is_json(request.content_type or ""):
-            data = self.parse_json(await request.get_body())
-        else:
-            raise HTTPException(415, "The request body must be application/json, in UTF-8.")
-        _checked(data)
-        if transport is None and self._execution.subscribes(data.get("query"), data.get("operationName")):
-            # JSON may be wanted first and cannot be had, so it is what is accepted beside it: each range as if it stood alone.
-            ranges = request.headers.get("accept", "").split(",")
-            transport = next(filter(None, (self._get_stream_transport_from_headers({"accept": one}) for one in ranges)), None)
-        return GraphQLRequestData(
-            query=data.get("query"),
-            variables=data.get("variables"),
-            operation_name=data.get("operationName"),
-            extensions=data.get("extensions"),
-            protocol=transport.protocol if transport else "http",
-        )
-
-    async def execute_single(
-        self, request: Any, request_adapter: Any, sub_response: Any, context: Any, root_value: None, request_data: Any
-    ) -> Any:
-        try:
-            return await self._execution.run(
-                request_data.query,
-                request_data.variables,
-                request_data.operation_name,
-                context,
-                _ALLOWED[request_adapter.method],
-                request_data.extensions,
-            )
-        except NOT_EXECUTED as error:
-            raise not_executed(error, request_adapter.method) from error
-
-    async def execute_operation(self, request: Any, request_adapter: Any, request_data: Any, context: Any, *rest: Any, **named: Any) -> Any:
-        result: Any = await super().execute_operation(request, request_adapter, request_data, context, *rest, **named)
-        streamed = self._get_stream_transport(request_data.protocol) is not None
-        if not streamed:
-            return result
-        revoked = GraphQLError(REVOKED, extensions={"code": Unauthenticated.code})
-        return until(self.revoked(context), result, [ExecutionResult(data=None, errors=[revoked])])
-
-    async def create_streaming_response(
-        self, request: Any, stream: Callable[[], Any], sub_response: Response, headers: Mapping[str, str]
-    ) -> Response:
-        # The answer just ends when the process stops. Nothing tells the client that its operation was complete, so it comes back.
-        return await super().create_streaming_response(request, lambda: until(self.stopping.wait(), stream()), sub_response, headers)
-
-    async def get_sub_response(self, request: Any) -> Response:
-        return _SubResponse(single_answer(request.headers.get("accept")) or JSON)
-
-    async def process_result(self, request: Any, result: Any) -> Any:
-        return answer_of(result)
-
-    def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        return response_of(response_data, sub_response.media_type or JSON)
-
-    # WebSocket
 
     async def get_context(self, request: HTTPConnection, response: Any) -> Any:
         assert isinstance(request, WebSocket)
@@ -286,8 +197,33 @@ class GraphQLView(GraphQL[Any, None]):
         return {}
 
 
-def _checked(data: dict[str, Any]) -> dict[str, Any]:
-    """The members of a request, each of the kind it must have."""
+def _parameters(params: Mapping[str, str]) -> dict[str, Any]:
+    """The members of a request whose method is GET."""
+    # An empty parameter is one that is left out: the specification says so of operationName.
+    found: dict[str, Any] = {name: given for name, given in params.items() if given}
+    for name in ("variables", "extensions"):
+        if name in found:
+            try:
+                found[name] = strict_json.loads(found[name])
+            except strict_json.BadJSON as error:
+                raise HTTPException(400, f"In {name}: {error}") from None
+    return found
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """The members of a request that is JSON."""
+    try:
+        value = strict_json.loads(body)
+    except strict_json.BadJSON as error:
+        raise HTTPException(400, str(error)) from None
+    if not isinstance(value, dict):
+        advice = "; several requests in a list are not taken, send each by itself." if isinstance(value, list) else "."
+        raise HTTPException(400, f"The request body must be a JSON object{advice}")
+    return value
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    """Raise `HTTPException` unless the members of a request are each of the kind it must have."""
     for name, (kind, shown) in _MEMBERS.items():
         if data.get(name) is not None and not isinstance(data[name], kind):
             raise HTTPException(400, f"{name} must be {shown} or null.")
@@ -295,7 +231,6 @@ def _checked(data: dict[str, Any]) -> dict[str, Any]:
         raise HTTPException(413, TOO_LONG)
     if not data.get("query") and "persistedQuery" in (data.get("extensions") or {}):
         raise HTTPException(400, NOT_PERSISTED)
-    return data
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -303,10 +238,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
-def _with_one_accept(scope: Scope) -> Scope:
-    """The request with all that its Accept lines say in one of them, which HTTP lets a client or a proxy do as it likes."""
+def _accept(scope: Scope) -> str | None:
+    """What all of the Accept lines say, of which HTTP lets a client or a proxy make as many as it likes."""
     lines = [value for name, value in scope["headers"] if name == b"accept"]
-    if len(lines) < 2:
-        return scope
-    others = [header for header in scope["headers"] if header[0] != b"accept"]
-    return {**scope, "headers": [*others, (b"accept", b",".join(lines))]}
+    return b",".join(lines).decode("latin-1") if lines else None

@@ -64,6 +64,6 @@ def wants_event_stream(header: str) -> bool:
     return False
 
 
-def wants_a_stream(header: str | None) -> bool:
+def wants_a_stream(header: str) -> bool:
     """Whether any kind of stream is among what the client accepts, however little it wants it."""
-    return header is not None and any(media_type in header.lower() for media_type in _STREAMS)
+    return any(media_type in header.lower() for media_type in _STREAMS)

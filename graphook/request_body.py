@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cross_web import HTTPException
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from graphook.shared_timeout import SharedTimeout
 
@@ -24,12 +24,3 @@ async def read_body(receive: Receive, most: int, time: SharedTimeout) -> bytes:
                     return bytes(body)
     except TimeoutError:
         raise HTTPException(408, f"The request body did not arrive within {time.seconds:g} seconds.") from None
-
-
-def given(body: bytes) -> Receive:
-    """What receives a body that is read already."""
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body}
-
-    return receive

@@ -9,7 +9,7 @@ import pytest
 from cross_web import HTTPException
 from starlette.types import Message, Receive
 
-from graphook.request_body import given, read_body
+from graphook.request_body import read_body
 from graphook.shared_timeout import SharedTimeout
 
 
@@ -31,7 +31,6 @@ def arriving(*parts: bytes | None, complete: bool = True) -> Receive:
 
 async def test_a_body_is_put_together_up_to_its_limit() -> None:
     assert await read_body(arriving(b"one", b"", b" two"), 7, SharedTimeout(10)) == b"one two"
-    assert await read_body(given(b"at once"), 7, SharedTimeout(10)) == b"at once"
 
 
 @pytest.mark.parametrize(
