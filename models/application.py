@@ -6,8 +6,6 @@ from typing import Any, Self
 
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
-from tortoise.expressions import Q
-from tortoise.queryset import QuerySet
 
 from graphook import database
 from graphook.auth import Caller
@@ -16,8 +14,11 @@ from graphook.errors import Conflict, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
-from models.page import Page, PageRequest, page_of
+from models.page import Page, PageRequest
+from models.where import Where, page_of
 
+# A condition on an application or an endpoint, with its id or uid twice.
+NAMED = "(id = ? OR uid = ?)"
 # A condition on another table's rows: their application is not deleted.
 LIVING = "EXISTS (SELECT 1 FROM application p WHERE p.id = {}.app_id AND p.deleted_at IS NULL)"
 
@@ -42,31 +43,29 @@ class Application(Model):
     @classmethod
     async def load(cls, caller: Caller, reference: str, path: tuple[str, ...] = ("appId",)) -> Self:
         """The caller's application of that id or uid. Raises `NotFound`, also for somebody else's."""
-        found = None
-        if could_be_reference(reference):
-            found = await cls.seen_by(caller).filter(Q(id=reference) | Q(uid=reference)).first()
-        if found is None:
+        found = await cls.seen_by(caller).raw(NAMED, reference, reference).load(cls) if could_be_reference(reference) else []
+        if not found:
             raise NotFound(f"There is no application {short(reference)}.", path)
-        return found
+        return found[0]
 
     @classmethod
     async def of_organisation(cls, org_id: str, reference: str) -> Self:
         """The organisation's application of that id or uid, for an operator. Raises `NotFound`."""
-        found = await cls.filter(Q(id=reference) | Q(uid=reference), org_id=org_id, operational=False, deleted_at=None).first()
-        if found is None:
+        found = await _seen(org_id).raw(NAMED, reference, reference).load(cls)
+        if not found:
             raise NotFound(f"There is no application {reference!r}.")
-        return found
+        return found[0]
 
     @classmethod
     async def page(cls, caller: Caller, request: PageRequest, *, descending: bool = False) -> Page[Self]:
         """The caller's applications by id."""
-        return await page_of(cls.seen_by(caller), request, descending)
+        return await page_of(cls, cls.seen_by(caller), request, descending=descending)
 
-    @classmethod
-    def seen_by(cls, caller: Caller) -> QuerySet[Self]:
+    @staticmethod
+    def seen_by(caller: Caller) -> Where:
         """The applications that the caller may see."""
-        only = {} if caller.app_id is None else {"id": caller.app_id}
-        return cls.filter(org_id=caller.org_id, operational=False, deleted_at=None, **only)
+        seen = _seen(caller.org_id)
+        return seen if caller.app_id is None else seen.equal("id", caller.app_id)
 
     @classmethod
     async def of_operational_messages(cls, caller: Caller, *, create: bool = False) -> Self:
@@ -135,3 +134,7 @@ def operational_id(org_id: str) -> str:
 
 def _taken(values: dict[str, Any], path: tuple[str, ...]) -> Conflict:
     return Conflict(f"An application with the uid {values.get('uid')!r} exists already.", (*path, "uid"))
+
+
+def _seen(org_id: str) -> Where:
+    return Where().equal("org_id", org_id).raw("NOT operational AND deleted_at IS NULL")

@@ -11,7 +11,6 @@ from typing import Any, Self
 import orjson
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
-from tortoise.expressions import Q
 
 from graphook import database
 from graphook.clock import now, to_us
@@ -22,11 +21,12 @@ from graphook.rules import could_be_reference, short
 from graphook.secrets import seal, unseal
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models import restriction
-from models.application import Application
+from models.application import NAMED, Application
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import EndpointChange, shown_instant, tell_endpoints
 from models.operational_type import OperationalType
-from models.page import Page, PageRequest, page_of
+from models.page import Page, PageRequest
+from models.where import Where, page_of
 
 ROTATION_GRACE = timedelta(hours=24)
 MAX_OLD_SECRETS = 10
@@ -75,17 +75,15 @@ class Endpoint(Model):
     @classmethod
     async def load(cls, app: Application, reference: str, path: tuple[str, ...] = ("endpointId",)) -> Self:
         """The application's endpoint of that id or uid. Raises `NotFound`."""
-        found = None
-        if could_be_reference(reference):
-            found = await cls.filter(Q(id=reference) | Q(uid=reference), app_id=app.id, deleted_at=None).first()
-        if found is None:
+        found = await _living(app).raw(NAMED, reference, reference).load(cls) if could_be_reference(reference) else []
+        if not found:
             raise NotFound(f"There is no endpoint {short(reference)} in this application.", path)
-        return found
+        return found[0]
 
     @classmethod
     async def page(cls, app: Application, request: PageRequest, *, descending: bool = True) -> Page[Self]:
         """The application's endpoints by id, newest first unless asked otherwise."""
-        return await page_of(cls.filter(app_id=app.id, deleted_at=None), request, descending)
+        return await page_of(cls, _living(app), request, descending=descending)
 
     @classmethod
     async def add(
@@ -244,3 +242,7 @@ def _old_secrets(endpoint_id: str, sealed: str) -> Sequence[tuple[str, int]]:
 
 def _taken(values: Mapping[str, Any]) -> Conflict:
     return Conflict(f"An endpoint with the uid {values.get('uid')!r} exists already in this application.", ("input", "uid"))
+
+
+def _living(app: Application) -> Where:
+    return Where().equal("app_id", app.id).raw("deleted_at IS NULL")

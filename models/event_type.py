@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from tortoise import Model, fields
 from tortoise.exceptions import IntegrityError
-from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from graphook import database
@@ -19,7 +18,8 @@ from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
 from models.fields import IdField, TimestampField, json_field
 from models.message import TOO_MUCH_CONTENT
-from models.page import Page, PageRequest, page_of
+from models.page import Page, PageRequest
+from models.where import Where, page_of
 
 _SCHEMAS = """
     SELECT id, total, CASE WHEN total <= $2 THEN schemas END AS schemas FROM (
@@ -56,10 +56,10 @@ class EventType(Model):
     @classmethod
     async def load(cls, caller: Caller, name: str, path: tuple[str, ...] = ("name",)) -> Self:
         """The organisation's event type of that name, if the caller may see it. Raises `NotFound`."""
-        found = await cls.filter(org_id=caller.org_id, name=name).first() if could_be_reference(name) else None
-        if found is None or not found.is_visible_to(caller):
+        found = await Where().equal("org_id", caller.org_id).equal("name", name).load(cls) if could_be_reference(name) else []
+        if not found or not found[0].is_visible_to(caller):
             raise NotFound(f"There is no event type {short(name)}.", path)
-        return found
+        return found[0]
 
     def is_visible_to(self, caller: Caller) -> bool:
         """An application's token sees an event type behind a feature flag only if it carries the flag."""
@@ -82,12 +82,13 @@ class EventType(Model):
     @classmethod
     async def page(cls, caller: Caller, request: PageRequest, *, include_archived: bool = False, descending: bool = False) -> Page[Self]:
         """The event types that the caller may see, by name."""
-        rows = cls.listed(caller.org_id)
+        where = Where().equal("org_id", caller.org_id)
         if not include_archived:
-            rows = rows.filter(archived=False)
+            where.raw("NOT archived")
         if caller.app_id is not None:
-            rows = rows.filter(Q(feature_flag=None) | Q(feature_flag__in=sorted(caller.feature_flags)))
-        return await page_of(rows, request, descending, key="name")
+            flags = sorted(caller.feature_flags)
+            where.raw(f"(feature_flag IS NULL{' OR feature_flag = ?' * len(flags)})", *flags)
+        return await page_of(cls, where, request, descending=descending, key="name", without=("schemas",))
 
     @classmethod
     async def add(cls, caller: Caller, values: Mapping[str, Any]) -> Self:

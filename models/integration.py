@@ -16,8 +16,9 @@ from graphook.ids import is_id, new_id
 from graphook.rules import short
 from models.application import Application
 from models.fields import IdField, TimestampField
-from models.page import Page, PageRequest, page_of
+from models.page import Page, PageRequest
 from models.token import Token
+from models.where import Where, page_of
 
 
 class Integration(Model):
@@ -37,15 +38,15 @@ class Integration(Model):
     @classmethod
     async def load(cls, app: Application, reference: str, path: tuple[str, ...] = ("integrationId",)) -> Self:
         """The application's integration of that id. Raises `NotFound`."""
-        found = await cls.get_or_none(id=reference, app_id=app.id) if is_id(reference, "integ_") else None
-        if found is None:
+        found = await Where().equal("app_id", app.id).equal("id", reference).load(cls) if is_id(reference, "integ_") else []
+        if not found:
             raise NotFound(f"There is no integration {short(reference)} in this application.", path)
-        return found
+        return found[0]
 
     @classmethod
     async def page(cls, app: Application, request: PageRequest) -> Page[Self]:
         """The application's integrations, newest first."""
-        return await page_of(cls.filter(app_id=app.id), request, descending=True)
+        return await page_of(cls, Where().equal("app_id", app.id), request, descending=True)
 
     @classmethod
     async def add(cls, caller: Caller, app: Application, name: str) -> Self:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-from tortoise import Model
-from tortoise.queryset import QuerySet
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
-M = TypeVar("M", bound=Model)
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 250
@@ -64,13 +60,3 @@ async def paginate(fetch: Fetch[T], key: Callable[[T], str], request: PageReques
         more_behind = bool(await fetch(edge, not walk_down, 1))
     has_next, has_previous = (more_behind, more_ahead) if request.backwards else (more_ahead, more_behind)
     return Page(rows, [key(row) for row in rows], has_next, has_previous, request.backwards)
-
-
-async def page_of(rows: QuerySet[M], request: PageRequest, descending: bool = False, key: str = "id") -> Page[M]:
-    """One page of a Tortoise query, by a unique column."""
-
-    async def fetch(cursor: str | None, down: bool, limit: int) -> list[M]:
-        beyond: dict[str, Any] = {} if cursor is None else {f"{key}__{'lt' if down else 'gt'}": cursor}
-        return await rows.filter(**beyond).order_by(f"-{key}" if down else key).limit(limit)
-
-    return await paginate(fetch, lambda row: str(getattr(row, key)), request, descending)

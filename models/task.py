@@ -22,7 +22,8 @@ from graphook.rules import could_be_reference, short
 from graphook.seats import share
 from models.fields import IdField, TimestampField, dump_json, json_field
 from models.operational import tell_task
-from models.page import Page, PageRequest, page_of
+from models.page import Page, PageRequest
+from models.where import Where, page_of
 
 # A task that was taken up this often without getting through a step is taken out of circulation.
 MAX_STARTS = 4
@@ -174,19 +175,22 @@ class Task(Model):
     @classmethod
     async def load(cls, caller: Caller, task_id: str) -> Self:
         """The caller's task of that id. Raises `NotFound`, also for somebody else's."""
-        found = await cls.filter(id=task_id, org_id=caller.org_id, **_only(caller)).first() if could_be_reference(task_id) else None
-        if found is None:
+        found = await _seen_by(caller).equal("id", task_id).load(cls) if could_be_reference(task_id) else []
+        if not found:
             raise NotFound(f"There is no background task {short(task_id)}.", ("id",))
-        return found
+        return found[0]
 
     @classmethod
     async def page(
         cls, caller: Caller, request: PageRequest, *, status: TaskStatus | None, kind: TaskType | None, descending: bool
     ) -> Page[Self]:
         """The caller's tasks by id."""
-        chosen = {"status": status.value if status else None, "type": kind.value if kind else None}
-        wanted = {name: value for name, value in chosen.items() if value is not None}
-        return await page_of(cls.filter(org_id=caller.org_id, **_only(caller), **wanted), request, descending)
+        where = _seen_by(caller)
+        if status is not None:
+            where.equal("status", status.value)
+        if kind is not None:
+            where.equal("type", kind.value)
+        return await page_of(cls, where, request, descending=descending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,5 +284,6 @@ async def _tell(session: Session, org_id: str, task_id: str, kind: str, status: 
     return await tell_task(session, org_id, {"taskId": task_id, "task": kind, "status": status.value, "data": shown})
 
 
-def _only(caller: Caller) -> dict[str, str]:
-    return {} if caller.app_id is None else {"app_id": caller.app_id}
+def _seen_by(caller: Caller) -> Where:
+    where = Where().equal("org_id", caller.org_id)
+    return where if caller.app_id is None else where.equal("app_id", caller.app_id)

@@ -23,14 +23,14 @@ async def start(info: Info, input: MessageBroadcastIn, idempotency_key: str | No
     """Send a message to every application there is now. The task's data has messagesCreated, the first 1,000 of them, created and skipped."""
     body = _check(input)
     # By what there is, not by the clock: that of the process that made the last one may be ahead.
-    newest = await Application.seen_by(info.context.caller).order_by("-id").first()
+    newest = await Application.seen_by(info.context.caller).load(Application, "ORDER BY id DESC LIMIT 1")
     arguments = {
         "event_type": input.event_type,
         "body": body.decode(),
         "event_id": input.event_id,
         "channels": input.channels,
         "retention_days": input.payload_retention_period,
-        "up_to": "" if newest is None else newest.id,
+        "up_to": newest[0].id if newest else "",
     }
     repeated = {"input": given(input)}
     task = await begun(info, repeated, idempotency_key)

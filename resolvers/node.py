@@ -63,7 +63,7 @@ def _only(caller: Caller) -> dict[str, str]:
 
 
 async def _applications(caller: Caller, ids: list[str]) -> list[Node]:
-    return [Application.of(row) for row in await ApplicationRow.seen_by(caller).filter(id__in=ids)]
+    return [Application.of(row) for row in await ApplicationRow.seen_by(caller).any_of("id", ids).load(ApplicationRow)]
 
 
 async def _endpoints(caller: Caller, ids: list[str]) -> list[Node]:

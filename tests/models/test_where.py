@@ -1,4 +1,4 @@
-"""What a filter lists is what it watches: its conditions say the same to a database and of a row at hand."""
+"""Conditions say the same to a database and of a row at hand, so that a filter watches what it lists; and models are read by them whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from graphook.auth import Caller
 from models import delivery
+from models.application import Application
 from models.attempt import Attempt, MessageStatus
 from models.delivery import State
+from models.endpoint import Endpoint
+from models.event_type import EventType
 from models.message import Message, NewMessage
 from models.page import PageRequest
 from models.where import Where
@@ -112,3 +116,25 @@ async def test_a_filter_lists_the_attempts_that_it_watches() -> None:
 async def test_a_condition_that_only_a_query_can_be_asked_is_not_asked_of_a_row() -> None:
     with pytest.raises(TypeError, match="for queries only"):
         Where().raw("1 = 1").holds(None)
+
+
+async def test_the_rows_of_a_model_are_those_that_tortoise_reads() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    await EventType.add(
+        Caller("tok_test", app.org_id, None, frozenset()), {"name": "a.b", "description": "", "schemas": {"1": {"a": [1, None]}}}
+    )
+
+    for model, row_id in ((Application, app.id), (Endpoint, endpoint.id), (EventType, None)):
+        theirs = await model.filter(org_id=app.org_id, **({} if row_id is None else {"id": row_id}))
+        ours = await Where().any_of("id", [row.id for row in theirs]).load(model)
+        assert [[getattr(row, name) for name in model._meta.fields_map] for row in ours] == [
+            [getattr(row, name) for name in model._meta.fields_map] for row in theirs
+        ]
+        assert len(ours) == 1
+
+
+async def test_a_column_that_is_left_out_is_not_taken_for_an_empty_one() -> None:
+    app = await make.application()
+    (row,) = await Where().equal("id", app.id).load(Application, without=("metadata",))
+    assert (row.name, hasattr(row, "metadata")) == (app.name, False)
