@@ -105,21 +105,21 @@ SEND_TO = Statement(
         ORDER BY 1 ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 
-# (message_id, app_id). The position that paging begins with: no endpoint has the message yet, and, behind a space, the last one that there is now.
-# Those of an endpoint made later are above it, and so not the message's. One by a process whose clock is behind may not be: none is left out.
+# (message_id, app_id). An endpoint that is made later has an id above the last one that there is now, and does not get the message; that of one by a
+# process whose clock is behind may be below it: none is left out.
 INSERT_FANOUTS = Statement(
     postgresql="""
-        INSERT INTO fanout (message_id, app_id, after_endpoint)
-        SELECT id, app_id, ' ' || COALESCE((SELECT max(e.id) FROM endpoint e WHERE e.app_id = m.app_id), '')
+        INSERT INTO fanout (message_id, app_id, after_endpoint, last_endpoint)
+        SELECT id, app_id, '', (SELECT max(e.id) FROM endpoint e WHERE e.app_id = m.app_id)
         FROM unnest($1::text[], $2::text[]) AS m(id, app_id)""",
     sqlite="""
-        INSERT INTO fanout (message_id, app_id, after_endpoint)
-        VALUES (?1, ?2, ' ' || COALESCE((SELECT max(id) FROM endpoint WHERE app_id = ?2), ''))""",
+        INSERT INTO fanout (message_id, app_id, after_endpoint, last_endpoint)
+        VALUES (?1, ?2, '', (SELECT max(id) FROM endpoint WHERE app_id = ?2))""",
 )
 
 # The oldest message of the next application after `$1` that is still being paged out.
 NEXT_FANOUT = Statement.same("""
-    SELECT f.message_id, f.app_id, f.after_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
+    SELECT f.message_id, f.app_id, f.after_endpoint, COALESCE(f.last_endpoint, '') AS last_endpoint, m.event_type, m.channels::text AS channels, m.created_at, m.deliver_at
     FROM fanout f JOIN message m ON m.id = f.message_id WHERE f.app_id > $1
     ORDER BY f.app_id, f.message_id LIMIT 1 FOR UPDATE OF f SKIP LOCKED""")
 

@@ -33,9 +33,7 @@ class FanOuts:
 
 async def _write(session: Session, row: Row) -> list[str]:
     # The position moves in the transaction that writes the page, so a crash repeats nothing.
-    # A position without a last endpoint is one by an older version, which went on to the newest.
-    after, _, last = row["after_endpoint"].partition(" ")
-    end = (await session.fetch(_PAGE_END, row["app_id"], after, last, PAGE))[0]["id"]
+    end = (await session.fetch(_PAGE_END, row["app_id"], row["after_endpoint"], row["last_endpoint"], PAGE))[0]["id"]
     if end is None:
         await session.fetch(_FINISH, row["message_id"])
         return []
@@ -46,9 +44,9 @@ async def _write(session: Session, row: Row) -> list[str]:
         row["event_type"],
         row["channels"],
         row["created_at"] if row["deliver_at"] is None else row["deliver_at"],
-        after,
+        row["after_endpoint"],
         end,
         0 if row["deliver_at"] is None else 1,
     )
-    await session.fetch(_ADVANCE, row["message_id"], f"{end} {last}")
+    await session.fetch(_ADVANCE, row["message_id"], end)
     return sorted({delivery["endpoint_id"] for delivery in written if not delivery["state"]})

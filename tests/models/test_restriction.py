@@ -178,7 +178,7 @@ async def test_a_message_that_is_still_fanned_out_goes_before_later_ones() -> No
     await run("INSERT INTO fanout (message_id, app_id, after_endpoint) VALUES ($1, $2, '')", earlier, app.id)
     assert await claim_all(endpoint) == []
 
-    await run("UPDATE fanout SET after_endpoint = $1 || ' ' || $1", endpoint.id)
+    await run("UPDATE fanout SET after_endpoint = $1", endpoint.id)
     assert await claim_all(endpoint) == [later]
 
 
