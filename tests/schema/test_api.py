@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from strawberry.types.graphql import OperationType
 
-from graphook.execution import Execution
 from graphql import get_introspection_query, parse, validate
 from schema.api import create_schema, schema
 
@@ -32,21 +30,17 @@ async def test_introspection_can_be_switched_off() -> None:
 async def test_names_are_not_suggested_without_introspection(document: str, variables: dict[str, Any]) -> None:
     closed = create_schema(introspection=False)
     for on, suggested in ((schema, True), (closed, False)):
-        kinds = {OperationType.QUERY, OperationType.MUTATION}
-        at_once = await Execution(on).run(document, variables, None, None, kinds)
-        streamed: Any = await on.execute(document, variable_values=variables)
-        for answer in (at_once, streamed):
+        streamed: Any = await on.stream(document, variable_values=variables)
+        for answer in (await on.execute(document, variables), await anext(streamed)):
             assert ("Did you mean" in str(answer.errors)) == suggested
 
 
 async def test_the_standard_introspection_is_answered_whole() -> None:
     query = get_introspection_query(input_value_deprecation=True)
-    at_once: Any = await Execution(schema).run(query, None, None, None, {OperationType.QUERY})
-    streamed: Any = await schema.execute(query)
-    for answer in (at_once, streamed):
-        assert answer.errors is None
-        (found,) = [kind for kind in answer.data["__schema"]["types"] if kind["name"] == "EndpointIn"]
-        assert {field["name"]: field["defaultValue"] for field in found["inputFields"]}["version"] == "1"
+    answer: Any = await schema.execute(query)
+    assert answer.errors is None
+    (found,) = [kind for kind in answer.data["__schema"]["types"] if kind["name"] == "EndpointIn"]
+    assert {field["name"]: field["defaultValue"] for field in found["inputFields"]}["version"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.auth import ALL_SCOPES, Caller
-from graphook.execution import Execution
 from graphook.feed import READS_PER_TENANT, Feed, fair_turns
 from graphook.seats import Seats
 from models import delivery
@@ -93,10 +91,7 @@ async def test_what_an_event_needs_is_read_in_turn(db: str, name: str, variables
     await events.aclose()
 
 
-@pytest.mark.parametrize("direct", [True, False])
-async def test_an_answer_has_so_many_bytes_of_payloads_however_they_are_asked_for(
-    db: str, monkeypatch: pytest.MonkeyPatch, direct: bool
-) -> None:
+async def test_an_answer_has_so_many_bytes_of_payloads_however_they_are_asked_for(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("schema.loaders.MAX_CONTENTS", 100)
     app = await make.application()
     await Message.accept([NewMessage(app.org_id, app.id, "a.b", b'{"all":"of forty bytes, or nearly so"}') for _ in range(3)])
@@ -104,10 +99,7 @@ async def test_an_answer_has_so_many_bytes_of_payloads_however_they_are_asked_fo
 
     async def asked(fields: str, first: int) -> Any:
         context = await context_of(app)
-        variables = {"app": app.id, "first": first}
-        if direct:
-            return await Execution(schema).run(query % fields, variables, None, context, {OperationType.QUERY})
-        return await schema.execute(query % fields, variables, context)
+        return await schema.execute(query % fields, {"app": app.id, "first": first}, context)
 
     for _ in range(2):  # the second time it may be run directly
         assert (await asked("payload", 2)).errors is None
@@ -133,7 +125,7 @@ async def test_schemas_are_read_only_where_they_are_selected_and_are_counted_wit
 
     async def asked(fields: str, ids: list[str]) -> Any:
         context = await context_of(app)
-        return await Execution(schema).run(query % (fields, json.dumps(ids), fields or "id"), {}, None, context, {OperationType.QUERY})
+        return await schema.execute(query % (fields, json.dumps(ids), fields or "id"), {}, context)
 
     assert not any(hasattr(row, "schemas") for row in await EventType.listed(app.org_id))
     for _ in range(2):  # the second time it may be run directly
