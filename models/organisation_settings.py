@@ -11,6 +11,7 @@ from graphook import database
 from graphook.clock import now, to_us
 from graphook.database import Statement
 from models.fields import IdField, TimestampField, dump_json, json_field
+from models.where import Where
 
 # The columns in order.
 REPLACE = Statement.same("""
@@ -39,7 +40,8 @@ class OrganisationSettings(Model):
     @classmethod
     async def load(cls, org_id: str) -> Self:
         """The organisation's settings; until it has saved any, none of them restricts anything."""
-        return await cls.filter(org_id=org_id).first() or cls(org_id=org_id, enforce_https=False, shown={}, updated_at=now())
+        found = await Where().equal("org_id", org_id).load(cls)
+        return found[0] if found else cls(org_id=org_id, enforce_https=False, shown={}, updated_at=now())
 
     @classmethod
     async def replace(cls, org_id: str, values: Mapping[str, Any]) -> Self:

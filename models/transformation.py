@@ -13,6 +13,7 @@ from graphook.errors import InvalidInput
 from graphook.secrets import seal, unseal
 from models.endpoint import Endpoint
 from models.fields import IdField, TimestampField, dump_json
+from models.where import Where
 
 
 class Transformation(Model):
@@ -30,18 +31,22 @@ class Transformation(Model):
     @classmethod
     async def of(cls, endpoint: Endpoint) -> Self:
         """The endpoint's transformation; where nothing was ever set, one without code that is not saved."""
-        found = await cls.get_or_none(endpoint_id=endpoint.id)
-        return found or cls(
-            endpoint_id=endpoint.id,
-            org_id=endpoint.org_id,
-            variables=seal("transformation.variables", endpoint.id, "{}"),
-            updated_at=endpoint.created_at,
+        found = await Where().equal("endpoint_id", endpoint.id).load(cls)
+        return (
+            found[0]
+            if found
+            else cls(
+                endpoint_id=endpoint.id,
+                org_id=endpoint.org_id,
+                variables=seal("transformation.variables", endpoint.id, "{}"),
+                updated_at=endpoint.created_at,
+            )
         )
 
     @classmethod
     async def enabled_of(cls, endpoint_ids: Sequence[str]) -> dict[str, Self]:
         """The transformations of those endpoints that deliveries pass, by endpoint id."""
-        return {row.endpoint_id: row for row in await cls.filter(endpoint_id__in=list(endpoint_ids), enabled=True)}
+        return {row.endpoint_id: row for row in await Where().any_of("endpoint_id", endpoint_ids).raw("enabled").load(cls)}
 
     @classmethod
     async def change(cls, endpoint: Endpoint, values: Mapping[str, Any]) -> Self:

@@ -15,6 +15,7 @@ from models.breaker import Opened, opened
 from models.endpoint import Endpoint
 from models.event_type import EventType
 from models.message import MAX_CONTENTS, TOO_MUCH_CONTENT, Message
+from models.where import Where
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -101,7 +102,7 @@ async def _load_messages(keys: Sequence[tuple[str, str]]) -> list[Message | None
 
 
 async def _load_endpoints(ids: Sequence[str]) -> list[Endpoint | None]:
-    found = {endpoint.id: endpoint for endpoint in await Endpoint.filter(id__in=list(ids))}
+    found = {endpoint.id: endpoint for endpoint in await Where().any_of("id", ids).load(Endpoint)}
     return [found.get(endpoint_id) for endpoint_id in ids]
 
 
