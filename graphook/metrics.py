@@ -73,6 +73,11 @@ _wake_failures = Counter("graphook_wake_failures", "Batches of wake-ups that did
 # What only a process that sends knows. From the others it is missing: a zero of theirs would hide that no worker is there.
 _ready = Gauge("graphook_ready_deliveries", "Deliveries ready to be sent, counted up to 100,000.", registry=None)
 _oldest_ready = Gauge("graphook_oldest_ready_seconds", "How long the oldest of the counted ready deliveries has waited.", registry=None)
+_oldest_unrestricted = Gauge(
+    "graphook_oldest_unrestricted_seconds",
+    "The same without endpoints that may hold their own back: by a rate limit, a limit of what is in flight, an ordered queue or a breaker.",
+    registry=None,
+)
 _in_flight = Gauge("graphook_sends_in_flight", "Deliveries being sent.", registry=None)
 _unrecorded = Gauge("graphook_sends_unrecorded", "Deliveries that were sent and are not recorded yet.", registry=None)
 _shown: set[Gauge] = set()
@@ -167,11 +172,12 @@ def wake_failed() -> None:
     _wake_failures.inc()
 
 
-def backlog(ready: int, oldest_seconds: float) -> None:
-    """So many deliveries are ready, the oldest for so long."""
-    _show(_ready, _oldest_ready)
+def backlog(ready: int, oldest_seconds: float, oldest_unrestricted_seconds: float) -> None:
+    """So many deliveries are ready, the oldest for so long, and the oldest that its endpoint does not hold back for so long."""
+    _show(_ready, _oldest_ready, _oldest_unrestricted)
     _ready.set(ready)
     _oldest_ready.set(oldest_seconds)
+    _oldest_unrestricted.set(oldest_unrestricted_seconds)
 
 
 def loop_lagged(seconds: float) -> None:

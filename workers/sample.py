@@ -21,8 +21,17 @@ COUNTED = 100_000
 
 # The scan stops at so many, so that a long backlog costs no more to count than to have.
 _BACKLOG = Statement.same("""
-    SELECT count(*) AS ready, COALESCE((graphook_now() - min(due_at)) / 1e6, 0) AS oldest
-    FROM (SELECT due_at FROM delivery WHERE state = 0 LIMIT $1) r""")
+    WITH lane AS (
+        SELECT endpoint_id, count(*) AS ready, min(due_at) AS due_at FROM (SELECT endpoint_id, due_at FROM delivery WHERE state = 0 LIMIT $1) d
+        GROUP BY endpoint_id)
+    SELECT COALESCE(sum(ready), 0) AS ready, COALESCE((graphook_now() - min(due_at)) / 1e6, 0) AS oldest,
+           COALESCE((graphook_now() - min(due_at) FILTER (WHERE NOT restricted)) / 1e6, 0) AS unrestricted
+    FROM (
+        SELECT lane.ready, lane.due_at,
+               COALESCE(e.rate_limit, a.rate_limit) IS NOT NULL OR e.delivery_policy ->> 'max_in_flight' IS NOT NULL
+               OR COALESCE((e.delivery_policy ->> 'ordered')::bool, false) OR r.open_until IS NOT NULL AS restricted
+        FROM lane JOIN endpoint e ON e.id = lane.endpoint_id JOIN application a ON a.id = e.app_id
+          LEFT JOIN restriction r ON r.endpoint_id = e.id) lanes""")
 
 
 @asynccontextmanager
@@ -59,7 +68,7 @@ async def _sample_forever(backlog: bool) -> None:
 
 
 async def look_at_backlog() -> None:
-    """Count what is ready, and see how long the oldest of it has waited."""
+    """Count what is ready, and see how long the oldest of it has waited, also of what no endpoint holds back itself."""
     async with database.read() as session:
         row = (await session.fetch(_BACKLOG, COUNTED))[0]
-    metrics.backlog(row["ready"], max(0.0, float(row["oldest"])))
+    metrics.backlog(int(row["ready"]), max(0.0, float(row["oldest"])), max(0.0, float(row["unrestricted"])))

@@ -123,14 +123,26 @@ async def test_metrics_tell_what_was_accepted_sent_and_refused(
     now = await observed.scrape()
     assert (now["graphook_sends_in_flight"], now["graphook_sends_unrecorded"]) == (0, 0)
     assert now["graphook_event_loop_lag_seconds_count"] > 0
-    assert {"process_resident_memory_bytes", "process_open_fds", "graphook_ready_deliveries", "graphook_oldest_ready_seconds"} <= now.keys()
+    assert {
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "graphook_ready_deliveries",
+        "graphook_oldest_ready_seconds",
+        "graphook_oldest_unrestricted_seconds",
+    } <= now.keys()
     assert not any(app["id"] in name or "127.0.0.1" in name for name in now), "no tenant and no URL is a label"
     assert (now.get("graphook_database_connections", 0) >= 2) == bool(observed.running.workers)
 
 
 async def test_only_a_process_that_sends_shows_what_tells_that_one_is_there(observed: Observed) -> None:
     """An alert asks whether it is absent: it would never be if the API showed it, too."""
-    telling = {"graphook_sends_in_flight", "graphook_sends_unrecorded", "graphook_ready_deliveries", "graphook_oldest_ready_seconds"}
+    telling = {
+        "graphook_sends_in_flight",
+        "graphook_sends_unrecorded",
+        "graphook_ready_deliveries",
+        "graphook_oldest_ready_seconds",
+        "graphook_oldest_unrestricted_seconds",
+    }
     api, workers = observed.running.server, observed.running.workers
 
     async def told() -> bool:
