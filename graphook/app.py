@@ -52,7 +52,8 @@ from workers.trial import TrialSender
 
 log = logging.getLogger(__name__)
 
-GRAPHQL = "/graphql"
+# A redirection from one to the other is nothing that a browser's preflight request would follow.
+GRAPHQL = ("/graphql", "/graphql/")
 READY_SECONDS = 2.0
 # A batch of creates: messages, and bytes of payload.
 ACCEPT_ITEMS, ACCEPT_BYTES = 500, 4 * 1024 * 1024
@@ -107,7 +108,7 @@ class Application(Starlette):
 
     def __init__(self, view: GraphQLView, routes: list[Route | WebSocketRoute], lifespan: Any, *, access_log: bool) -> None:
         super().__init__(
-            routes=[Route(GRAPHQL, view), WebSocketRoute(GRAPHQL, view), *routes],
+            routes=[*(made(path, view) for path in GRAPHQL for made in (Route, WebSocketRoute)), *routes],
             lifespan=lifespan,
             middleware=[Middleware(Access, every=access_log)],
         )
@@ -115,7 +116,7 @@ class Application(Starlette):
         self._graphql = Access(view, every=access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == GRAPHQL:
+        if scope["type"] == "http" and scope["path"] in GRAPHQL:
             await self._graphql(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -53,8 +53,9 @@ class Schema(strawberry.Schema):
         allowed_operation_types: Iterable[OperationType] | None = None,
         operation_extensions: dict[str, Any] | None = None,
     ) -> ExecutionResult:
-        allowed = frozenset(allowed_operation_types or _IN_ONE_PIECE)
-        return await self.execution.run(query, variable_values, operation_name, context_value, allowed, operation_extensions)
+        return await self.execution.run(
+            query, variable_values, operation_name, context_value, tuple(allowed_operation_types or _IN_ONE_PIECE), operation_extensions
+        )
 
     async def stream(
         self,
@@ -66,8 +67,7 @@ class Schema(strawberry.Schema):
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Iterable[OperationType] | None = None,
     ) -> AsyncGenerator[ExecutionResult, None]:
-        allowed = frozenset(allowed_operation_types or OperationType)
-        return self.execution.stream(query, variable_values, operation_name, context_value, allowed, operation_extensions)
+        return self.execution.stream(query, variable_values, operation_name, context_value, operation_extensions)
 
 
 class Execution:
@@ -81,13 +81,13 @@ class Execution:
         self._suggest = not schema.config.disable_field_suggestions
         self._limit = SharedTimeout(seconds)
 
-    def subscribes(self, query: str | None, operation_name: str | None) -> bool:
-        """Whether the operation is a subscription, as far as it can be made out."""
+    def kind(self, query: str | None, operation_name: str | None) -> OperationType | None:
+        """Which kind of operation it is, as far as it can be made out."""
         try:
             operation = documents.get(self._core, query or "").operation(operation_name)
         except GraphQLError:
-            return False
-        return operation is not None and operation.operation is CoreOperationType.SUBSCRIPTION
+            return None
+        return None if operation is None else _KINDS[operation.operation]
 
     async def run(
         self,
@@ -179,16 +179,15 @@ class Execution:
         variables: dict[str, Any] | None,
         operation_name: str | None,
         context: Any,
-        allowed: Collection[OperationType],
         extensions: dict[str, Any] | None = None,
     ) -> AsyncGenerator[ExecutionResult, None]:
         """What becomes of each event of a subscription, and the one result of any other operation.
 
         What is not executed is a `PreExecutionError`; a subscription that breaks ends with the error.
         """
-        if not self.subscribes(query, operation_name):
+        if self.kind(query, operation_name) is not OperationType.SUBSCRIPTION:
             try:
-                found = await self.run(query, variables, operation_name, context, allowed, extensions)
+                found = await self.run(query, variables, operation_name, context, _IN_ONE_PIECE, extensions)
             except NOT_EXECUTED as error:
                 found = PreExecutionError(data=None, errors=[unexecuted(error)])
             yield found

@@ -30,14 +30,10 @@ def outcome(errors: Sequence[GraphQLError] | None) -> str:
 
 
 def unexecuted(error: Exception) -> GraphQLError:
-    """Why an operation was not executed, in a stream, which has no HTTP status to say it with; a mutation by GET is the only kind that is refused."""
-    match error:
-        case CannotGetOperationTypeError():
-            said = "The document has no operation." if error.operation_name is None else error.as_http_error_reason()
-        case InvalidOperationTypeError():
-            said = error.as_http_error_reason("GET")
-        case _:
-            said = "No GraphQL query found in the request"
+    """Why an operation was not executed, in a stream, which has no HTTP status to say it with."""
+    said = "No GraphQL query found in the request"
+    if isinstance(error, CannotGetOperationTypeError):
+        said = "The document has no operation." if error.operation_name is None else error.as_http_error_reason()
     return GraphQLError(said, extensions={"code": "OPERATION_RESOLUTION_FAILURE"})
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from strawberry.http.streaming import HTTPStreamTransport, MultipartSubscriptionTransport, SSETransport, merge_stream_with_heartbeat
 
 from graphook import strict_json
 from graphook.http_answers import answer_of
-from graphook.negotiation import wants_a_stream, wants_event_stream
+from graphook.negotiation import wants_event_stream
 
 
 class EventStream(SSETransport):
@@ -35,12 +35,10 @@ class MultipartStream(MultipartSubscriptionTransport):
 _STREAMS: tuple[HTTPStreamTransport, ...] = (EventStream(), MultipartStream())
 
 
-def stream_of(accept: str | None, subscribes: Callable[[], bool]) -> HTTPStreamTransport | None:
+def stream_of(accept: str, *, subscribes: bool) -> HTTPStreamTransport | None:
     """The kind of stream that an operation is answered in, by what the client accepts; None for an answer in one piece."""
-    if accept is None or not wants_a_stream(accept):
-        return None
     wanted = _first_of([accept])
-    if wanted is None and subscribes():
+    if wanted is None and subscribes:
         # JSON may be wanted first and cannot be had, so it is what is accepted beside it: each range as if it stood alone.
         wanted = _first_of(accept.split(","))
     return wanted

@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http.streaming import HTTPStreamTransport
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -33,7 +33,7 @@ from graphook.graphql_limits import MAX_CHARACTERS, TOO_LONG
 from graphook.graphql_socket import INIT_WAIT, MAX_OPERATIONS, REVOKED, Socket, SocketHandler
 from graphook.graphql_streams import stream_of, text_of
 from graphook.http_answers import CORS, NOT_PERSISTED, PREFLIGHT, answer_of, not_executed, refusal_of, response_of
-from graphook.negotiation import is_json, single_answer
+from graphook.negotiation import is_json, single_answer, wants_a_stream
 from graphook.request_body import read_body
 from graphook.shared_timeout import SharedTimeout
 from graphook.streams import until
@@ -141,9 +141,8 @@ class GraphQLView(GraphQL[Any, None]):
             else:
                 raise HTTPException(415, "The request body must be application/json, in UTF-8.")
             _check(data)
-            stream = stream_of(accept, lambda: self._execution.subscribes(data.get("query"), data.get("operationName")))
-            if stream is not None:
-                return await self._answer_with(stream, data, context, method)
+            if accept is not None and wants_a_stream(accept) and (streamed := self._streamed(accept, data, context, method)) is not None:
+                return streamed
             return response_of(answer_of(await self._execute(data, context, method)), media_type)
         except Exception as error:
             return refusal_of(error, method, scope["path"], media_type)
@@ -156,11 +155,16 @@ class GraphQLView(GraphQL[Any, None]):
         except NOT_EXECUTED as error:
             raise not_executed(error, method) from error
 
-    async def _answer_with(self, stream: HTTPStreamTransport, data: Mapping[str, Any], context: Any, method: str) -> Response:
-        """The answer as a stream, which goes on until the operation is complete, its token revoked, or the process stopped."""
-        allowed = frozenset(stream.allowed_operation_types(_ALLOWED[method] | {OperationType.SUBSCRIPTION}))
+    def _streamed(self, accept: str, data: Mapping[str, Any], context: Any, method: str) -> Response | None:
+        """The answer as a stream, which goes on until the operation is complete, its token revoked, or the process stopped; None where none is wanted."""
+        kind = self._execution.kind(data.get("query"), data.get("operationName"))
+        stream = stream_of(accept, subscribes=kind is OperationType.SUBSCRIPTION)
+        if stream is None:
+            return None
+        if method == "GET" and kind is OperationType.MUTATION:
+            raise not_executed(InvalidOperationTypeError(kind), method)
         results = self._execution.stream(
-            data.get("query"), data.get("variables"), data.get("operationName"), context, allowed, data.get("extensions")
+            data.get("query"), data.get("variables"), data.get("operationName"), context, data.get("extensions")
         )
         revoked = ExecutionResult(data=None, errors=[GraphQLError(REVOKED, extensions={"code": Unauthenticated.code})])
         pieces = text_of(until(self.revoked(context), results, [revoked]), stream)

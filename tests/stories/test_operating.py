@@ -234,6 +234,15 @@ async def test_a_plain_deployment_shows_no_metrics_and_logs_no_request(deploymen
     assert "request-43" not in deployment.server.output
 
 
+async def test_the_url_may_end_with_a_slash(deployment: Deployment, acme: Tenant, http: httpx.AsyncClient) -> None:
+    url = f"{deployment.graphql}/"
+    assert (await http.options(url)).status_code == 204
+    async with Tenant(url, acme.token) as same:
+        app = await same.application()
+        async with same.subscribe("WatchMessageAttempts", appId=app["id"]) as live:
+            await live.taken_up()
+
+
 async def test_every_answer_names_its_request(deployment: Deployment, http: httpx.AsyncClient) -> None:
     for path, status in (("/healthz", 200), ("/graphql", 401), ("/nothing", 404)):
         response = await http.get(deployment.url + path)
