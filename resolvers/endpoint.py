@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Iterator as Iterate
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -54,6 +54,15 @@ from schema.types.ordering import Ordering
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class OfTemplate:
+    """What an endpoint is made of: a template, which is loaded where there is something to make, and the variables of its code."""
+
+    id: str
+    load: Callable[[], Awaitable[Template]]
+    variables: Mapping[str, str] | None
+
+
 @lookup
 async def get(info: Info, app_id: strawberry.ID, id: strawberry.ID) -> Endpoint | None:
     """The application's endpoint of that id or uid; null when there is none."""
@@ -94,18 +103,20 @@ async def create_in(
     app: Application,
     input: EndpointIn,
     idempotency_key: str | None,
-    template: Template | None = None,
-    variables: Mapping[str, str] | None = None,
+    of_template: OfTemplate | None = None,
 ) -> tuple[Endpoint, bool]:
     """Create an endpoint in that application; answers with it and whether it is new.
 
-    With a template, what it gets passes the template's code with these variables, and its filter types are the template's unless it has its own.
+    With a template, what it gets passes the template's code, and its filter types are the template's unless it has its own.
     """
     values, was_new = _values(input), False
-    of_template = {} if template is None else {"templateId": template.id, "variables": variables}
-    key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values, **of_template})
-    if await idempotency.earlier(key) is None:  # what may not be created any more may have been before
-        _check(await url_policy(info), input)
+    held_to = {} if of_template is None else {"templateId": of_template.id, "variables": of_template.variables}
+    key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values, **held_to})
+    # What may not be created any more, or of a template that is gone, may have been before.
+    if (earlier := await idempotency.earlier(key)) is not None:
+        return Endpoint.of(await idempotency.made(Row.load(app, earlier))), False
+    template = None if of_template is None else await of_template.load()
+    _check(await url_policy(info), input)
     if template is not None and values["filter_types"] is None:
         values["filter_types"] = template.filter_types
     signing_secret, headers = values.pop("secret"), values.pop("headers")
@@ -116,8 +127,8 @@ async def create_in(
         was_new = True
         async with database.transaction():
             row = await Row.add(app, values, secret=signing_secret, headers=headers)
-            if template is not None:
-                await Transformation.begin(row, template.transformation, variables or {})
+            if template is not None and of_template is not None:
+                await Transformation.begin(row, template.transformation, of_template.variables or {})
         return row.id
 
     endpoint_id = await idempotency.once(key, add)

@@ -14,7 +14,7 @@ from models.endpoint import Endpoint
 from models.event_type import EventType
 from models.oauth_state import OauthProvider, OauthState
 from models.template import Template
-from resolvers.endpoint import create_in, told, url_policy
+from resolvers.endpoint import OfTemplate, create_in, told, url_policy
 from resolvers.expected import mutation
 from resolvers.template import check_variables
 from schema.context import Info
@@ -95,7 +95,11 @@ async def instantiate(info: Info, app_id: strawberry.ID, input: TemplateOauthIns
         raise Conflict(f"{input.provider.title()} made no webhook: {found.error}.", ("input", "code"), code="OAUTH_FAILED")
     description = input.description or f"{input.provider.title()} {found.channel or ''}".strip()
     new = EndpointIn(url=URL(found.url), uid=input.uid, description=description, filter_types=input.filter_types, channels=input.channels)
-    endpoint, _ = await create_in(info, app, new, None, template, input.variables)
+
+    async def load() -> Template:
+        return template
+
+    endpoint, _ = await create_in(info, app, new, None, OfTemplate(template.id, load, input.variables))
     return await told(info, TemplateOauthInstantiatePayload(endpoint=endpoint, channel=found.channel))
 
 

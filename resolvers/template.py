@@ -16,7 +16,7 @@ from models.application import Application
 from models.event_type import EventType
 from models.template import PREFIX
 from models.template import Template as Row
-from resolvers.endpoint import create_in, told
+from resolvers.endpoint import OfTemplate, create_in, told
 from resolvers.expected import lookup, mutation
 from resolvers.transformation import SAMPLE, check_code, failed, require_offered, simulated
 from schema.connection import Connection, Paging, connection
@@ -115,10 +115,14 @@ async def instantiate(
 ) -> TemplateInstantiatePayload:
     """Create an endpoint whose messages pass a copy of the template's code. Unless it asks for event types itself, it gets those of the template."""
     app = await Application.load(info.context.caller, str(app_id))
-    row = await Row.load(info.context.caller, str(template_id), ("templateId",))
     check_value(VARIABLES, variables or {}, ("variables",))
-    await check_variables(info, app, row, variables or {}, ("variables",))
-    endpoint, created = await create_in(info, app, input, idempotency_key, row, variables)
+
+    async def load() -> Row:
+        row = await Row.load(info.context.caller, str(template_id), ("templateId",))
+        await check_variables(info, app, row, variables or {}, ("variables",))
+        return row
+
+    endpoint, created = await create_in(info, app, input, idempotency_key, OfTemplate(str(template_id), load, variables))
     return await told(info, TemplateInstantiatePayload(endpoint=endpoint, created=created))
 
 

@@ -311,6 +311,18 @@ async def test_an_instantiation_that_is_repeated_with_its_key_makes_one_endpoint
     )
 
 
+async def test_an_instantiation_is_answered_by_its_key_also_once_the_template_is_deleted(acme: Tenant) -> None:
+    app, template = await acme.application(), await acme.do("TemplateCreate", input=values())
+    given = {"appId": app["id"], "templateId": template["id"], "input": {"url": "https://example.com/"}}
+    first = await acme.run("TemplateInstantiate", **given, idempotencyKey="one")
+    await acme.do("TemplateDelete", id=template["id"])
+
+    again = await acme.run("TemplateInstantiate", **given, idempotencyKey="one")
+
+    assert again == {**first, "created": False}
+    assert await acme.fault("TemplateInstantiate", **given, idempotencyKey="two") == ("NOT_FOUND", ["templateId"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "path"),
     [
