@@ -26,7 +26,7 @@ class MessageDestination:
     next_attempt: datetime | None = field("When the next attempt is due.")
     message: Message = field("The message.")
 
-    @computed("The endpoint; it may have been deleted since.")
+    @computed("The endpoint, as it last was where it has been deleted since: then nothing else finds it any more.")
     async def endpoint(self, info: Info) -> Endpoint | None:
         row = await info.context.loaders.endpoints.load(str(self.endpoint_id))
         return None if row is None else Endpoint.of(row)

@@ -207,3 +207,19 @@ async def test_destinations_say_how_the_message_stands_with_each_endpoint(acme: 
     assert page["nodes"][0]["endpoint"]["url"] == receiver.url("/0")
     assert page["nodes"][0]["message"]["id"] == message["id"]
     assert page["done"] is False
+
+
+async def test_the_destinations_of_a_message_show_an_endpoint_that_was_deleted_and_nothing_else_does(
+    acme: Tenant, receiver: Receiver
+) -> None:
+    app = await acme.application()
+    endpoint = await acme.endpoint(app, receiver.url())
+    message = await acme.message(app)
+    await acme.settled(app, message, "SUCCESS")
+    await acme.do("EndpointDelete", appId=app["id"], id=endpoint["id"])
+
+    (shown,) = (await acme.run("MessageDestinations", appId=app["id"], messageId=message["id"]))["nodes"]
+    assert (shown["status"], shown["endpoint"]["url"]) == ("SUCCESS", receiver.url())
+    assert await acme.run("Endpoint", appId=app["id"], id=endpoint["id"]) is None
+    assert await acme.execute("query ($id: ID!) { node(id: $id) { id } }", {"id": endpoint["id"]}) is None
+    assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == []
