@@ -137,11 +137,22 @@ class EventType(Model):
             await self.change({"archived": True})
 
     @classmethod
-    async def require_known(cls, caller: Caller, names: Iterable[str], path: tuple[str, ...], kept: Collection[str] | None = None) -> None:
-        """Raise `InvalidInput` naming those of `names` that are not live event types that the caller may see; `kept` are chosen already, whoever did."""
+    async def require_known(
+        cls,
+        caller: Caller,
+        names: Iterable[str],
+        path: tuple[str, ...],
+        *,
+        offered: Collection[str] | None = None,
+        kept: Collection[str] | None = None,
+    ) -> None:
+        """Raise `InvalidInput` naming those of `names` that are not live event types that the caller may see.
+
+        `offered` may be chosen by whoever may not see them; `kept` are chosen already, and stay whatever has become of them.
+        """
         wanted = list(names)
         rows = await cls.filter(org_id=caller.org_id, name__in=wanted, archived=False).only("id", "name", "feature_flag")
-        known = {row.name for row in rows if row.name in (kept or ()) or row.is_visible_to(caller)}
+        known = {row.name for row in rows if row.name in (offered or ()) or row.is_visible_to(caller)}.union(kept or ())
         missing = [name for name in wanted if name not in known]
         if missing:
             shown = ", ".join(missing[:10])

@@ -123,7 +123,7 @@ async def create_in(
 
     async def add() -> str:
         nonlocal was_new
-        await _require_event_types(info, app, values, template)
+        await _require_event_types(info, app, values, template=template)
         was_new = True
         async with database.transaction():
             row = await Row.add(app, values, secret=signing_secret, headers=headers)
@@ -153,7 +153,7 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
         await _require_event_types(info, app, values)
         values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return Endpoint.of(await Row.add(app, values)), True
-    await _require_event_types(info, app, values, row)
+    await _require_event_types(info, app, values, before=row)
     values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
     return Endpoint.of(await row.change(values)), False
 
@@ -174,7 +174,7 @@ async def patch_in(info: Info, app: Application, id: strawberry.ID, input: Endpo
         new_secret = values.pop("secret", None)
         if new_secret is not None:
             info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
-        await _require_event_types(info, app, values, row)
+        await _require_event_types(info, app, values, before=row)
         if new_secret is not None:
             await row.rotate_secret(new_secret, values=values)
         else:
@@ -317,8 +317,10 @@ def _check_secret(text: str, name: str) -> None:
         raise InvalidInputs([InvalidInput(fault.message, ("input", name))]) from None
 
 
-async def _require_event_types(info: Info, app: Application, values: dict[str, Any], before: Row | Template | None = None) -> None:
-    """Raise `InvalidInput` for filter types that there are not, or that neither the caller may see nor what was `before` has."""
+async def _require_event_types(
+    info: Info, app: Application, values: dict[str, Any], *, template: Template | None = None, before: Row | None = None
+) -> None:
+    """Raise `InvalidInput` for filter types that there are not, or that the caller may not see and the template has not. What the endpoint had before stays."""
     if app.operational:
         if values.get("channels") is not None:
             raise InvalidInput(
@@ -326,5 +328,10 @@ async def _require_event_types(info: Info, app: Application, values: dict[str, A
             )
         OperationalType.require_known(values.get("filter_types") or (), ("input", "filterTypes"))
     elif values.get("filter_types"):
-        kept = None if before is None else before.filter_types
-        await EventType.require_known(info.context.caller, values["filter_types"], ("input", "filterTypes"), kept)
+        await EventType.require_known(
+            info.context.caller,
+            values["filter_types"],
+            ("input", "filterTypes"),
+            offered=None if template is None else template.filter_types,
+            kept=None if before is None else before.filter_types,
+        )

@@ -113,7 +113,7 @@ async def _template(info: Info, input: TemplateOauthInstantiateIn) -> Template:
 async def _require_possible(info: Info, app: Application, input: TemplateOauthInstantiateIn, template: Template) -> None:
     """Raise what creating the endpoint would, before the code is used up."""
     wanted = input.filter_types or template.filter_types or ()
-    await EventType.require_known(info.context.caller, wanted, ("input", "filterTypes"), template.filter_types)
+    await EventType.require_known(info.context.caller, wanted, ("input", "filterTypes"), offered=template.filter_types)
     await check_variables(info, app, template, input.variables or {}, ("input", "variables"))
     if input.uid is not None and await Endpoint.filter(app_id=app.id, uid=input.uid, deleted_at=None).exists():
         raise Conflict(f"An endpoint with the uid {input.uid!r} exists already in this application.", ("input", "uid"))

@@ -158,12 +158,13 @@ async def check_variables(info: Info, app: Application, template: Row, variables
 
 async def _change(info: Info, id: strawberry.ID, values: dict[str, Any]) -> Template:
     row = await Row.load(info.context.caller, str(id))
-    await _check(info, values)
+    await _check(info, values, row)
     return Template.of(await row.change(values))
 
 
-async def _check(info: Info, values: dict[str, Any]) -> None:
+async def _check(info: Info, values: dict[str, Any], before: Row | None = None) -> None:
     if values.get("filter_types"):
-        await EventType.require_known(info.context.caller, values["filter_types"], ("input", "filterTypes"))
+        kept = None if before is None else before.filter_types
+        await EventType.require_known(info.context.caller, values["filter_types"], ("input", "filterTypes"), kept=kept)
     if "transformation" in values:
         await check_code(info, values["transformation"], ("input", "transformation"))

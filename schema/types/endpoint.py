@@ -113,7 +113,9 @@ class EndpointUpdate:
     uid: str | None = value("Your own id for it, unique within the application.", rules.UID, default=None)
     description: str = value("What it is for.", rules.DESCRIPTION, default="")
     channels: list[str] | None = value("Only messages of any of these channels.", rules.ENDPOINT_CHANNELS, default=None)
-    filter_types: list[str] | None = value("Only messages of these event types, which must exist.", rules.FILTER_TYPES, default=None)
+    filter_types: list[str] | None = value(
+        "Only messages of these event types; those that it does not have yet must exist.", rules.FILTER_TYPES, default=None
+    )
     rate_limit: int | None = value("Messages per second.", rules.RATE_LIMIT, default=None)
     delivery_policy: DeliveryPolicyIn | None = value("How it is delivered to.", default=None)
     version: int | None = value("Without effect.", rules.VERSION, default=1)

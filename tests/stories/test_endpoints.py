@@ -119,6 +119,32 @@ async def test_filters_decide_which_endpoint_gets_a_message(acme: Tenant, receiv
     assert await reached(eventType="order.paid", channels=["red", "green"]) == {"/all", "/paid", "/red", "/paid-red"}
 
 
+@pytest.mark.parametrize("expunge", [False, True])
+async def test_what_an_endpoint_or_a_template_filters_already_stays_whatever_becomes_of_its_event_type(acme: Tenant, expunge: bool) -> None:
+    app = await acme.application()
+    for name in ("old", "live", "gone"):
+        await acme.event_type(name)
+    endpoint = await acme.endpoint(app, "https://example.com/", filterTypes=["old"])
+    draft = {"name": "t", "logo": "https://example.com/logo.png", "transformation": "function handler(webhook) { return webhook; }"}
+    template = await acme.do("TemplateCreate", input={**draft, "filterTypes": ["old"]})
+    for name in ("old", "gone"):
+        await acme.do("EventTypeDelete", name=name, expunge=expunge)
+
+    of_endpoint = {"appId": app["id"], "id": endpoint["id"]}
+    for operation, arguments, values in (
+        ("EndpointUpdate", of_endpoint, {"url": "https://example.com/"}),
+        ("EndpointPatch", of_endpoint, {}),
+        ("TemplateUpdate", {"id": template["id"]}, draft),
+        ("TemplatePatch", {"id": template["id"]}, {}),
+    ):
+        assert await acme.fault(operation, **arguments, input={**values, "filterTypes": ["old", "gone"]}) == (
+            "BAD_USER_INPUT",
+            ["input", "filterTypes", "1"],
+        )
+        changed = await acme.do(operation, **arguments, input={**values, "filterTypes": ["old", "live"]})
+        assert changed["filterTypes"] == ["old", "live"]
+
+
 async def test_filter_types_must_exist(acme: Tenant) -> None:
     app = await acme.application()
     await acme.event_type("known")
