@@ -1,6 +1,7 @@
 """The statements that accept messages and read their content."""
 
 from graphook.database import Statement, probing
+from models import listening_sql as listening
 
 # (org_id, reference) → the live application of that id or uid, and whether it has more endpoints than one transaction should fan out to.
 # PostgreSQL looks in one index for ids and in another for uids: it would answer an OR by reading all applications of the organisation.
@@ -66,26 +67,22 @@ INSERT_CONTENTS = Statement(
 
 # (message_id, app_id, event_type, channels, due_at, state) → the endpoints that got a delivery.
 FAN_OUT = Statement(
-    postgresql="""
+    postgresql=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.id, e.id, 0, e.org_id, e.app_id, m.state, m.due_at
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[])
           AS m(id, app_id, event_type, channels, due_at, state)
         JOIN endpoint e ON e.app_id = m.app_id
         WHERE e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
-          AND (e.channels IS NULL OR EXISTS (
-                SELECT 1 FROM jsonb_array_elements_text(m.channels::jsonb) c WHERE jsonb_exists(e.channels, c)))
+          AND {listening.on_postgresql("m.event_type", "m.channels::jsonb")}
         ORDER BY m.id, e.id
         ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
-    sqlite="""
+    sqlite=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT m.value ->> 0, e.id, 0, e.org_id, e.app_id, m.value ->> 5, m.value ->> 4
         FROM json_each(?1) m JOIN endpoint e ON e.app_id = m.value ->> 1
         WHERE e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.value ->> 2))
-          AND (e.channels IS NULL OR EXISTS (
-                SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.value ->> 3) mc ON mc.value = c.value))
+          AND {listening.on_sqlite("m.value ->> 2", "m.value ->> 3")}
         ORDER BY 1, 2
         ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
@@ -125,20 +122,17 @@ NEXT_FANOUT = Statement.same("""
 
 # Like FAN_OUT for one message and a page of endpoints: message id, app id, event type, channels, due at, first and last endpoint of the page, state.
 FAN_OUT_PAGE = Statement(
-    postgresql="""
+    postgresql=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT $1, e.id, 0, e.org_id, e.app_id, $8::int, $5::bigint FROM endpoint e
         WHERE e.app_id = $2 AND e.id > $6 AND e.id <= $7 AND e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, $3))
-          AND (e.channels IS NULL OR EXISTS (
-                SELECT 1 FROM jsonb_array_elements_text($4::text::jsonb) c WHERE jsonb_exists(e.channels, c)))
+          AND {listening.on_postgresql("$3", "$4::text::jsonb")}
         ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
-    sqlite="""
+    sqlite=f"""
         INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at)
         SELECT ?1, e.id, 0, e.org_id, e.app_id, ?8, ?5 FROM endpoint e
         WHERE e.app_id = ?2 AND e.id > ?6 AND e.id <= ?7 AND e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = ?3))
-          AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?4) mc ON mc.value = c.value))
+          AND {listening.on_sqlite("?3", "?4")}
         ORDER BY e.id ON CONFLICT DO NOTHING RETURNING endpoint_id, state""",
 )
 

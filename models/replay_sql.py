@@ -1,6 +1,7 @@
 """The statements that send what an endpoint missed or failed once more, a page of messages at a time."""
 
 from graphook.database import Statement
+from models import listening_sql as listening
 from models.application import LIVING
 from models.cancel import CLOSED
 from models.destination import STANDING
@@ -46,15 +47,13 @@ _HAD = f"""
 LISTENED = Statement(
     postgresql=f"""
         SELECT m.id AS message_id, {_HAD},
-               (e.filter_types IS NULL OR jsonb_exists(e.filter_types, m.event_type))
-               AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM jsonb_array_elements_text(m.channels) c WHERE jsonb_exists(e.channels, c)))
+               {listening.on_postgresql("m.event_type", "m.channels")}
                AND COALESCE(m.endpoint_id = e.id, true) AS wanted
         FROM message m JOIN endpoint e ON e.id = $5
         WHERE m.app_id = $1 AND m.id > $2 AND m.id <= $3 ORDER BY m.id LIMIT $4""",
     sqlite=f"""
         SELECT m.id AS message_id, {_HAD},
-               (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = m.event_type))
-               AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(m.channels) mc ON mc.value = c.value))
+               {listening.on_sqlite("m.event_type", "m.channels")}
                AND COALESCE(m.endpoint_id = e.id, true) AS wanted
         FROM message m JOIN endpoint e ON e.id = ?5
         WHERE m.app_id = ?1 AND m.id > ?2 AND m.id <= ?3 ORDER BY m.id LIMIT ?4""",

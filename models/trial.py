@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from graphook import database
 from graphook.database import Statement
+from models import listening_sql as listening
 from models.claim import Claim, claimed_endpoint
 from models.claiming_sql import ENDPOINTS
 from models.endpoint import Endpoint
@@ -14,16 +15,10 @@ from models.fields import dump_json
 from models.message import Message
 
 # application id, event type, channels
+_LISTENS = "SELECT 1 FROM endpoint e WHERE e.app_id = {}1 AND e.deleted_at IS NULL AND NOT e.disabled AND {} LIMIT 1"
 LISTENS = Statement(
-    postgresql="""
-        SELECT 1 FROM endpoint e WHERE e.app_id = $1 AND e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR jsonb_exists(e.filter_types, $2))
-          AND (e.channels IS NULL OR EXISTS (
-                SELECT 1 FROM jsonb_array_elements_text($3::text::jsonb) c WHERE jsonb_exists(e.channels, c))) LIMIT 1""",
-    sqlite="""
-        SELECT 1 FROM endpoint e WHERE e.app_id = ?1 AND e.deleted_at IS NULL AND NOT e.disabled
-          AND (e.filter_types IS NULL OR EXISTS (SELECT 1 FROM json_each(e.filter_types) f WHERE f.value = ?2))
-          AND (e.channels IS NULL OR EXISTS (SELECT 1 FROM json_each(e.channels) c JOIN json_each(?3) mc ON mc.value = c.value)) LIMIT 1""",
+    postgresql=_LISTENS.format("$", listening.on_postgresql("$2", "$3::text::jsonb")),
+    sqlite=_LISTENS.format("?", listening.on_sqlite("?2", "?3")),
 )
 # message id, endpoint id, org id, app id, leased by, lease in µs: the manual run of a message that nobody else was sent.
 LEASE = Statement.same("""
