@@ -26,21 +26,11 @@ class Destination:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        state = State(row["state"])
-        started = row["claim"] > 0
-        if row["succeeded"]:
-            status = MessageStatus.SUCCESS
-        elif state in (State.FAILED, State.QUARANTINED):
-            status = MessageStatus.FAIL
-        elif state is State.CANCELED:
-            status = MessageStatus.CANCELED
-        else:
-            status = MessageStatus.SENDING if started or state is State.LEASED else MessageStatus.PENDING
-        due = row["due_at"] if state in (State.READY, State.WAITING) else None
+        due = row["due_at"]
         return cls(
             message_id=row["message_id"],
             endpoint_id=row["endpoint_id"],
-            status=status,
+            status=MessageStatus(row["status"]),
             next_attempt_at=None if due is None else from_us(due),
         )
 
@@ -60,11 +50,24 @@ class Destination:
 
 
 # Over all runs of one message to one endpoint: the scheduled run decides where there is one; else the latest manual one.
-STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(run * 8 + state) % 8)"
-CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
-SUCCEEDED = "max(CASE WHEN state = 3 THEN 1 ELSE 0 END)"
+_STATE = "COALESCE(max(CASE WHEN run = 0 THEN state END), max(run * 8 + state) % 8)"
+_CLAIM = "COALESCE(max(CASE WHEN run = 0 THEN claim END), max(claim))"
+_SUCCEEDED = f"max(CASE WHEN state = {State.SUCCEEDED:d} THEN 1 ELSE 0 END)"
+OPEN = f"({State.READY:d}, {State.WAITING:d})"
+ENDED = f"({State.FAILED:d}, {State.QUARANTINED:d})"
+# How the message stands with the endpoint then, each as a condition on all runs; one of them holds.
+HAS_STATUS = {
+    MessageStatus.SUCCESS: f"{_SUCCEEDED} = 1",
+    MessageStatus.PENDING: f"{_SUCCEEDED} = 0 AND {_STATE} IN {OPEN} AND {_CLAIM} = 0",
+    MessageStatus.SENDING: f"{_SUCCEEDED} = 0 AND ({_STATE} = {State.LEASED:d} OR ({_STATE} IN {OPEN} AND {_CLAIM} > 0))",
+    MessageStatus.FAIL: f"{_SUCCEEDED} = 0 AND {_STATE} IN {ENDED}",
+    MessageStatus.CANCELED: f"{_SUCCEEDED} = 0 AND {_STATE} = {State.CANCELED:d}",
+}
+STATUS = f"CASE {' '.join(f'WHEN {condition} THEN {status:d}' for status, condition in HAS_STATUS.items())} END"
+# Columns of a destination.
 STANDING = f"""
-    {STATE} AS state, {CLAIM} AS claim, {SUCCEEDED} AS succeeded, COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) AS due_at"""
+    {STATUS} AS status,
+    CASE WHEN {_STATE} IN {OPEN} THEN COALESCE(max(CASE WHEN run = 0 THEN due_at END), max(due_at)) END AS due_at"""
 _DESTINATIONS = f"SELECT max(message_id) AS message_id, endpoint_id, {STANDING} FROM delivery"
 # Whatever is still to be sent, or still to be written because the message goes to many endpoints.
 _OPEN = Statement.same("""

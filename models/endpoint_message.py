@@ -6,26 +6,16 @@ from graphook import database
 from graphook.database import Statement
 from models.attempt import MessageStatus
 from models.delivery import State
-from models.destination import CLAIM, STANDING, STATE, SUCCEEDED, Destination
+from models.destination import ENDED, HAS_STATUS, OPEN, STANDING, Destination
 from models.page import Page, PageRequest
 from models.where import Where, page_where
 
-_OPEN = f"({State.READY:d}, {State.WAITING:d})"
-_ENDED = f"({State.FAILED:d}, {State.QUARANTINED:d})"
-# What `Destination.of` says, as a condition on all runs of a message …
-_HAS_STATUS = {
-    MessageStatus.SUCCESS: f"{SUCCEEDED} = 1",
-    MessageStatus.PENDING: f"{SUCCEEDED} = 0 AND {STATE} IN {_OPEN} AND {CLAIM} = 0",
-    MessageStatus.SENDING: f"{SUCCEEDED} = 0 AND ({STATE} = {State.LEASED:d} OR ({STATE} IN {_OPEN} AND {CLAIM} > 0))",
-    MessageStatus.FAIL: f"{SUCCEEDED} = 0 AND {STATE} IN {_ENDED}",
-    MessageStatus.CANCELED: f"{SUCCEEDED} = 0 AND {STATE} = {State.CANCELED:d}",
-}
-# … and the states of which one of its runs has one then: the runs of the others are not looked at.
+# The states of which one of its runs has one, by how a message stands: the runs of the others are not looked at.
 _STATES = {
     MessageStatus.SUCCESS: f"({State.SUCCEEDED:d})",
-    MessageStatus.PENDING: _OPEN,
+    MessageStatus.PENDING: OPEN,
     MessageStatus.SENDING: f"({State.READY:d}, {State.WAITING:d}, {State.LEASED:d})",
-    MessageStatus.FAIL: _ENDED,
+    MessageStatus.FAIL: ENDED,
     MessageStatus.CANCELED: f"({State.CANCELED:d})",
 }
 # All runs of the message of each delivery, and the message, are looked up by its key: a join would be free to read those of every endpoint and
@@ -56,6 +46,6 @@ async def page_of_endpoint(endpoint_id: str, where: Where, request: PageRequest,
         descending=True,
         key="d.message_id",
         group_by="d.message_id",
-        having="" if status is None else _HAS_STATUS[status],
+        having="" if status is None else HAS_STATUS[status],
     )
     return page.map(Destination.of)

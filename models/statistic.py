@@ -15,6 +15,7 @@ from graphook.clock import from_us, to_us
 from graphook.database import Session
 from graphook.ids import start_id
 from models import statistic_sql as sql
+from models.attempt import MessageStatus
 
 STEP = timedelta(minutes=5)
 DAY = timedelta(days=1)
@@ -86,7 +87,7 @@ async def standing(endpoint_id: str, since: datetime, until: datetime) -> Standi
     """How the messages of a time stand with the endpoint."""
     async with database.read() as session:
         rows = await session.fetch(sql.STANDING, endpoint_id, start_id("msg_", since), start_id("msg_", until))
-    return Standing(**{row["standing"]: row["messages"] for row in rows})
+    return Standing(**{MessageStatus(row["status"]).name.lower(): row["messages"] for row in rows})
 
 
 async def delete_old(before: datetime, limit: int) -> int:

@@ -1,7 +1,7 @@
 """The statements that add attempts to the statistics, and read those."""
 
 from graphook.database import Statement
-from models.destination import CLAIM, STATE, SUCCEEDED
+from models.destination import STATUS
 
 # Adds at most `$1` counts to every row they belong to, and forgets them; answers with how many there were.
 FOLD_COUNTS = """
@@ -45,16 +45,11 @@ USAGE = Statement.same("""
     WHERE app_id = ANY($1::text[]) AND endpoint_id = '' AND ((width = $2 AND bucket >= $3 AND bucket < $4)
       OR (width = $5 AND ((bucket >= $6 AND bucket < $3) OR (bucket >= $4 AND bucket < $7)))) GROUP BY app_id""")
 
-# endpoint id, lowest and highest message id → messages by how they stand with the endpoint, as `models.destination.Destination` says it.
+# endpoint id, lowest and highest message id → messages by how they stand with the endpoint.
 STANDING = Statement.same(f"""
-    SELECT standing, count(*) AS messages FROM (
-        SELECT CASE WHEN {SUCCEEDED} = 1 THEN 'success'
-                    WHEN {STATE} IN (4, 6) THEN 'fail'
-                    WHEN {STATE} = 5 THEN 'canceled'
-                    WHEN {STATE} = 2 OR {CLAIM} > 0 THEN 'sending'
-                    ELSE 'pending' END AS standing
-        FROM delivery WHERE endpoint_id = $1 AND message_id >= $2 AND message_id < $3 GROUP BY message_id) d
-    GROUP BY standing""")
+    SELECT status, count(*) AS messages FROM (
+        SELECT {STATUS} AS status FROM delivery WHERE endpoint_id = $1 AND message_id >= $2 AND message_id < $3 GROUP BY message_id) d
+    GROUP BY status""")
 
 # The periods that ended by `$1`, at most `$2` of them. The index has their begins.
 DELETE_OLD = Statement(

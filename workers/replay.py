@@ -11,7 +11,6 @@ from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict
 from models import replay_sql as sql
 from models.attempt import MessageStatus
-from models.destination import Destination
 from models.task import ClaimedTask
 from workers.tasks import Step, progress_within
 
@@ -47,7 +46,7 @@ async def _delivered(session: Session, task: ClaimedTask, state: Mapping[str, An
 
 def _status(row: Row) -> MessageStatus:
     """How the message stands with the endpoint. One that did not succeed counts as on its way while any run of it is."""
-    status = Destination.of(row).status
+    status = MessageStatus(row["status"])
     over = status in (MessageStatus.FAIL, MessageStatus.CANCELED)
     return MessageStatus.SENDING if over and row["open"] else status
 

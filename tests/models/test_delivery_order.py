@@ -127,7 +127,7 @@ async def test_what_was_given_up_and_turns_out_to_have_succeeded_is_not_sent_aga
     async with database.read() as session:
         (stands,) = await session.fetch(DELIVERED, endpoint.id, "", message_id, 10)
         (row,) = await session.fetch_text("SELECT reason FROM delivery")
-    assert (stands["succeeded"], row["reason"]) == (1, None)
+    assert (stands["status"], row["reason"]) == (MessageStatus.SUCCESS, None)
 
 
 async def destination(message_id: str) -> tuple[MessageStatus, int]:

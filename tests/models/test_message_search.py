@@ -10,8 +10,8 @@ import pytest
 
 from graphook import database
 from models.attempt import MessageStatus
-from models.destination import Destination
-from models.endpoint_message import _HAS_STATUS, _SELECT, page_of_endpoint
+from models.destination import HAS_STATUS, Destination
+from models.endpoint_message import _SELECT, page_of_endpoint
 from models.message import COLUMNS
 from models.page import PageRequest
 from models.where import Where
@@ -90,7 +90,7 @@ async def test_a_rare_label_is_found_by_its_own_index(app: Any, name: str) -> No
 
 @pytest.mark.parametrize("status", [None, *MessageStatus])
 async def test_the_messages_of_an_endpoint_are_found_by_its_index(app: Any, status: MessageStatus | None) -> None:
-    having = f"HAVING {_HAS_STATUS[status]} " if status is not None else ""
+    having = f"HAVING {HAS_STATUS[status]} " if status is not None else ""
     tail = f"GROUP BY d.message_id {having}ORDER BY d.message_id DESC LIMIT 51"
 
     found = await plan(_SELECT.text(database.dialect()), Where().equal("d.endpoint_id", "ep_4"), tail)
