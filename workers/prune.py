@@ -6,14 +6,17 @@ all that belongs to them, statistics, background tasks that have ended, and endp
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from graphook import database
-from graphook.clock import now
+from graphook.clock import from_us, now
+from graphook.database import Statement
 from models import deleted, idempotency, oauth_state, partitions, retention, statistic, task, token
 from models import message_sql as sql
 
 BATCH = 1000
+
+_NOW = Statement.same("SELECT graphook_now() AS now")
 
 
 async def prune(retention_days: int) -> int:
@@ -21,7 +24,7 @@ async def prune(retention_days: int) -> int:
 
     0 days keeps for ever what retention is about. Answers with the most that went of one kind: a full batch means that there may be more.
     """
-    at = now()
+    at = await _present()
     before = at - timedelta(days=retention_days) if retention_days else None
     await partitions.ensure()
     await retention.drop_partitions(before, at)
@@ -38,3 +41,9 @@ async def prune(retention_days: int) -> int:
     tasks = 0 if before is None else await task.forget_ended(before, BATCH)
     removed = 0 if before is None else await deleted.remove(before, BATCH)
     return max(len(contents), len(keys), len(tokens), len(states), rows, counts, tasks, removed)
+
+
+async def _present() -> datetime:
+    """The present instant, by this process's clock or the database's, whichever is behind: nothing is forgotten because one of them is wrong."""
+    async with database.read() as session:
+        return min(now(), from_us((await session.fetch(_NOW))[0]["now"]))

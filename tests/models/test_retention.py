@@ -107,6 +107,21 @@ async def _make_due() -> None:
     await delivery.promote(10)
 
 
+async def test_a_process_whose_clock_is_ahead_forgets_nothing_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    sent, unsent = await make.message(app), await make.message(app)
+    (claim,) = await make.claims(endpoint, each=1)
+    await delivery.settle([make.result(claim)])
+    monkeypatch.setattr("workers.prune.now", lambda: now() + timedelta(days=500))
+
+    await prune(90)
+
+    assert set(await Message.load_many(app.id, [sent, unsent])) == {sent, unsent}
+    (claim,) = await make.claims(endpoint)
+    assert (claim.message_id, claim.body is not None) == (unsent, True)
+
+
 async def test_a_message_whose_endpoints_are_still_paged_through_is_kept() -> None:
     app = await make.application()
     message_id = await old_message(app)
