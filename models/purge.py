@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphook.database import Row, Session, Statement, probing
 from models import delivery
-from models.cancel import NO_PAYLOAD, cancel_in
+from models.cancel import NO_PAYLOAD, STOP_FAN_OUT, cancel_in
 
 # message ids → what is open of them, held in the same order.
 HOLD = Statement(
@@ -43,6 +43,8 @@ async def forget(session: Session, rows: Sequence[Row]) -> tuple[int, int]:
     """
     message_ids = [row["id"] for row in rows]
     contents = await session.fetch_rows(FORGET_CONTENTS, [(row["id"], row["expires_at"]) for row in rows])
+    # Before the deliveries are held: what a page that is under way adds is waited for, and held with the others.
+    await session.fetch(STOP_FAN_OUT, message_ids)
     out = [row for row in await session.fetch(HOLD, message_ids) if row["state"] == delivery.State.LEASED]
     await delivery.interrupted(session, out)
     await cancel_in(session, message_ids, None, NO_PAYLOAD)

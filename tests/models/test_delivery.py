@@ -18,10 +18,11 @@ from models.attempt import Attempt
 from models.cancel import cancel_pending
 from models.claim import Claim
 from models.delivery import State
-from models.message import INLINE_ENDPOINTS, Message
+from models.message import INLINE_ENDPOINTS, Message, NewMessage
 from models.page import PageRequest
 from models.where import Where
 from tests.models import make
+from tests.waiting import somebody_waits_for_a_lock, until
 from workers.fanout import PAGE, FanOuts
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -345,3 +346,38 @@ async def test_what_is_answered_to_a_request_that_was_out_when_its_content_was_f
         (now_is,) = await session.fetch_text("SELECT state FROM delivery")
     assert (bytes(row["response"]), bool(row["expunged"]), row["error_code"]) == (b"", True, None)
     assert (row["status"], now_is["state"]) == ((0, State.SUCCEEDED) if state is State.SUCCEEDED else (2, State.CANCELED))
+
+
+@pytest.mark.postgresql_only
+async def test_what_is_answered_to_a_request_of_a_page_that_was_under_way_when_its_content_was_forgotten_is_not_kept() -> None:
+    app = await make.application()
+    endpoint = await make.endpoint(app)
+    new = NewMessage(app.org_id, app.id, "a.b", b"{}")
+    async with database.transaction() as session:
+        await Message.write(session, [(new, True)])
+    written = asyncio.Event()
+
+    async def forget() -> None:
+        await written.wait()
+        async with database.transaction() as session:
+            await purge.forget(session, await cancel.messages_between(session, app.id, "", new.id, 10))
+
+    async def watch() -> None:
+        await written.wait()
+        await until(somebody_waits_for_a_lock, "what forgets to wait for the page")
+
+    # Begun outside the transaction, so that they take no part in it.
+    forgetting, watching = asyncio.create_task(forget()), asyncio.create_task(watch())
+    async with database.transaction():
+        assert await FanOuts().page() == [endpoint.id]
+        written.set()
+        await watching
+        # By whoever is quick, before the one that forgets goes on.
+        (claim,) = await make.claims(endpoint)
+    await forgetting
+
+    await delivery.settle([make.result(claim)])
+
+    async with database.read() as session:
+        (row,) = await session.fetch_text("SELECT response, expunged FROM attempt")
+    assert (bytes(row["response"]), row["expunged"]) == (b"", True)
