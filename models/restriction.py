@@ -68,7 +68,8 @@ class Room:
             refill = max(0.0, float(self.row["seconds"])) * (self.limits.rate or 0)
             if self.limits.tripped and self.row["open_for"] is not None:
                 self.opening, self.open_for = self.row["openings"], float(self.row["open_for"])
-            self.tokens = min(self.limits.burst, self.row["tokens"] + refill)
+            # What an ordered queue took while no rate was set is no debt.
+            self.tokens = min(self.limits.burst, max(0.0, self.row["tokens"]) + refill)
 
     @property
     def _below_rate(self) -> int:

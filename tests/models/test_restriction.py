@@ -158,6 +158,19 @@ async def test_an_ordered_queue_keeps_the_order_of_acceptance_for_many_claimers(
     assert sent == accepted
 
 
+async def test_what_a_queue_took_before_a_rate_was_set_does_not_count_against_the_rate() -> None:
+    app, endpoint = await restricted(ordered=True)
+    for _ in range(20):
+        await make.message(app)
+        await delivery.settle([make.result(claim) for claim in await make.claims(endpoint)])
+    await endpoint.change({"rate_limit": 5})
+    message_id = await make.message(app)
+
+    # A second later …
+    await run("UPDATE restriction SET refilled_at = refilled_at - 1000000 WHERE endpoint_id = $1", endpoint.id)
+    assert await claim_all(endpoint) == [message_id]
+
+
 async def test_manual_resends_pass_the_queue() -> None:
     app, endpoint = await restricted(ordered=True)
     first, second = await make.message(app), await make.message(app)
