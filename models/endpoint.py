@@ -33,6 +33,9 @@ MAX_OLD_SECRETS = 10
 
 LOCK = Statement.same("SELECT uid, disabled, failing_since FROM endpoint WHERE deleted_at IS NULL AND id = $1 FOR UPDATE")
 
+# Counted no further than the limit `$2`.
+LIVE = Statement.same("SELECT count(*) AS live FROM (SELECT app_id FROM endpoint WHERE app_id = $1 AND deleted_at IS NULL LIMIT $2) e")
+
 
 class Refusal(Enum):
     """Why an endpoint does not get a message."""
@@ -84,6 +87,14 @@ class Endpoint(Model):
     async def page(cls, app: Application, request: PageRequest, *, descending: bool = True) -> Page[Self]:
         """The application's endpoints by id, newest first unless asked otherwise."""
         return await page_of(cls, _living(app), request, descending=descending)
+
+    @classmethod
+    async def require_room(cls, app: Application, most: int) -> None:
+        """Raise `LimitExceeded` when the application has `most` endpoints. Of those created at the same moment a few may go beyond."""
+        async with database.read() as session:
+            (row,) = await session.fetch(LIVE, app.id, most)
+        if row["live"] >= most:
+            raise LimitExceeded(f"An application has at most {most} endpoints; delete one first.")
 
     @classmethod
     async def add(

@@ -123,6 +123,7 @@ async def create_in(
 
     async def add() -> str:
         nonlocal was_new
+        await require_room(info, app)
         await _require_event_types(info, app, values, template=template)
         was_new = True
         async with database.transaction():
@@ -150,6 +151,7 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
     try:
         row = await Row.load(app, str(id), ("id",))
     except NotFound as missing:
+        await require_room(info, app)
         await _require_event_types(info, app, values)
         values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return Endpoint.of(await Row.add(app, values)), True
@@ -271,6 +273,11 @@ async def told(info: Info, payload: T) -> T:
     with suppress(Unavailable):  # it is done: a worker's tick finds whom to tell
         info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload
+
+
+async def require_room(info: Info, app: Application) -> None:
+    """Raise `LimitExceeded` when the application has as many endpoints as it may."""
+    await Row.require_room(app, info.context.services.settings.endpoints_per_application)
 
 
 async def url_policy(info: Info) -> Policy:

@@ -14,7 +14,7 @@ from models.endpoint import Endpoint
 from models.event_type import EventType
 from models.oauth_state import OauthProvider, OauthState
 from models.template import Template
-from resolvers.endpoint import OfTemplate, create_in, told, url_policy
+from resolvers.endpoint import OfTemplate, create_in, require_room, told, url_policy
 from resolvers.expected import mutation
 from resolvers.template import check_variables
 from schema.context import Info
@@ -112,6 +112,7 @@ async def _template(info: Info, input: TemplateOauthInstantiateIn) -> Template:
 
 async def _require_possible(info: Info, app: Application, input: TemplateOauthInstantiateIn, template: Template) -> None:
     """Raise what creating the endpoint would, before the code is used up."""
+    await require_room(info, app)
     wanted = input.filter_types or template.filter_types or ()
     await EventType.require_known(info.context.caller, wanted, ("input", "filterTypes"), offered=template.filter_types)
     await check_variables(info, app, template, input.variables or {}, ("input", "variables"))

@@ -40,6 +40,7 @@ def connected(backend: Backend, there: Provider) -> Iterator[Deployment]:
         "GRAPHOOK_OAUTH_REDIRECT_URIS": f"{REDIRECT},{OTHER_REDIRECT}",
         "GRAPHOOK_SLACK_PKCE": "true",
         "GRAPHOOK_LOG_LEVEL": "debug",
+        "GRAPHOOK_ENDPOINTS_PER_APPLICATION": "2",
     }
     for name in ("slack", "discord"):
         settings |= {
@@ -276,6 +277,19 @@ async def test_an_endpoint_of_a_channel_is_made_as_it_is_asked_for(there: Provid
     ]
     found = await org.run("EndpointTransformation", appId=app["id"], endpointId="mine")
     assert (found["code"], found["enabled"], found["variables"]) == (code, True, ["TEXT"])
+
+
+async def test_a_full_application_refuses_a_channel_before_the_code_is_used_up(there: Provider, org: Tenant) -> None:
+    app = await org.application()
+    endpoints = [await org.endpoint(app, "https://example.com/") for _ in range(2)]
+    wish = wanted("SLACK", "good-full", await begun(org, "SLACK"))
+    asked = len(there.asked)
+
+    assert await org.fault("TemplateOauthInstantiate", appId=app["id"], input=wish) == ("LIMIT_EXCEEDED", None)
+
+    assert len(there.asked) == asked
+    await org.do("EndpointDelete", appId=app["id"], id=endpoints[0]["id"])
+    await org.do("TemplateOauthInstantiate", appId=app["id"], input=wish)
 
 
 @pytest.mark.parametrize(

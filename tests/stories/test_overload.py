@@ -52,3 +52,24 @@ async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_
             got = await receiver.wait_for(len(accepted))
 
     assert {request.headers["webhook-id"] for request in got} == set(accepted)
+
+
+async def test_an_application_has_so_many_endpoints_and_no_more_however_they_are_made(backend: Backend) -> None:
+    input, full = {"url": "https://example.com/"}, ("LIMIT_EXCEEDED", None)
+    with deployed(await backend.fresh_database(), backend.fresh_redis(), GRAPHOOK_ENDPOINTS_PER_APPLICATION="2") as running:
+        async with Tenant(running.graphql, await mint(running)) as acme:
+            app, other = await acme.application(), await acme.application()
+            given = {"appId": app["id"], "input": input, "idempotencyKey": "one"}
+            first = await acme.run("EndpointCreate", **given)
+            second = await acme.do("EndpointUpdate", appId=app["id"], id="mine", input=input)
+
+            assert await acme.fault("EndpointCreate", appId=app["id"], input=input) == full
+            assert await acme.fault("EndpointUpdate", appId=app["id"], id="another", input=input) == full
+            template = (await acme.run("Templates"))["nodes"][0]
+            assert await acme.fault("TemplateInstantiate", appId=app["id"], templateId=template["id"], input=input) == full
+
+            assert await acme.run("EndpointCreate", **given) == {**first, "created": False}
+            await acme.do("EndpointUpdate", appId=app["id"], id="mine", input=input)
+            await acme.endpoint(other, "https://example.com/")
+            await acme.do("EndpointDelete", appId=app["id"], id=second["id"])
+            await acme.endpoint(app, "https://example.com/")
