@@ -5,46 +5,45 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 import orjson
 
 from graphook import database
-from graphook.clock import now, to_us
 from graphook.database import Session, Statement
 from graphook.errors import Conflict, NotFound
 
 T = TypeVar("T")
 
-KEPT_FOR = timedelta(hours=24)
+# A day, by the database's clock, which all processes share.
+KEPT_FOR_US = 24 * 3_600_000_000
 
 DELETE_EXPIRED = Statement(
     postgresql="""
         DELETE FROM idempotency i USING unnest($1::text[], $2::text[], $3::text[]) AS k(org_id, operation, key)
-        WHERE i.org_id = k.org_id AND i.operation = k.operation AND i.key = k.key AND i.expires_at <= $4""",
+        WHERE i.org_id = k.org_id AND i.operation = k.operation AND i.key = k.key AND i.expires_at <= graphook_now()""",
     sqlite="""
-        DELETE FROM idempotency WHERE expires_at <= ?2 AND (org_id, operation, key) IN (
+        DELETE FROM idempotency WHERE expires_at <= graphook_now() AND (org_id, operation, key) IN (
             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))""",
 )
-# (org_id, operation, key, request_hash, entity_id, expires_at) → the entities whose key was free.
+# (org_id, operation, key, request_hash, entity_id), and for how many µs they are kept → the entities whose key was free.
 TAKE = Statement(
     postgresql="""
         INSERT INTO idempotency (org_id, operation, key, request_hash, entity_id, expires_at)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+        SELECT k.*, graphook_now() + $6::bigint FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS k
         ON CONFLICT DO NOTHING RETURNING entity_id""",
     sqlite="""
         INSERT INTO idempotency (org_id, operation, key, request_hash, entity_id, expires_at)
-        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1) WHERE true
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, graphook_now() + ?2 FROM json_each(?1) WHERE true
         ON CONFLICT DO NOTHING RETURNING entity_id""",
 )
 FIND = Statement(
     postgresql="""
-        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at
+        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at > graphook_now() AS kept
         FROM unnest($1::text[], $2::text[], $3::text[]) AS k(org_id, operation, key)
         JOIN idempotency i ON i.org_id = k.org_id AND i.operation = k.operation AND i.key = k.key""",
     sqlite="""
-        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at FROM json_each(?1) k
+        SELECT i.org_id, i.operation, i.key, i.request_hash, i.entity_id, i.expires_at > graphook_now() AS kept FROM json_each(?1) k
         JOIN idempotency i ON i.org_id = k.value ->> 0 AND i.operation = k.value ->> 1 AND i.key = k.value ->> 2""",
 )
 RELEASE = Statement(
@@ -94,9 +93,8 @@ async def take(session: Session, wanted: Sequence[tuple[IdempotencyKey, str]]) -
     # A key that was taken may be pruned before it is looked for, by another process: then it is free after all.
     while left := sorted(((key, entity_id) for key, entity_id in wanted if entity_id not in answers), key=lambda pair: pair[0].identity):
         identities = sorted({key.identity for key, _ in left})
-        expires_at = to_us(now() + KEPT_FOR)
-        await session.fetch_rows(DELETE_EXPIRED, identities, to_us(now()))
-        taken = await session.fetch_rows(TAKE, [(*key.identity, key.request_hash, entity_id, expires_at) for key, entity_id in left])
+        await session.fetch_rows(DELETE_EXPIRED, identities)
+        taken = await session.fetch_rows(TAKE, [(*key.identity, key.request_hash, entity_id) for key, entity_id in left], KEPT_FOR_US)
         answers |= {row["entity_id"]: row["entity_id"] for row in taken}
         if len(taken) == len(left):
             break
@@ -118,7 +116,7 @@ async def earlier(key: IdempotencyKey | None) -> str | None:
     async with database.read() as session:
         rows = await session.fetch_rows(FIND, [key.identity])
     for row in rows:
-        if row["expires_at"] > to_us(now()):
+        if row["kept"]:
             if row["request_hash"] != key.request_hash:
                 raise _reused(key)
             return str(row["entity_id"])

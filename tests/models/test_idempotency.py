@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from graphook import database
-from graphook.clock import now, to_us
+from graphook.clock import now
 from graphook.database import Row, Session, Statement
 from models import idempotency
-from models.idempotency import DELETE_EXPIRED, FIND, IdempotencyKey
+from models.idempotency import FIND, RELEASE, IdempotencyKey
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -27,7 +27,7 @@ class Pruning:
     async def fetch_rows(self, statement: Statement, rows: Sequence[Sequence[Any]], *args: Any) -> Sequence[Row]:
         if statement is FIND and not self.pruned:
             self.pruned = True
-            await self._session.fetch_rows(DELETE_EXPIRED, [row[:3] for row in rows], to_us(now() + timedelta(days=2)))
+            await self._session.fetch_rows(RELEASE, rows)
         return await self._session.fetch_rows(statement, rows, *args)
 
 
@@ -44,3 +44,20 @@ async def test_a_key_that_is_pruned_as_it_is_looked_for_is_free_again() -> None:
     assert taken.pop("app_other") == "app_other"
     assert sorted(taken) == ["app_new", "app_twice"]
     assert len(set(taken.values())) == 1, "one of the two repeats the other"
+
+
+async def test_a_key_names_what_it_made_for_a_day_by_the_clock_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose own clock is days ahead forgets no key of the others."""
+    key = IdempotencyKey.of("org_1", "applicationCreate", "a", {})
+    async with database.transaction() as session:
+        await idempotency.take(session, [(key, "app_old")])
+    monkeypatch.setattr("models.idempotency.now", lambda: now() + timedelta(days=2), raising=False)
+
+    assert await idempotency.earlier(key) == "app_old"
+    async with database.transaction() as session:
+        assert await idempotency.take(session, [(key, "app_new")]) == {"app_new": "app_old"}
+        await session.fetch_text("UPDATE idempotency SET expires_at = expires_at - 86400000000")
+
+    assert await idempotency.earlier(key) is None
+    async with database.transaction() as session:
+        assert await idempotency.take(session, [(key, "app_new")]) == {"app_new": "app_new"}
