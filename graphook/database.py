@@ -50,11 +50,11 @@ class Statement:
     def same(cls, text: str) -> Statement:
         """A statement that both dialects have alike, written for PostgreSQL.
 
-        For SQLite, `= ANY($1::text[])` becomes a look into a list, casts such as `$1::bigint` are left out, as is `FOR UPDATE …`, since it has one
-        writer, and `$1…` is `?1…`.
+        For SQLite, `= ANY($1::text[])` becomes a look into a list, casts such as `$1::bigint` are left out, as are locks, since it has one writer, and
+        `$1…` is `?1…`.
         """
         sqlite = re.sub(r"= ANY\((\$\d+)::text\[\]\)", r"IN (SELECT value FROM json_each(\1))", text)
-        sqlite = re.sub(r" FOR UPDATE( OF \w+)?( SKIP LOCKED)?|::\w+(\[\])?", "", sqlite)
+        sqlite = re.sub(r" FOR (UPDATE|SHARE)( OF \w+)?( SKIP LOCKED)?|::\w+(\[\])?", "", sqlite)
         return cls(postgresql=text, sqlite=re.sub(r"\$(\d+)", r"?\1", sqlite))
 
     def text(self, dialect: Dialect) -> str:

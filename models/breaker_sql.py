@@ -2,13 +2,9 @@
 
 from graphook.database import Statement
 
-_LOCK = """
+LOCK = Statement.same("""
     SELECT endpoint_id, open_until, open_until <= graphook_now() AS half_open, openings, probes, closed_at
-    FROM restriction WHERE endpoint_id {}"""
-LOCK = Statement(
-    postgresql=_LOCK.format("= ANY($1::text[]) ORDER BY endpoint_id FOR UPDATE"),
-    sqlite=_LOCK.format("IN (SELECT value FROM json_each(?1))"),
-)
+    FROM restriction WHERE endpoint_id = ANY($1::text[]) ORDER BY endpoint_id FOR UPDATE""")
 # An interruption is no fault of the receiver, nor is what was not sent to it: what a transformation canceled, or failed to make.
 _SENT = """(x.response_status_code > 0
               OR (x.status = 2 AND COALESCE(x.error_code, '') <> 'interrupted' AND COALESCE(x.error_code, '') NOT LIKE 'transformation%'))"""

@@ -12,12 +12,10 @@ ENDPOINTS = Statement.same(f"""
       LEFT JOIN organisation_settings s ON s.org_id = e.org_id
       LEFT JOIN transformation t ON t.endpoint_id = e.id AND t.enabled WHERE e.id = ANY($1::text[])""")
 
-_HOLD_CLOSED = f"SELECT e.id, ({_CLOSED}) AS closed FROM endpoint e JOIN application a ON a.id = e.app_id WHERE e.id"
 # Whether endpoints are disabled or deleted, which stays so until the transaction ends.
-HOLD_CLOSED = Statement(
-    postgresql=f"{_HOLD_CLOSED} = ANY($1::text[]) ORDER BY e.id FOR SHARE OF e",
-    sqlite=f"{_HOLD_CLOSED} IN (SELECT value FROM json_each(?1))",
-)
+HOLD_CLOSED = Statement.same(f"""
+    SELECT e.id, ({_CLOSED}) AS closed FROM endpoint e JOIN application a ON a.id = e.app_id
+    WHERE e.id = ANY($1::text[]) ORDER BY e.id FOR SHARE OF e""")
 # At most `$2` ready deliveries of each endpoint in `$1`, oldest first, that nobody else is claiming.
 PICK = Statement(
     postgresql="""

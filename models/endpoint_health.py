@@ -11,20 +11,12 @@ from models.operational import EndpointChange, shown_instant, tell_endpoints
 from models.operational_type import OperationalType
 
 # Endpoint health: the first failure of a run of failures, ended by a success. Rows are locked in the order of their ids.
-HEALED = Statement(
-    postgresql="""
-        UPDATE endpoint SET failing_since = NULL WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)""",
-    sqlite="UPDATE endpoint SET failing_since = NULL WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NOT NULL",
-)
-FAILING = Statement(
-    postgresql="""
-        UPDATE endpoint SET failing_since = graphook_now() WHERE id IN (
-            SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NULL ORDER BY id FOR UPDATE)""",
-    sqlite="""
-        UPDATE endpoint SET failing_since = graphook_now()
-        WHERE id IN (SELECT value FROM json_each(?1)) AND failing_since IS NULL""",
-)
+HEALED = Statement.same("""
+    UPDATE endpoint SET failing_since = NULL WHERE id IN (
+        SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NOT NULL ORDER BY id FOR UPDATE)""")
+FAILING = Statement.same("""
+    UPDATE endpoint SET failing_since = graphook_now() WHERE id IN (
+        SELECT id FROM endpoint WHERE id = ANY($1::text[]) AND failing_since IS NULL ORDER BY id FOR UPDATE)""")
 # (endpoint id, URL): what a former URL answers says nothing of an endpoint that has another one by now.
 _SENT_TO = "NOT disabled AND deleted_at IS NULL AND (id, url) IN ({})"
 _SENT_TO_POSTGRESQL = f"id = ANY($1::text[]) AND {_SENT_TO.format('SELECT * FROM unnest($1::text[], $2::text[])')}"

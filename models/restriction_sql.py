@@ -23,10 +23,9 @@ WRITE = Statement(
 )
 FORGET_HEAD = Statement.same("UPDATE restriction SET head = NULL WHERE endpoint_id = $1")
 
-_IN_FLIGHT = """
-    SELECT endpoint_id, count(*) AS n FROM delivery WHERE state = 2 AND limited AND endpoint_id {} GROUP BY endpoint_id"""
 # Leases are counted, not kept count of: a count cannot drift when a process dies.
-IN_FLIGHT = Statement(postgresql=_IN_FLIGHT.format("= ANY($1::text[])"), sqlite=_IN_FLIGHT.format("IN (SELECT value FROM json_each(?1))"))
+IN_FLIGHT = Statement.same("""
+    SELECT endpoint_id, count(*) AS n FROM delivery WHERE state = 2 AND limited AND endpoint_id = ANY($1::text[]) GROUP BY endpoint_id""")
 
 _COLUMNS = "d.message_id, d.endpoint_id, d.run, d.org_id, d.app_id, d.tries, d.claim, d.interrupts"
 # The head of a queue while it is not final, else what was accepted first. A message that is still fanned out goes before later ones.

@@ -15,6 +15,7 @@ from graphook.database import Statement
         ("WHERE id = ANY($2::text[]) AND n < $1", "WHERE id IN (SELECT value FROM json_each(?2)) AND n < ?1"),
         ("SELECT a::text AS a WHERE ($1::text[] IS NULL OR n = $2::bigint)", "SELECT a AS a WHERE (?1 IS NULL OR n = ?2)"),
         ("LIMIT $1 FOR UPDATE", "LIMIT ?1"),
+        ("ORDER BY a.id FOR SHARE OF a", "ORDER BY a.id"),
         ("IN (SELECT id FROM t LIMIT $1 FOR UPDATE OF t SKIP LOCKED) RETURNING id", "IN (SELECT id FROM t LIMIT ?1) RETURNING id"),
     ],
 )
