@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.listening import stop_listening
+from tests.listening import Listener
 
 CODE = "function handler(webhook) {\n  webhook.payload = { text: `Paid: ${webhook.payload.number}` };\n  return webhook;\n}"
 ANSWER = ["Here ", "it is:\n```js\n", *(f"{line}\n" for line in CODE.split("\n")), "```\n"]
@@ -71,7 +71,7 @@ def chunk(delta: Mapping[str, Any], reason: str | None = None, index: int = 0, *
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "small-1", "choices": choices, **more}
 
 
-class LLMServer:
+class LLMServer(Listener):
     """Listens on a free port of this machine, in a thread of its own, so that it serves deployments that outlive a test.
 
     Which answers a request gets is decided by a mark in what the model is told: tests of one run keep out of each other's way.
@@ -79,13 +79,9 @@ class LLMServer:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.port = 0
         self._plans: dict[str, list[Answer]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="llm-server", daemon=True)
-        self._connections: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._closing = False
 
     @property
     def url(self) -> str:
@@ -101,53 +97,27 @@ class LLMServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(60)
+        asyncio.run_coroutine_threadsafe(self.__aenter__(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
+        asyncio.run_coroutine_threadsafe(self.__aexit__(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        self._closing = True
-        await stop_listening(self._server)
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        # A task that is cancelled before it begins closes nothing, and nothing is closed once the loop has stopped.
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        task = self._loop.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while not self._closing:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                first, *lines = head.split("\r\n")[:-2]
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-                body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
-                asked = Asked(first.split(" ")[1], headers, body)
-                answer = self._next(asked.text)
-                self.asked.append(asked)
-                await self._answer(asked, answer, reader, writer)
-                if answer.cut:
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client closed its connection
-        finally:
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self.closing:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = head.split("\r\n")[:-2]
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
+            asked = Asked(first.split(" ")[1], headers, body)
+            answer = self._next(asked.text)
+            self.asked.append(asked)
+            await self._answer(asked, answer, reader, writer)
+            if answer.cut:
+                return
 
     def _next(self, text: str) -> Answer:
         plan = next((plan for mark, plan in self._plans.items() if mark in text), [Answer(ANSWER)])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Self
 
-from tests.listening import stop_listening
+from tests.listening import Listener
 from tests.waiting import until
 
 
@@ -24,7 +23,7 @@ class Got:
 
 
 @dataclass
-class Receiver:
+class Receiver(Listener):
     """Listens on a free port of this machine. Each path has its own planned answers; 200 when there are none left."""
 
     requests: list[Got] = field(default_factory=list)
@@ -36,10 +35,6 @@ class Receiver:
     # Requests to a path that are being answered, and the most there were at a time.
     open: Counter[str] = field(default_factory=Counter)
     most: Counter[str] = field(default_factory=Counter)
-    port: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
-    _closed: bool = False
 
     def answers(self, path: str, *statuses: int) -> None:
         """Answer the next requests to a path with these."""
@@ -62,59 +57,32 @@ class Receiver:
         await until(lambda: len(self.got(path)) >= count, lambda: f"{len(self.got(path))} of {count} requests to {path}")
         return self.got(path)
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
     async def __aexit__(self, *_: object) -> None:
         for gate in self.gates.values():
             gate.set()
-        self._closed = True
-        await stop_listening(self._server)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A task that is cancelled before it begins closes nothing.
-        for writer in self._writers:
-            writer.close()
+        await super().__aexit__()
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._closed:
-            writer.close()
-            return
-        self._writers.add(writer)
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                request_line, *lines = head.split("\r\n")[:-2]
-                pairs = [line.partition(":") for line in lines]
-                headers = {name.lower(): value.strip() for name, _, value in pairs}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                method, path, _ = request_line.split(" ")
-                now = asyncio.get_running_loop().time()
-                self.requests.append(Got(path, headers, [name for name, _, _ in pairs], body, now, method))
-                self.open[path] += 1
-                self.most[path] = max(self.most[path], self.open[path])
-                try:
-                    if path in self.gates:
-                        await self.gates[path].wait()
-                    await asyncio.sleep(self.takes)
-                finally:
-                    self.open[path] -= 1
-                planned = self.plans.get(path)
-                status = planned.pop(0) if planned else 200
-                answer = self.bodies.get(path, b"ok")
-                extra = "".join(f"{name}: {value}\r\n" for name, value in self.extra.items())
-                writer.write(f"HTTP/1.1 {status} Said\r\nContent-Length: {len(answer)}\r\n{extra}\r\n".encode() + answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the sender closed its connection
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            request_line, *lines = head.split("\r\n")[:-2]
+            pairs = [line.partition(":") for line in lines]
+            headers = {name.lower(): value.strip() for name, _, value in pairs}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            method, path, _ = request_line.split(" ")
+            now = asyncio.get_running_loop().time()
+            self.requests.append(Got(path, headers, [name for name, _, _ in pairs], body, now, method))
+            self.open[path] += 1
+            self.most[path] = max(self.most[path], self.open[path])
+            try:
+                if path in self.gates:
+                    await self.gates[path].wait()
+                await asyncio.sleep(self.takes)
+            finally:
+                self.open[path] -= 1
+            planned = self.plans.get(path)
+            status = planned.pop(0) if planned else 200
+            answer = self.bodies.get(path, b"ok")
+            extra = "".join(f"{name}: {value}\r\n" for name, value in self.extra.items())
+            writer.write(f"HTTP/1.1 {status} Said\r\nContent-Length: {len(answer)}\r\n{extra}\r\n".encode() + answer)
+            await writer.drain()

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Literal, Self
+from typing import Literal
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.chaos.ledger import Ledger
-from tests.listening import stop_listening
+from tests.listening import Listener
 
 DRIP_EVERY = 0.2
 BOMB = 64 * 1024 * 1024
@@ -36,7 +36,7 @@ Plan = Callable[[str, str, int], Answer]
 
 
 @dataclass
-class LedgerReceiver:
+class LedgerReceiver(Listener):
     """Listens on a free port of this machine; an endpoint's name is its path."""
 
     ledger: Ledger
@@ -54,48 +54,19 @@ class LedgerReceiver:
     reusable: bool = True
     # The name or address in its endpoints' URLs.
     host: str = "127.0.0.1"
-    port: int = 0
     _earlier: dict[tuple[str, str], int] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def url(self, name: str) -> str:
         return f"http://{self.host}:{self.port}/{name}"
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await stop_listening(self._server)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A task that is cancelled before it begins closes nothing.
-        for writer in self._writers:
-            writer.transport.abort()
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                first, *lines = head.split("\r\n")[:-2]
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                if not await self._answer(first.split(" ")[1].lstrip("/"), headers, body, reader, writer):
-                    return
-        except (asyncio.IncompleteReadError, OSError):
-            pass  # the sender closed its connection
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = head.split("\r\n")[:-2]
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            if not await self._answer(first.split(" ")[1].lstrip("/"), headers, body, reader, writer):
+                return
 
     async def _answer(
         self, name: str, headers: dict[str, str], body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -6,11 +6,9 @@ import asyncio
 import ssl
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
-from tests.listening import stop_listening
+from tests.listening import Listener
 
 Script = Callable[[Reader, Writer], Awaitable[None]]
 
@@ -25,62 +23,32 @@ async def read_request(reader: Reader) -> bytes:
     return head
 
 
-@dataclass
-class Hostile:
+class Hostile(Listener):
     """Runs the script on one connection after the other; once `script` is None, answers 200 for ever."""
 
-    script: Script | None
-    scheme: str = "http"
-    port: int = 0
-    heads: list[bytes] = field(default_factory=list)
-    connections: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _writers: set[Writer] = field(default_factory=set)
+    def __init__(self, script: Script | None, tls: ssl.SSLContext | None = None) -> None:
+        self.script = script
+        self.tls = tls
+        self.heads: list[bytes] = []
+        self.connections = 0
 
     def url(self, host: str = "127.0.0.1") -> str:
-        return f"{self.scheme}://{host}:{self.port}/hook"
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}/hook"
 
-    def connected(self, reader: Reader, writer: Writer) -> None:
+    async def serve(self, reader: Reader, writer: Writer) -> None:
         self.connections += 1
-        self._writers.add(writer)
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: Reader, writer: Writer) -> None:
-        try:
-            if self.script is not None:
-                await self.script(reader, writer)
-                return
-            while True:
-                self.heads.append(await read_request(reader))
-                writer.write(OK)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass  # the sender went away
-        finally:
-            self._writers.discard(writer)
-            writer.close()
-
-    async def end(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for writer in self._writers:  # of tasks that were cancelled before they began
-            writer.transport.abort()
+        if self.script is not None:
+            await self.script(reader, writer)
+            return
+        while True:
+            self.heads.append(await read_request(reader))
+            writer.write(OK)
+            await writer.drain()
 
 
-@asynccontextmanager
-async def hostile(script: Script | None = None, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Hostile]:
+def hostile(script: Script | None = None, *, tls: ssl.SSLContext | None = None) -> Hostile:
     """A hostile receiver on a free port of this machine."""
-    found = Hostile(script, "http" if tls is None else "https")
-    server = await asyncio.start_server(found.connected, "127.0.0.1", 0, ssl=tls)
-    found.port = server.sockets[0].getsockname()[1]
-    try:
-        yield found
-    finally:
-        await stop_listening(server)
-        await found.end()
+    return Hostile(script, tls)
 
 
 def answering(*parts: bytes, every: float = 0, for_ever: bool = False, then_close: bool = True) -> Script:

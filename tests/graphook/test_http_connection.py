@@ -62,7 +62,7 @@ async def twice(response: bytes, body: bytes = b"{}") -> tuple[Outcome, Outcome,
         writer.write(response)
         await writer.drain()
         receiver.script = None
-        await Hostile(None)._serve(reader, writer)
+        await Hostile(None).serve(reader, writer)
 
     async with hostile(script) as receiver, sender() as sending:
         first = await sending.send(receiver.url(), [], body)
