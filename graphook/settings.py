@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         le=100_000,
         description="Background tasks of an organisation that may wait or be worked on at the same time, besides generations; the tokens of one application begin a quarter of them.",
     )
-    endpoints_per_application: int = Field(10_000, ge=1, le=1_000_000, description="Endpoints that an application may have.")
+    endpoints_per_application: int = Field(50_000, ge=1, le=1_000_000, description="Endpoints that an application may have.")
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 for a free one.")
     introspection: bool = Field(True, description="Answer introspection queries, which GraphiQL and code generators need.")
