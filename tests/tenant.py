@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.client import http_client
 from tests.operations import operations
 from tests.waiting import PATIENCE, until
 
@@ -41,7 +41,7 @@ class Tenant:
     def __init__(self, url: str, token: str) -> None:
         self.url = url
         self.token = token
-        self._http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE)
+        self._http = http_client(headers={"Authorization": f"Bearer {token}"})
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,6 @@ import signal
 import time
 
 import asyncpg
-import httpx
 
 from tests.chaos.compare import rows
 from tests.chaos.crashes import UNHURRIED, grown, nothing_lost, nothing_lost_and_told
@@ -18,6 +17,7 @@ from tests.chaos.publisher import Publisher, percentile
 from tests.chaos.receiver import Answer
 from tests.chaos.rows import row
 from tests.chaos.servers import redis_says
+from tests.client import http_client
 from tests.waiting import until
 
 
@@ -260,7 +260,7 @@ async def silent_postgresql(field: Field) -> str:
 
 async def _probe_until_told(url: str, probes: list[tuple[float, int]]) -> None:
     """Asks as a load balancer does, and writes down the seconds that each answer took and its status."""
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with http_client(timeout=60) as client:
         while True:
             begin = time.monotonic()
             response = await client.get(url)

@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 
 from tests.chaos.ledger import Ledger
+from tests.client import http_client
 from tests.operations import operations
 
 
@@ -49,7 +50,7 @@ class Publisher:
         """
         sizes = [min(batch, count - start) for start in range(0, count, batch)]
         limits = httpx.Limits(max_connections=500, max_keepalive_connections=50)
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=60, limits=limits) as client:
+        async with http_client(headers={"Authorization": f"Bearer {self.token}"}, timeout=60, limits=limits) as client:
             if rate is None:
                 waiting = iter(sizes)
 

@@ -13,12 +13,11 @@ from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
-
 from tests.chaos.crashes import nothing_lost
 from tests.chaos.field import Field, NotRun
 from tests.chaos.receiver import Answer
 from tests.chaos.rows import row
+from tests.client import http_client
 from tests.operations import operations
 
 
@@ -126,7 +125,7 @@ async def racing_keys(field: Field) -> str:
     keys, callers = field.count(500, 10), 40
     async with field.trial(apis=2, endpoints=1) as trial:
         headers = {"Authorization": f"Bearer {trial.publisher.token}"}
-        async with httpx.AsyncClient(headers=headers, timeout=60) as client:
+        async with http_client(headers=headers, timeout=60) as client:
 
             async def create(number: int, key: str, body: str) -> dict[str, object]:
                 values = {"eventType": "invoice.paid", "rawPayload": body}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.client import http_client
 from tests.deployment import Process, environment_of
 from tests.servers import free_port
 
@@ -161,6 +162,6 @@ async def running(
 async def ready(url: str) -> bool:
     """Whether an API says that it can serve."""
     with suppress(httpx.HTTPError):
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with http_client(timeout=5) as client:
             return (await client.get(url.replace("/graphql", "/readyz"))).status_code == 200
     return False

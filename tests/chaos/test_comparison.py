@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import httpx
 import pytest
 
 from graphook.clock import now
@@ -13,6 +12,7 @@ from graphook.signing import parse_secret, signed_headers
 from tests.chaos.compare import Comparison, rows
 from tests.chaos.field import SECRET, Field, Trial
 from tests.chaos.receiver import Answer
+from tests.client import http_client
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -31,7 +31,7 @@ def columns(found: Comparison) -> dict[str, int]:
 async def request(trial: Trial, message: str, body: bytes, secret: str = SECRET) -> None:
     """A request at the receiver that the service knows nothing of."""
     headers = signed_headers([parse_secret(secret)], message, int(now().timestamp()), body, style="webhook")
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         await client.post(trial.receiver.url("e0"), content=body, headers=headers)
 
 

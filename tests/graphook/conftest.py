@@ -9,8 +9,9 @@ import httpx
 import pytest
 import uvloop
 
+from tests.client import http_client
 from tests.graphook.toy import TOKEN, Toy, serving
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -38,5 +39,5 @@ async def toy(toy_server: Toy) -> AsyncIterator[Toy]:
 @pytest.fixture
 async def http(toy: Toy) -> AsyncIterator[httpx.AsyncClient]:
     """A client that sends a valid token to the server."""
-    async with httpx.AsyncClient(base_url=toy.url.removesuffix("/graphql"), headers={"Authorization": TOKEN}, timeout=PATIENCE) as client:
+    async with http_client(base_url=toy.url.removesuffix("/graphql"), headers={"Authorization": TOKEN}) as client:
         yield client

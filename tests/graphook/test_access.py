@@ -17,7 +17,7 @@ from starlette.routing import Route
 from graphook import metrics, tracing
 from graphook.access import Access
 from graphook.graphql_errors import fault_of_ours
-from tests.waiting import PATIENCE
+from tests.client import http_client
 
 
 def application(*, every: bool = False) -> Starlette:
@@ -36,7 +36,7 @@ def application(*, every: bool = False) -> Starlette:
 
 async def get(path: str, **options: bool) -> httpx.Response:
     transport = httpx.ASGITransport(application(**options), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with http_client(transport=transport, base_url="http://test") as client:
         return await client.get(path, headers={"X-Request-Id": "request-1"})
 
 
@@ -59,7 +59,7 @@ async def test_a_masked_fault_is_found_in_the_log_by_the_id_of_its_request(caplo
 
 async def test_metrics_are_shown_while_they_are_served_and_no_longer() -> None:
     with metrics.served("127.0.0.1", 0) as port:
-        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with http_client() as http:
             text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
     assert "graphook_messages_accepted_total" in text
     assert "_created" not in text

@@ -18,6 +18,7 @@ from graphook.errors import Unavailable
 from graphook.graphql_limits import MAX_CHARACTERS
 from graphook.graphql_view import MAX_BODY
 from graphql import get_introspection_query
+from tests.client import http_client
 from tests.graphook.toy import IMPATIENT, TOKEN, Toy
 from tests.waiting import PATIENCE
 
@@ -226,7 +227,7 @@ async def test_a_fault_while_authenticating_is_a_masked_500(http: httpx.AsyncCli
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic Z29vZDo=", "Bearer " + "a" * 8000])
 async def test_a_request_without_a_valid_token_is_401_before_its_body_is_looked_at(toy: Toy, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as client:
+    async with http_client(headers=headers) as client:
         response = await client.post(toy.url, content=b"not JSON at all")
     assert (response.status_code, code(response)) == (401, "UNAUTHENTICATED")
     assert response.headers["www-authenticate"] == "Bearer"
@@ -372,7 +373,7 @@ async def test_a_query_that_takes_too_long_is_ended(http: httpx.AsyncClient) -> 
 async def test_any_page_may_call_and_none_with_cookies(http: httpx.AsyncClient, toy: Toy) -> None:
     origin = {"Origin": "https://shop.example"}
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    async with httpx.AsyncClient(timeout=PATIENCE) as browser:  # which sends no token with a preflight
+    async with http_client() as browser:  # which sends no token with a preflight
         preflight = await browser.options(toy.url, headers=origin | asked)
         refused = await browser.post(toy.url, json={}, headers=origin)
     assert (preflight.status_code, preflight.content) == (204, b"")

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from graphook import database
@@ -17,13 +16,13 @@ from graphook.auth import Capability
 from graphook.clock import now
 from models.token import Token
 from tests.arguments import of_every_operation
+from tests.client import http_client
 from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.stories.test_hostile_arguments import SUBSCRIPTIONS
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE
 
 LINK = "https://hooks.example.com/portal/#key="
 
@@ -54,7 +53,7 @@ async def exchange(acme: Tenant, token: str) -> dict[str, Any]:
 
 async def status(acme: Tenant, token: str) -> int:
     """What a request with this token comes to."""
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as http:
+    async with http_client(headers={"Authorization": f"Bearer {token}"}) as http:
         return (await http.post(acme.url, json={"query": "{ __typename }"})).status_code
 
 

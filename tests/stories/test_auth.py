@@ -6,7 +6,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -16,19 +15,19 @@ from graphook.clock import format_rfc3339, now
 from graphql import OperationDefinitionNode, parse
 from models.token import Token
 from tests.cases import required
+from tests.client import http_client
 from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE
 
 QUERY = {"query": "{ applications { nodes { id } } }"}
 
 
 async def test_a_request_without_a_valid_token_is_401_before_its_body_is_read(deployment: Deployment) -> None:
     expired = await mint(deployment, expires_at=now() - timedelta(seconds=1))
-    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with http_client() as client:
         for authorization in (None, "Bearer", "Bearer nonsense", "Basic abc", "Bearer orgsk_" + "0" * 43, f"Bearer {expired}"):
             headers = {} if authorization is None else {"Authorization": authorization}
             response = await client.post(deployment.graphql, content=b"this is no JSON", headers=headers)

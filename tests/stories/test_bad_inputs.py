@@ -11,11 +11,11 @@ import pytest
 
 from tests.arguments import of_every_operation, replaced
 from tests.chaos.compare import rows
+from tests.client import http_client
 from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Tenant
-from tests.waiting import PATIENCE
 
 DATA = Path(__file__).parents[1] / "data"
 CORPUS = json.loads((DATA / "bad_inputs.json").read_text())
@@ -47,7 +47,7 @@ async def answer(tenant: Tenant, operation: str, variables: dict[str, Any], valu
     """The response to an operation with a JSON text in the place of the mark."""
     content = json.dumps({"query": operations()[operation], "variables": variables}).replace(json.dumps(MARK), value)
     headers = {"Authorization": f"Bearer {tenant.token}", "Content-Type": "application/json"}
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         return await http.post(tenant.url, content=content.encode(), headers=headers)
 
 
@@ -105,14 +105,14 @@ async def test_a_custom_header_of_the_corpus_is_taken_or_refused_at_its_name(acm
 @pytest.mark.parametrize("case", CORPUS["tokens"], ids=lambda case: f"{case['id']}-{case['name']}")
 async def test_what_is_no_token_of_ours_is_unauthenticated(deployment: Deployment, case: dict[str, Any]) -> None:
     token = case["token"] * case.get("times", 1)
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         response = await http.post(deployment.graphql, json={"query": "{ __typename }"}, headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code in ((401,) if len(token) < 8192 else (400, 401, 431))
 
 
 async def test_a_token_in_the_url_is_not_looked_at(acme: Tenant) -> None:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         response = await http.post(f"{acme.url}?token={acme.token}", json={"query": "{ __typename }"})
 
     assert response.status_code == 401

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket, async_playwright
 
 from tests import servers
+from tests.client import http_client
 from tests.deployment import Deployment, deployed
 from tests.receiver import Receiver
 from tests.tenant import Tenant
@@ -142,7 +142,7 @@ class Window:
 async def is_watched(running: Deployment) -> bool:
     """Whether the service follows something for somebody."""
     url = running.server.wait_for("metrics are at ").rpartition(" ")[2]
-    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with http_client() as client:
         return "\ngraphook_live_subscribers 1.0\n" in (await client.get(url)).text
 
 

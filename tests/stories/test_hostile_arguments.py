@@ -6,16 +6,15 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from graphql import GraphQLInputObjectType, OperationDefinitionNode, OperationType, get_named_type, parse, type_from_ast
 from schema.api import schema
 from tests.arguments import NOBODY, of_every_operation, places, replaced
+from tests.client import http_client
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE
 
 SUBSCRIPTIONS = {"WatchMessageAttempts", "WatchMessages", "MessageStatus", "WatchBackgroundTask", "WatchGeneration"}
 # What creates something of the caller's own where there is nothing of that uid or name.
@@ -71,7 +70,7 @@ async def test_a_hostile_argument_is_answered_with_a_typed_error_or_taken(acme: 
     document, headers = operations()[name], {"Authorization": f"Bearer {acme.token}"}
     slots = asyncio.Semaphore(4)
 
-    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
+    async with http_client(headers=headers) as http:
 
         async def send(path: tuple[str | int, ...], value: Any) -> None:
             content = json.dumps({"query": document, "variables": replaced(good, path, value)})
@@ -105,7 +104,7 @@ async def test_what_is_far_too_large_is_refused_at_its_place_in_few_words(
 ) -> None:
     given = replaced((await of_every_operation(acme))[name], at, value)
 
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}, timeout=30) as http:
+    async with http_client(headers={"Authorization": f"Bearer {acme.token}"}, timeout=30) as http:
         response = await http.post(acme.url, json={"query": operations()[name], "variables": given})
 
     answer = response.json()

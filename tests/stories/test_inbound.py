@@ -15,13 +15,13 @@ from graphook import database
 from graphook.clock import now
 from graphook.inbound import InboundScheme
 from models.inbound import Inbound
+from tests.client import http_client
 from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.graphook.test_inbound import OTHER_SECRETS, SECRETS, signed
 from tests.receiver import Receiver
 from tests.stories.test_access import grant
 from tests.tenant import Tenant
-from tests.waiting import PATIENCE
 
 PUBLIC = "https://hooks.example.com"
 BODY = b'{"caf\xc3\xa9" : 1.10}\n'
@@ -36,7 +36,7 @@ async def url_of(acme: Tenant, app: Any, **given: Any) -> str:
 
 async def post(url: str, body: bytes = BODY, headers: dict[str, str] | None = None) -> httpx.Response:
     """What a provider sends."""
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         return await http.post(url, content=body, headers=headers)
 
 
@@ -113,7 +113,7 @@ async def test_a_url_that_was_rotated_or_never_was_is_not_found_and_tells_nothin
     assert (await post(url)).status_code == 202
     await acme.do("ApplicationDelete", id=app["id"])
     assert (await post(url)).text == answers[0].text
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         assert (await http.get(foreign)).status_code == (await http.get(old)).status_code == 405
         assert (await http.post(acme.url, json={}, headers={"Authorization": f"Bearer {token}"})).status_code == 401
 
@@ -204,7 +204,7 @@ async def test_a_body_beyond_the_limits_is_refused(acme: Tenant) -> None:
         for size in (*[65_536] * 16, 1):
             yield b"x" * size
 
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with http_client() as http:
         for content in (b"x" * (1024 * 1024 + 1), chunks()):
             refused = await http.post(url, content=content)
             assert (refused.status_code, refused.json()["code"]) == (413, "HTTP_413")

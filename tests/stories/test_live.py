@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.client import http_client
 from tests.conftest import Backend, mint
 from tests.deployment import deployed
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 
 async def test_attempts_are_seen_as_they_are_recorded(acme: Tenant, receiver: Receiver) -> None:
@@ -176,7 +176,7 @@ async def test_an_organisation_has_so_many_connections_and_subscriptions_and_no_
             ours = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
             headers = {"Authorization": f"Bearer {acme.token}", "Accept": "text/event-stream"}
             request = {"query": operations()["WatchMessages"], "variables": ours}
-            async with acme.subscribe("WatchMessages", **ours) as first, httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
+            async with acme.subscribe("WatchMessages", **ours) as first, http_client(headers=headers) as http:
                 assert (await first.next())["message"]["id"] == sent[0]["id"]
                 async with http.stream("POST", running.graphql, json=request) as stream:
                     lines = stream.aiter_lines()
@@ -216,7 +216,7 @@ async def test_a_stream_ends_without_being_complete_when_the_process_stops(backe
             variables = {"appId": app["id"], "since": "2026-01-01T00:00:00Z"}
             request = {"query": operations()["WatchMessages"], "variables": variables}
             async with (
-                httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http,
+                http_client(headers=headers) as http,
                 http.stream("POST", running.graphql, json=request) as stream,
             ):
                 lines = stream.aiter_lines()
@@ -249,7 +249,7 @@ async def test_the_tokens_of_an_application_leave_connections_and_subscriptions_
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4429
             headers = {"Authorization": f"Bearer {portal.token}", "Accept": "text/event-stream"}
-            async with httpx.AsyncClient(headers=headers, timeout=PATIENCE) as http:
+            async with http_client(headers=headers) as http:
                 request = {"query": operations()["WatchMessages"], "variables": all_of_it}
                 assert "LIMIT_EXCEEDED" in (await http.post(running.graphql, json=request)).text
             async with acme.subscribe("WatchMessages", **all_of_it) as live:

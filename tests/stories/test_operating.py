@@ -13,12 +13,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.client import http_client
 from tests.collector import Collector, attributes
 from tests.conftest import Backend, mint
 from tests.deployment import Deployment, Process, deployed
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -33,7 +34,7 @@ class Observed:
     async def scrape(self, *processes: Process) -> dict[str, float]:
         """Every sample of these processes, or of all, added up; as `name`, and as `name{label=value}`."""
         found: dict[str, float] = {}
-        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with http_client() as http:
             for process in processes or (self.running.server, *self.running.workers):
                 url = json.loads(process.wait_for("metrics are at "))["message"].rpartition(" ")[2]
                 for family in text_string_to_metric_families((await http.get(url)).raise_for_status().text):
@@ -79,7 +80,7 @@ async def tenant(observed: Observed) -> AsyncIterator[Tenant]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with http_client() as client:
         yield client
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-import httpx
-
+from tests.client import http_client
 from tests.conftest import Backend, mint
 from tests.deployment import deployed
 from tests.operations import operations
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 
 async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_refused_is_kept(
@@ -35,7 +34,7 @@ async def test_a_full_backlog_is_answered_with_429_until_it_is_sent_and_nothing_
 
             await until(refused, "the backlog to be full")
             variables = {"appId": app["id"], "inputs": [{"eventType": "a.b", "payload": {}}] * 2}
-            async with httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.token}"}, timeout=PATIENCE) as client:
+            async with http_client(headers={"Authorization": f"Bearer {acme.token}"}) as client:
                 answer = await client.post(running.graphql, json={"query": operations()["MessageCreateBatch"], "variables": variables})
                 assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
                 url = urlsplit((await acme.do("InboundRotateUrl", appId=app["id"]))["url"])

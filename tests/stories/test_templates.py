@@ -6,16 +6,15 @@ import json
 import re
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.client import http_client
 from tests.conftest import mint, organisation_of
 from tests.deployment import Deployment
 from tests.documents import ROOT, blocks
 from tests.messages import CHECKS
 from tests.receiver import Receiver
 from tests.tenant import Tenant
-from tests.waiting import PATIENCE
 
 CODE = "function handler(webhook) { webhook.payload = { text: webhook.eventType }; return webhook; }"
 BUILT_IN = ["slack", "teams", "discord", "reshape"]
@@ -133,7 +132,7 @@ async def test_what_comes_with_the_service_is_there_for_everybody_and_nobodys_to
     assert await acme.run("Template", id=template["id"]) == template
 
     assert template["logo"] == f"https://hooks.example.com/templates/{name}.svg"
-    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with http_client() as client:
         answer = await client.get(f"{deployment.url}/templates/{name}.svg")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
