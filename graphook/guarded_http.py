@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Literal
 
 import httpx
@@ -28,6 +29,12 @@ class NoAnswer(Exception):
         self.fault: Fault = fault
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """By the roots of the system, read once: nothing else runs meanwhile. Not the sender's, since httpx writes into it what it negotiates."""
+    return ssl.create_default_context()
+
+
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Looks each name up once and dials one of its allowed addresses, under the name's own certificate. No connection is used twice."""
 
@@ -36,7 +43,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._resolver = GuardedResolver(policy, lookup)
         # A connection that is kept is kept for its address, whose next request may be for another name.
         once = httpx.Limits(max_keepalive_connections=0)
-        self._inner = httpx.AsyncHTTPTransport(verify=tls or ssl.create_default_context(), trust_env=False, limits=once)
+        self._inner = httpx.AsyncHTTPTransport(verify=tls or _trusted(), trust_env=False, limits=once)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an address that was checked. Raises `BlockedURL`, `NotAllowed`, `NoAddress` and what httpx does."""

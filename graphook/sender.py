@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from graphook.connector import DNS_KEPT, GuardedResolver, Lookup, NoAddress, NotAllowed
@@ -88,6 +88,12 @@ class Outcome:
             return None
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """By the roots of the system. They take longer to read than many a request: once in a process, whoever sends in it."""
+    return ssl.create_default_context()
+
+
 class Sender:
     """Sends deliveries. Open it on the event loop that uses it.
 
@@ -122,7 +128,7 @@ class Sender:
 
     async def open(self) -> None:
         """Make ready to send."""
-        tls = self._tls or ssl.create_default_context()
+        tls = self._tls or _trusted()
         resolver = self._resolver = GuardedResolver(self._policy, self._lookup, kept=self._dns_kept)
         self._pool = Pool(self._policy, resolver, tls, connections=self._connections, response_limit=self._response_limit)
 
