@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE
 
 LOOPBACK = Policy(allow_subnets=(parse_network("127.0.0.0/8"),))
 # Seconds, for what does not end by itself, and milliseconds for a machine that has other things to do.
-LIMIT, GRACE = 1.0, 10_000
+LIMIT, GRACE = 0.5, 10_000
 HEAD = b"HTTP/1.1 200 OK\r\n"
 FAT = b"X-A: " + b"a" * 16_000 + b"\r\n\r\n"
 
