@@ -27,6 +27,7 @@ from models.migrate import migrate
 from models.organisation import Organisation
 from models.token import Token
 from tests import servers
+from tests.arguments import of_every_operation
 from tests.deployment import SECRET_KEY, Deployment, deployed
 from tests.llm_server import LLMServer
 from tests.receiver import Receiver
@@ -204,6 +205,28 @@ async def rival(deployment: Deployment) -> AsyncIterator[Tenant]:
     """Another organisation on the same service."""
     async with Tenant(deployment.graphql, await mint(deployment)) as tenant:
         yield tenant
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """An organisation that has something of everything, and for every operation the arguments about it."""
+
+    token: str
+    org_id: str
+    arguments: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def furnished(deployment: Deployment) -> Furnished:
+    """An organisation for the tests of a file that change nothing there, since nothing they send may."""
+
+    async def made() -> Furnished:
+        token = await mint(deployment)
+        async with Tenant(deployment.graphql, token) as tenant:
+            arguments = await of_every_operation(tenant)
+        return Furnished(token, await organisation_of(deployment, arguments["Application"]), arguments)
+
+    return asyncio.run(made())
 
 
 @pytest.fixture

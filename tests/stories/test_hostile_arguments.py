@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from graphql import GraphQLInputObjectType, OperationDefinitionNode, OperationTy
 from schema.api import schema
 from tests.arguments import NOBODY, of_every_operation, places, replaced
 from tests.client import http_client
+from tests.conftest import Furnished
 from tests.deployment import Deployment
 from tests.operations import operations
 from tests.tenant import Refused, Tenant
@@ -125,9 +127,16 @@ OWN_ORGANISATION = {
 }
 
 
+@pytest.fixture
+async def owner(deployment: Deployment, furnished: Furnished) -> AsyncIterator[Tenant]:
+    """The organisation that has something of everything."""
+    async with Tenant(deployment.graphql, furnished.token) as tenant:
+        yield tenant
+
+
 @pytest.mark.parametrize("name", sorted(set(operations()) - SUBSCRIPTIONS))
-async def test_the_ids_of_one_organisation_mean_nothing_to_another(acme: Tenant, rival: Tenant, name: str) -> None:
-    given = (await of_every_operation(acme))[name]
+async def test_the_ids_of_one_organisation_mean_nothing_to_another(furnished: Furnished, owner: Tenant, rival: Tenant, name: str) -> None:
+    given = furnished.arguments[name]
     takes_ids = {"id", "ids", "appId", "name"} & set(given)
     try:
         answer = await rival.run(name, **given)
@@ -135,7 +144,7 @@ async def test_the_ids_of_one_organisation_mean_nothing_to_another(acme: Tenant,
         assert refused.code == "NOT_FOUND"
         return
     if name == "Whoami":
-        assert answer["organisationId"] != (await acme.run("Whoami"))["organisationId"]
+        assert answer["organisationId"] != (await owner.run("Whoami"))["organisationId"]
         return
     if name in ("TemplateOauthSlack", "TemplateOauthDiscord"):
         assert {error["code"] for error in answer["errors"]} == {"NOT_CONFIGURED"}
@@ -150,19 +159,19 @@ async def test_the_ids_of_one_organisation_mean_nothing_to_another(acme: Tenant,
         # They are about the rival's own, which has nothing of this.
         assert not answer.get("errors")
         assert "a.b" not in json.dumps((await rival.run("EnvironmentExport"))["eventTypes"])
-        assert (await acme.run("EnvironmentExport"))["settings"] is None
+        assert (await owner.run("EnvironmentExport"))["settings"] is None
         return
     if name == "MessageCreateBatch":
         answer = answer["results"][0]
     if name in CREATES:
         # What is created is the rival's own.
         assert answer["errors"] == []
-        assert (await acme.run("EventType", name="a.b"))["description"] == "a test"
-        assert (await acme.run("Application", id="an-application"))["rateLimit"] is None
+        assert (await owner.run("EventType", name="a.b"))["description"] == "a test"
+        assert (await owner.run("Application", id="an-application"))["rateLimit"] is None
     elif _operation(name).operation is OperationType.MUTATION:
         assert {error["code"] for error in answer["errors"]} == {"NOT_FOUND"}
     elif name == "OperationalEventTypes":
-        assert answer == await acme.run(name), "they are the same for all"
+        assert answer == await owner.run(name), "they are the same for all"
     elif name == "Templates":
         assert {template["builtIn"] for template in answer["nodes"]} <= {True}
     elif takes_ids:
