@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -31,6 +31,7 @@ from tests.arguments import of_every_operation
 from tests.deployment import SECRET_KEY, Deployment, deployed
 from tests.llm_server import LLMServer
 from tests.receiver import Receiver
+from tests.reuse import Reused
 from tests.tenant import Tenant
 
 # Every run tries the same examples; `--hypothesis-profile default` looks for new ones. How long one takes says what else the machine has to do.
@@ -82,6 +83,7 @@ class Backend:
     run: str = field(default_factory=lambda: f"graphook_test_{token_hex(4)}")
     made: set[str] = field(default_factory=set)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    reused: list[Reused] = field(default_factory=list)
 
     async def make_template(self) -> None:
         """Migrate the database that every other one is copied from."""
@@ -95,7 +97,7 @@ class Backend:
         if self.admin_url is None:
             shutil.copy(self._file("template"), self._file(name))
         else:
-            await self.admin(f"CREATE DATABASE {self.run}_{name} TEMPLATE {self.run}_template")
+            await self.admin(f"CREATE DATABASE {self.run}_{name} TEMPLATE {self.run}_template STRATEGY FILE_COPY")
         self.made.add(self._url(name))
         return self._url(name)
 
@@ -106,6 +108,21 @@ class Backend:
             await self.admin(f"CREATE DATABASE {self.run}_{name}")
         self.made.add(self._url(name))
         return self._url(name)
+
+    @asynccontextmanager
+    async def lent_database(self) -> AsyncIterator[str]:
+        """The URL of a migrated, empty database for the time of one test, which on PostgreSQL others had before."""
+        if self.admin_url is None:
+            url = await self.fresh_database()
+            yield url
+            await self.drop(url)
+            return
+        lent = self.reused.pop() if self.reused else await Reused.of(await self.fresh_database())
+        yield lent.url
+        if await lent.emptied():
+            self.reused.append(lent)
+        else:
+            await self.drop(lent.url)
 
     async def drop(self, url: str) -> None:
         """Forget a database of `fresh_database`, whoever is still connected to it."""
@@ -172,11 +189,9 @@ def deployment(backend: Backend) -> Iterator[Deployment]:
 @pytest.fixture
 async def db(backend: Backend) -> AsyncIterator[str]:
     """A fresh database that the test itself is connected to."""
-    url = await backend.fresh_database()
     secrets.install(KeyRing([SECRET_KEY]))
-    async with database.connected(url):
+    async with backend.lent_database() as url, database.connected(url):
         yield url
-    await backend.drop(url)
 
 
 async def mint(deployment: Deployment, **options: Any) -> str:

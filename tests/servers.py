@@ -68,6 +68,8 @@ def postgresql(*, durable: bool = False, **settings: str) -> Iterator[str]:
             "max_connections": "300",
             "fsync": guard,
             "full_page_writes": guard,
+            # What a test has planned from statistics, it gathers itself; nobody else shall in the middle of it.
+            "autovacuum": guard,
             **settings,
         }
 
