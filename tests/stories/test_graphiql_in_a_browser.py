@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebSocket, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocket, async_playwright
 
 from tests import servers
 from tests.client import http_client
@@ -25,7 +27,7 @@ from tests.waiting import PATIENCE, until
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 TABS = ["CreateApplication", "CreateEventType", "CreateEndpoint", "WatchAttempts", "SendMessage", "ListAttempts", "ResendMessage"]
 # To install the browser takes longer than a test may.
-pytestmark = [pytest.mark.sqlite_only, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.sqlite_only, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +39,51 @@ def chromium() -> str:
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.fixture
-def development(tmp_path: Path) -> Iterator[Deployment]:
+@contextmanager
+def made_to_develop(folder: Path) -> Iterator[Deployment]:
     """Graphook as `make run` starts it: without a secret key, and so with a token for the page."""
     settings = {"GRAPHOOK_SECRET_KEY": "", "GRAPHOOK_ALLOW_SUBNETS": "", "GRAPHOOK_METRICS_PORT": "0"}
-    with deployed(f"sqlite://{tmp_path}/graphook.sqlite3", None, **settings) as running:
+    with deployed(f"sqlite://{folder}/graphook.sqlite3", None, **settings) as running:
         yield running
 
 
 @pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[BrowserContext]:
-    """A browser of its own, which has seen nothing yet."""
+def development(tmp_path: Path) -> Iterator[Deployment]:
+    """One in which nothing was done yet."""
+    with made_to_develop(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One in which nothing is ever done."""
+    with made_to_develop(tmp_path_factory.mktemp("looked-at")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def launched(chromium: str) -> AsyncIterator[Browser]:
+    """The browser's process, which takes seconds to start."""
     async with async_playwright() as playwright:
         # Playwright starts it without Chromium's sandbox, which does not work as root: it only ever opens our own page.
-        launched = await playwright.chromium.launch(executable_path=chromium)
-        yield await launched.new_context(viewport={"width": 1280, "height": 800})
-        await launched.close()
+        browser = await playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(launched: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser of its own, which has seen nothing yet."""
+    context = await launched.new_context(viewport={"width": 1280, "height": 800})
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def receiver() -> AsyncIterator[Receiver]:
+    """A customer's server, on the loop of the browser."""
+    async with Receiver() as listening:
+        yield listening
 
 
 def made_token(deployment: Deployment) -> str:
@@ -302,9 +333,9 @@ async def test_a_token_that_is_filled_in_once_serves_every_tab(tmp_path: Path, b
         await page.get_by_role("link", name="Mutation", exact=True).wait_for()
 
 
-async def test_a_keyboard_alone_reaches_the_whole_page(development: Deployment, browser: BrowserContext) -> None:
+async def test_a_keyboard_alone_reaches_the_whole_page(looked_at: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
-    await page.goto(f"{development.url}/graphiql")
+    await page.goto(f"{looked_at.url}/graphiql")
     await page.get_by_text("mutation CreateApplication").wait_for(state="attached")
     await page.get_by_role("button", name="Show Documentation Explorer").wait_for()
     document = ".graphiql-query-editor .CodeMirror"
@@ -335,9 +366,9 @@ async def test_a_keyboard_alone_reaches_the_whole_page(development: Deployment, 
     await page.get_by_role("option", name="Mutation.endpointCreate", exact=True).wait_for()
 
 
-async def test_the_documentation_shows_the_inputs_of_what_the_steps_create(development: Deployment, browser: BrowserContext) -> None:
+async def test_the_documentation_shows_the_inputs_of_what_the_steps_create(looked_at: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
-    await page.goto(f"{development.url}/graphiql")
+    await page.goto(f"{looked_at.url}/graphiql")
     await page.get_by_role("button", name="Show Documentation Explorer").click()
     for kind in ("ApplicationIn", "EventTypeIn", "EndpointIn", "MessageIn"):
         await page.get_by_role("link", name=kind, exact=True).click()
@@ -346,10 +377,10 @@ async def test_the_documentation_shows_the_inputs_of_what_the_steps_create(devel
         await page.locator(".graphiql-doc-explorer-back").click()
 
 
-async def test_a_tab_that_is_opened_is_in_sight(development: Deployment, browser: BrowserContext) -> None:
+async def test_a_tab_that_is_opened_is_in_sight(looked_at: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.goto(f"{development.url}/graphiql")
+    await page.goto(f"{looked_at.url}/graphiql")
     await page.get_by_role("button", name="Show First steps").click()
     for step in ("7 Resend message", "1 Create application"):
         await page.get_by_role("button", name=step).click()
@@ -360,10 +391,10 @@ async def test_a_tab_that_is_opened_is_in_sight(development: Deployment, browser
         await page.wait_for_function(seen, timeout=PATIENCE * 1000)
 
 
-async def test_a_narrow_screen_has_room_for_the_document_and_the_response(development: Deployment, browser: BrowserContext) -> None:
+async def test_a_narrow_screen_has_room_for_the_document_and_the_response(looked_at: Deployment, browser: BrowserContext) -> None:
     page = await browser.new_page()
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.goto(f"{development.url}/graphiql")
+    await page.goto(f"{looked_at.url}/graphiql")
     await page.get_by_role("button", name="Show First steps").click()
     await page.get_by_role("button", name="1 Create application").wait_for()
     for part in (".graphiql-query-editor", ".graphiql-response", ".graphiql-plugin"):
