@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
+
 ROOT = Path(__file__).parent.parent
 SECRET_KEY = "a-key-for-tests-only-long-enough-to-be-one"
 PATIENCE = 120.0
@@ -129,3 +131,12 @@ def deployed(database_url: str, redis_url: str | None, **settings: str) -> Itera
     finally:
         for process in (*workers, server):
             process.stop()
+
+
+async def lease_ends(database_url: str) -> None:
+    """As after the seconds that the leases of a process that is gone have left."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.execute("UPDATE delivery SET lease_until = graphook_now() WHERE state = 2") == "UPDATE 1"
+    finally:
+        await connection.close()

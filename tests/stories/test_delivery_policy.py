@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.conftest import Backend, mint
-from tests.deployment import Deployment, Process, deployed
+from tests.deployment import Deployment, Process, deployed, lease_ends
 from tests.receiver import Receiver
 from tests.stories.test_recovery import child_processes, kill
 from tests.tenant import Tenant
@@ -133,15 +132,6 @@ async def test_workers_together_keep_the_most_in_flight_and_the_order(backend: B
     assert receiver.most["/ordered"] == 1
     assert order(receiver, "/ordered") == ids
     assert receiver.most["/free"] > 3, "what is not restricted is not held back"
-
-
-async def lease_ends(database_url: str) -> None:
-    """As after the seconds that the leases of a process that is gone have left."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        assert await connection.execute("UPDATE delivery SET lease_until = graphook_now() WHERE state = 2") == "UPDATE 1"
-    finally:
-        await connection.close()
 
 
 async def test_a_process_that_dies_with_the_head_of_a_queue_leaves_the_order(backend: Backend, receiver: Receiver) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.conftest import Backend, mint
-from tests.deployment import Process, deployed
+from tests.deployment import Process, deployed, lease_ends
 from tests.receiver import Receiver
 from tests.tenant import Refused, Tenant
 from tests.waiting import until
@@ -57,7 +57,7 @@ async def test_a_killed_server_delivers_every_accepted_message_after_a_restart(b
 @pytest.mark.postgresql_only
 async def test_a_killed_worker_is_taken_over_by_another(backend: Backend, receiver: Receiver) -> None:
     """The worker dies with deliveries in flight; another one records them as interrupted and sends them."""
-    with deployed(await backend.fresh_database(), backend.redis_url, GRAPHOOK_REQUEST_TIMEOUT="3") as running:
+    with deployed(await backend.fresh_database(), backend.redis_url) as running:
         async with Tenant(running.graphql, await mint(running)) as acme:
             app = await acme.application()
             await acme.endpoint(app, receiver.url())
@@ -70,6 +70,7 @@ async def test_a_killed_worker_is_taken_over_by_another(backend: Backend, receiv
                 kill(pid)
             gate.set()
 
+            await lease_ends(running.database_url)
             running.workers.append(Process.start(worker.popen.args, running.environment))  # type: ignore[arg-type]
             await receiver.wait_for(2)
             attempts = await acme.settled(app, message)
