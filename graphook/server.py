@@ -12,7 +12,6 @@ from typing import Any
 
 import uvicorn
 
-from graphook.app import create_app
 from graphook.garbage import settle_in
 from graphook.graphql_socket import MAX_FRAME
 from graphook.http_server import HttpProtocol
@@ -63,6 +62,9 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         log.warning("%s", unknown)
     asyncio.run(check_start(settings))
     listening = listen(settings.host, settings.port)
+    # To load the schema takes longer than to say why it would be for nothing.
+    from graphook.app import create_app
+
     tokens: list[str | None] = [None]
     app = create_app(settings, worker=worker, on_ready=lambda token: tokens.__setitem__(0, token))
 
