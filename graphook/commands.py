@@ -62,7 +62,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def work(arguments: argparse.Namespace) -> int:
-    from workers.running import check_worker
+    from workers.starting import check_worker
 
     settings = Settings.load()
     asyncio.run(check_worker(settings))

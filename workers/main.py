@@ -24,8 +24,9 @@ from graphook.process import CannotStart, opened
 from graphook.sandbox import Sandbox
 from graphook.settings import BadSettings, Settings
 from workers.deliver import register_deliver, register_generate
-from workers.running import Working, check_worker, start_workers
+from workers.running import Working, start_workers
 from workers.sample import sampled
+from workers.starting import check_worker
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from graphook.live import Bus
-from graphook.process import CannotStart
 from graphook.sandbox import Sandbox
 from graphook.sender import Sender
 from graphook.settings import Settings
-from models.migrate import check_start
 from models.task import TaskType
 from workers.aggregate import application_stats, event_types
 from workers.broadcast import broadcast
@@ -33,13 +31,6 @@ STEPS: dict[TaskType, TakeStep] = {
     TaskType.EVENT_TYPE_AGGREGATE: event_types,
     TaskType.MESSAGE_BROADCAST: broadcast,
 }
-
-
-async def check_worker(settings: Settings) -> None:
-    """Raise, in one sentence, for what keeps a process of workers from starting."""
-    if settings.embedded:
-        raise CannotStart("Workers need PostgreSQL: on SQLite, `graphook serve` does everything. Set GRAPHOOK_DATABASE_URL.")
-    await check_start(settings)
 
 
 @dataclass(frozen=True, slots=True)
