@@ -140,7 +140,7 @@ async def test_requests_that_slow_receivers_do_not_take_share_one_body(scheme: s
         await reader.readexactly(len(body))
         writer.write(OK)
 
-    ready, asked, body = asyncio.Event(), list[Writer](), bytes(8_000_000)
+    ready, asked, body = asyncio.Event(), list[Writer](), bytes(12_000_000)
     server, options = trusted("hook.example.com") if scheme == "https" else (None, {"lookup": loopback})
     async with hostile(slow, tls=server) as receiver, sender(**options) as sending:
         tracemalloc.start()
