@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from collections.abc import Iterator as Iterate
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import strawberry
-from strawberry import UNSET
 
 from graphook import database
 from graphook.auth import Capability, Scope
-from graphook.errors import InvalidInput, InvalidInputs, NotFound, Unavailable
+from graphook.errors import NotFound, Unavailable
 from graphook.headers import check_headers
-from graphook.signing import parse_secret, public_form
-from graphook.ssrf import Policy, check_url
+from graphook.signing import public_form
 from models import idempotency, operational
 from models.application import Application
-from models.delivery_policy import merged
 from models.endpoint import Endpoint as Row
-from models.event_type import EventType
-from models.operational_type import OperationalType
-from models.organisation_settings import OrganisationSettings
 from models.template import Template
 from models.transformation import Transformation
+from resolvers.endpoint_values import check_secret, check_values, require_event_types, require_room, url_policy, values_of
 from resolvers.expected import lookup, mutation
 from resolvers.upsert import uid_of_changed, uid_of_new
 from schema.connection import Connection, Paging, connection
 from schema.context import Info
-from schema.fields import check, faults, given, refuse
+from schema.fields import check, given, refuse
 from schema.types.endpoint import (
     Endpoint,
     EndpointCreatePayload,
@@ -109,14 +103,14 @@ async def create_in(
 
     With a template, what it gets passes the template's code, and its filter types are the template's unless it has its own.
     """
-    values, was_new = _values(input), False
+    values, was_new = values_of(input), False
     held_to = {} if of_template is None else {"templateId": of_template.id, "variables": of_template.variables}
     key = info.context.idempotency(info, idempotency_key, {"appId": app.id, "input": values, **held_to})
     # What may not be created any more, or of a template that is gone, may have been before.
     if (earlier := await idempotency.earlier(key)) is not None:
         return Endpoint.of(await idempotency.made(Row.load(app, earlier))), False
     template = None if of_template is None else await of_template.load()
-    _check(await url_policy(info), input)
+    check_values(await url_policy(info), input)
     if template is not None and values["filter_types"] is None:
         values["filter_types"] = template.filter_types
     signing_secret, headers = values.pop("secret"), values.pop("headers")
@@ -124,7 +118,7 @@ async def create_in(
     async def add() -> str:
         nonlocal was_new
         await require_room(info, app)
-        await _require_event_types(info, app, values, template=template)
+        await require_event_types(info, app, values, template=template)
         was_new = True
         async with database.transaction():
             row = await Row.add(app, values, secret=signing_secret, headers=headers)
@@ -146,16 +140,16 @@ async def update(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: En
 
 async def update_in(info: Info, app: Application, id: strawberry.ID, input: EndpointUpdate) -> tuple[Endpoint, bool]:
     """Replace or create an endpoint of that application; answers with it and whether it is new."""
-    _check(await url_policy(info), input)
-    values = _values(input)
+    check_values(await url_policy(info), input)
+    values = values_of(input)
     try:
         row = await Row.load(app, str(id), ("id",))
     except NotFound as missing:
         await require_room(info, app)
-        await _require_event_types(info, app, values)
+        await require_event_types(info, app, values)
         values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return Endpoint.of(await Row.add(app, values)), True
-    await _require_event_types(info, app, values, before=row)
+    await require_event_types(info, app, values, before=row)
     values["uid"] = uid_of_changed(str(id), row.uid, input.uid)
     return Endpoint.of(await row.change(values)), False
 
@@ -169,14 +163,14 @@ async def patch(info: Info, app_id: strawberry.ID, id: strawberry.ID, input: End
 
 async def patch_in(info: Info, app: Application, id: strawberry.ID, input: EndpointPatch) -> Endpoint:
     """Change parts of an endpoint of that application."""
-    _check(await url_policy(info), input)
+    check_values(await url_policy(info), input)
     row = await Row.load(app, str(id), ("id",))
     async with row.locked():
-        values = _values(input, row)
+        values = values_of(input, row)
         new_secret = values.pop("secret", None)
         if new_secret is not None:
             info.context.caller.require(Scope.SECRETS, Capability.MANAGE_ENDPOINT_SECRET)
-        await _require_event_types(info, app, values, before=row)
+        await require_event_types(info, app, values, before=row)
         if new_secret is not None:
             await row.rotate_secret(new_secret, values=values)
         else:
@@ -257,7 +251,7 @@ async def rotate_secret_in(
     """Give an endpoint of that application a new secret."""
     check(input)
     if input.key is not None:
-        _check_secret(input.key, "key")
+        check_secret(input.key, "key")
     row = await Row.load(app, str(endpoint_id))
     key = info.context.idempotency(info, idempotency_key, {"endpoint": row.id, "input": given(input)})
 
@@ -273,72 +267,3 @@ async def told(info: Info, payload: T) -> T:
     with suppress(Unavailable):  # it is done: a worker's tick finds whom to tell
         info.context.services.wake("deliver", await operational.listeners(info.context.caller.org_id))
     return payload
-
-
-async def require_room(info: Info, app: Application) -> None:
-    """Raise `LimitExceeded` when the application has as many endpoints as it may."""
-    await Row.require_room(app, info.context.services.settings.endpoints_per_application)
-
-
-async def url_policy(info: Info) -> Policy:
-    """What URLs the operator allows, and the organisation's settings."""
-    settings = await OrganisationSettings.load(info.context.caller.org_id)
-    policy = info.context.services.policy
-    return replace(policy, https_only=True) if settings.enforce_https else policy
-
-
-def _check(policy: Policy, data: Any) -> None:
-    def all_faults() -> Iterate[InvalidInput]:
-        yield from faults(data)
-        values = given(data)
-        if values.get("url"):
-            try:
-                check_url(values["url"], policy)
-            except InvalidInput as fault:
-                yield InvalidInput(fault.message, ("input", "url"))
-        if values.get("headers") is not None:
-            yield from check_headers(values["headers"], ("input", "headers"))
-
-    refuse(all_faults())
-    if getattr(data, "secret", None) not in (None, UNSET):
-        _check_secret(data.secret, "secret")
-
-
-def _values(data: EndpointUpdate | EndpointPatch, row: Row | None = None) -> dict[str, Any]:
-    """What to write of an endpoint, with a patch of its policy gone into that of the row.
-
-    The contract lets the version of a whole endpoint be null, which means the default.
-    """
-    values = given(data)
-    if values.get("version", 1) is None:
-        values["version"] = 1
-    if (policy := values.get("delivery_policy")) is not None:
-        values["delivery_policy"] = merged(row.delivery_policy if row else None, given(policy))
-    return values
-
-
-def _check_secret(text: str, name: str) -> None:
-    try:
-        parse_secret(text)
-    except InvalidInput as fault:
-        raise InvalidInputs([InvalidInput(fault.message, ("input", name))]) from None
-
-
-async def _require_event_types(
-    info: Info, app: Application, values: dict[str, Any], *, template: Template | None = None, before: Row | None = None
-) -> None:
-    """Raise `InvalidInput` for filter types that there are not, or that the caller may not see and the template has not. What the endpoint had before stays."""
-    if app.operational:
-        if values.get("channels") is not None:
-            raise InvalidInput(
-                "Operational messages have no channels: an endpoint that asks for some would get nothing.", ("input", "channels")
-            )
-        OperationalType.require_known(values.get("filter_types") or (), ("input", "filterTypes"))
-    elif values.get("filter_types"):
-        await EventType.require_known(
-            info.context.caller,
-            values["filter_types"],
-            ("input", "filterTypes"),
-            offered=None if template is None else template.filter_types,
-            kept=None if before is None else before.filter_types,
-        )

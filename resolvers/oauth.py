@@ -14,7 +14,8 @@ from models.endpoint import Endpoint
 from models.event_type import EventType
 from models.oauth_state import OauthProvider, OauthState
 from models.template import Template
-from resolvers.endpoint import OfTemplate, create_in, require_room, told, url_policy
+from resolvers.endpoint import OfTemplate, create_in, told
+from resolvers.endpoint_values import require_room, url_policy
 from resolvers.expected import mutation
 from resolvers.template import check_variables
 from schema.context import Info
