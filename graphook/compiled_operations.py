@@ -5,7 +5,8 @@ type, build a dict of it, let Strawberry build an object of that, resolve field 
 become the resolver's arguments by code compiled once per document, and the answer is completed by the compiled selection.
 
 Whatever is not as usual is graphql-core's: it executes the operation when the arguments are not what they should be, and when the answer cannot
-be completed it is given what the resolver did, which never runs twice. So errors come out word for word as graphql-core gives them.
+be completed it is given what the resolver did, which never runs twice. So errors come out word for word as graphql-core gives them. Of a subscription,
+which graphql-core begins, the events are completed here.
 """
 
 from __future__ import annotations

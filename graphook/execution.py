@@ -37,7 +37,10 @@ _IN_ONE_PIECE = (OperationType.QUERY, OperationType.MUTATION)
 
 
 class Schema(strawberry.Schema):
-    """A schema whose operations are executed here, by whichever of Strawberry's ways they come. A query or mutation may take so many seconds."""
+    """A schema whose operations are executed here, whether Strawberry's `execute`, `stream` or `subscribe` is called, in one event loop.
+
+    A query or mutation may take so many seconds. Of Strawberry's extensions only those that add rules of validation have an effect.
+    """
 
     def __init__(self, *types: Any, seconds: float = OPERATION_SECONDS, **options: Any) -> None:
         super().__init__(*types, **options)
@@ -67,7 +70,8 @@ class Schema(strawberry.Schema):
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Iterable[OperationType] | None = None,
     ) -> AsyncGenerator[ExecutionResult, None]:
-        return self.execution.stream(query, variable_values, operation_name, context_value, operation_extensions)
+        kinds = frozenset(allowed_operation_types or OperationType)
+        return self.execution.stream(query, variable_values, operation_name, context_value, operation_extensions, kinds)
 
 
 class Execution:
@@ -180,14 +184,16 @@ class Execution:
         operation_name: str | None,
         context: Any,
         extensions: dict[str, Any] | None = None,
+        allowed: Collection[OperationType] = tuple(OperationType),
     ) -> AsyncGenerator[ExecutionResult, None]:
         """What becomes of each event of a subscription, and the one result of any other operation.
 
         What is not executed is a `PreExecutionError`; a subscription that breaks ends with the error.
         """
-        if self.kind(query, operation_name) is not OperationType.SUBSCRIPTION:
+        kind = self.kind(query, operation_name)
+        if kind is not OperationType.SUBSCRIPTION or kind not in allowed:
             try:
-                found = await self.run(query, variables, operation_name, context, _IN_ONE_PIECE, extensions)
+                found = await self.run(query, variables, operation_name, context, [k for k in _IN_ONE_PIECE if k in allowed], extensions)
             except NOT_EXECUTED as error:
                 found = PreExecutionError(data=None, errors=[unexecuted(error)])
             yield found

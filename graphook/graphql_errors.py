@@ -34,6 +34,8 @@ def unexecuted(error: Exception) -> GraphQLError:
     said = "No GraphQL query found in the request"
     if isinstance(error, CannotGetOperationTypeError):
         said = "The document has no operation." if error.operation_name is None else error.as_http_error_reason()
+    elif isinstance(error, InvalidOperationTypeError):
+        said = f"A {error.operation_type.value} is not what this stream is for."
     return GraphQLError(said, extensions={"code": "OPERATION_RESOLUTION_FAILURE"})
 
 

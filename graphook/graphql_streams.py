@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from strawberry.http.streaming import HTTPStreamTransport, MultipartSubscriptionTransport, SSETransport, merge_stream_with_heartbeat
+from strawberry.types.graphql import OperationType
 
 from graphook import strict_json
 from graphook.http_answers import answer_of
@@ -32,15 +33,19 @@ class MultipartStream(MultipartSubscriptionTransport):
         return "--\r\n"
 
 
+_KINDS = set(OperationType)
 _STREAMS: tuple[HTTPStreamTransport, ...] = (EventStream(), MultipartStream())
 
 
-def stream_of(accept: str, *, subscribes: bool) -> HTTPStreamTransport | None:
-    """The kind of stream that an operation is answered in, by what the client accepts; None for an answer in one piece."""
-    wanted = _first_of([accept])
-    if wanted is None and subscribes:
+def stream_of(accept: str, kind: OperationType | None) -> HTTPStreamTransport | None:
+    """The kind of stream that an operation of that kind is answered in, by what the client accepts; None for an answer in one piece.
+
+    Multipart is for subscriptions alone.
+    """
+    wanted = _first_of([accept], kind)
+    if wanted is None and kind is OperationType.SUBSCRIPTION:
         # JSON may be wanted first and cannot be had, so it is what is accepted beside it: each range as if it stood alone.
-        wanted = _first_of(accept.split(","))
+        wanted = _first_of(accept.split(","), kind)
     return wanted
 
 
@@ -60,8 +65,9 @@ def text_of(results: AsyncGenerator[Any, None], stream: HTTPStreamTransport) -> 
     )()
 
 
-def _first_of(accepted: list[str]) -> HTTPStreamTransport | None:
-    return next((stream for one in accepted for stream in _STREAMS if stream.accepts(one)), None)
+def _first_of(accepted: list[str], kind: OperationType | None) -> HTTPStreamTransport | None:
+    fit = [stream for stream in _STREAMS if kind is None or kind in stream.allowed_operation_types(_KINDS)]
+    return next((stream for one in accepted for stream in fit if stream.accepts(one)), None)
 
 
 def _encoded(data: object) -> str:

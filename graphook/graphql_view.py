@@ -158,7 +158,7 @@ class GraphQLView(GraphQL[Any, None]):
     def _streamed(self, accept: str, data: Mapping[str, Any], context: Any, method: str) -> Response | None:
         """The answer as a stream, which goes on until the operation is complete, its token revoked, or the process stopped; None where none is wanted."""
         kind = self._execution.kind(data.get("query"), data.get("operationName"))
-        stream = stream_of(accept, subscribes=kind is OperationType.SUBSCRIPTION)
+        stream = stream_of(accept, kind)
         if stream is None:
             return None
         if method == "GET" and kind is OperationType.MUTATION:

@@ -30,7 +30,7 @@ STOP_FAN_OUT = Statement.same("DELETE FROM fanout WHERE message_id = ANY($1::tex
 SKIP_IN_FAN_OUT = Statement.same("""
     INSERT INTO delivery (message_id, endpoint_id, run, org_id, app_id, state, due_at, reason)
     SELECT m.id, $2, 0, m.org_id, m.app_id, 5, m.created_at, $3 FROM fanout f JOIN message m ON m.id = f.message_id
-    WHERE f.message_id = ANY($1::text[]) ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""")
+    WHERE f.message_id = ANY($1::text[]) AND (f.last_endpoint IS NULL OR $2 <= f.last_endpoint) ORDER BY m.id ON CONFLICT DO NOTHING RETURNING message_id""")
 # application id, after, up to, limit
 PAGE = Statement.same("""
     SELECT id, event_type, expires_at FROM message WHERE app_id = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4""")

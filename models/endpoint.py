@@ -31,10 +31,16 @@ from models.where import Where, page_of
 ROTATION_GRACE = timedelta(hours=24)
 MAX_OLD_SECRETS = 10
 
-LOCK = Statement.same("SELECT uid, disabled, failing_since FROM endpoint WHERE deleted_at IS NULL AND id = $1 FOR UPDATE")
+LOCK = Statement.same(
+    "SELECT uid, disabled, failing_since, delivery_policy::text AS policy FROM endpoint WHERE deleted_at IS NULL AND id = $1 FOR UPDATE"
+)
 
-# Counted no further than the limit `$2`.
-LIVE = Statement.same("SELECT count(*) AS live FROM (SELECT app_id FROM endpoint WHERE app_id = $1 AND deleted_at IS NULL LIMIT $2) e")
+# Those of an application that there are and, with them, those that were deleted and are still remembered; counted no further than to `$2`.
+COUNT = Statement.same("""
+    SELECT count(*) AS kept, count(CASE WHEN deleted_at IS NULL THEN 1 END) AS living
+    FROM (SELECT deleted_at FROM endpoint WHERE app_id = $1 LIMIT $2) e""")
+# For each endpoint that an application may have, so many may be remembered.
+REMEMBERED = 10
 
 
 class Refusal(Enum):
@@ -90,11 +96,18 @@ class Endpoint(Model):
 
     @classmethod
     async def require_room(cls, app: Application, most: int) -> None:
-        """Raise `LimitExceeded` when the application has `most` endpoints. Of those created at the same moment a few may go beyond."""
+        """Raise `LimitExceeded` when the application has `most` endpoints, or `REMEMBERED` times as many with those that were deleted.
+
+        Of those created at the same moment a few may go beyond.
+        """
         async with database.read() as session:
-            (row,) = await session.fetch(LIVE, app.id, most)
-        if row["live"] >= most:
+            (row,) = await session.fetch(COUNT, app.id, REMEMBERED * most)
+        if row["living"] >= most:
             raise LimitExceeded(f"An application has at most {most} endpoints; delete one first.")
+        if row["kept"] >= REMEMBERED * most:
+            raise LimitExceeded(
+                "This application had so many endpoints that some must be forgotten first, when retention comes to those that were deleted."
+            )
 
     @classmethod
     async def add(
@@ -142,7 +155,7 @@ class Endpoint(Model):
                 elif changed.get("disabled") is True and not before["disabled"]:
                     changed["disabled_reason"] = "disabled by request"
                     told[OperationalType.ENDPOINT_DISABLED] = {"trigger": "manual", "failSince": shown_instant(before["failing_since"])}
-                if self._begins_a_queue(changed):
+                if _begins_a_queue(before, changed):
                     await restriction.forget_head(session, self.id)
                 await self._write(changed)
                 await tell_endpoints(session, [EndpointChange(kind, self.id, self.uid, more) for kind, more in told.items()])
@@ -163,9 +176,6 @@ class Endpoint(Model):
         if not rows:
             raise NotFound(f"The endpoint {self.id} was deleted meanwhile.")
         return rows[0]
-
-    def _begins_a_queue(self, changed: Mapping[str, Any]) -> bool:
-        return not (self.delivery_policy or {}).get("ordered") and bool((changed.get("delivery_policy") or {}).get("ordered"))
 
     async def _write(self, values: Mapping[str, Any]) -> None:
         changed = {**values, "updated_at": now()}
@@ -253,6 +263,12 @@ def _old_secrets(endpoint_id: str, sealed: str) -> Sequence[tuple[str, int]]:
 
 def _taken(values: Mapping[str, Any]) -> Conflict:
     return Conflict(f"An endpoint with the uid {values.get('uid')!r} exists already in this application.", ("input", "uid"))
+
+
+def _begins_a_queue(before: Row, changed: Mapping[str, Any]) -> bool:
+    # By what the row holds, not by what whoever changes it had read of it.
+    policy = orjson.loads(before["policy"]) if before["policy"] else {}
+    return not policy.get("ordered") and bool((changed.get("delivery_policy") or {}).get("ordered"))
 
 
 def _living(app: Application) -> Where:

@@ -43,7 +43,7 @@ async def forget(session: Session, rows: Sequence[Row]) -> tuple[int, int]:
     """
     message_ids = [row["id"] for row in rows]
     contents = await session.fetch_rows(FORGET_CONTENTS, [(row["id"], row["expires_at"]) for row in rows])
-    # Before the deliveries are held: what a page that is under way adds is waited for, and held with the others.
+    # Before the deliveries are held, not only when all is canceled: what a page that is under way adds is waited for, and held with the others.
     await session.fetch(STOP_FAN_OUT, message_ids)
     out = [row for row in await session.fetch(HOLD, message_ids) if row["state"] == delivery.State.LEASED]
     await delivery.interrupted(session, out)

@@ -36,7 +36,9 @@ _FIRST = """
     SELECT f.message_id FROM delivery f
     WHERE f.state = 0 AND f.endpoint_id = {endpoint} AND f.run = 0 ORDER BY f.due_at, f.message_id LIMIT 1"""
 _NOTHING_BEFORE = """
-    NOT EXISTS (SELECT 1 FROM fanout o WHERE o.app_id = d.app_id AND o.message_id < d.message_id AND o.after_endpoint < d.endpoint_id)"""
+    NOT EXISTS (
+        SELECT 1 FROM fanout o WHERE o.app_id = d.app_id AND o.message_id < d.message_id AND o.after_endpoint < d.endpoint_id
+        AND (o.last_endpoint IS NULL OR d.endpoint_id <= o.last_endpoint))"""
 
 # (endpoint_id, head) → the head of each ordered queue, where it is ready.
 PICK_HEADS = Statement(

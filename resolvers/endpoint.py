@@ -145,9 +145,9 @@ async def update_in(info: Info, app: Application, id: strawberry.ID, input: Endp
     try:
         row = await Row.load(app, str(id), ("id",))
     except NotFound as missing:
+        values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         await require_room(info, app)
         await require_event_types(info, app, values)
-        values["uid"] = uid_of_new(missing, str(id), input.uid, "ep_")
         return Endpoint.of(await Row.add(app, values)), True
     await require_event_types(info, app, values, before=row)
     values["uid"] = uid_of_changed(str(id), row.uid, input.uid)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from graphook import database, event_schemas
-from graphook.auth import Caller, Scope
+from graphook.auth import Scope
 from graphook.clock import now
 from graphook.errors import InvalidInput
 from models import idempotency
@@ -14,7 +14,7 @@ from models.event_type import EventType as EventTypeRow
 from models.organisation_settings import OrganisationSettings as Row
 from resolvers.event_type import require_checkable
 from resolvers.expected import mutation
-from schema.context import Info
+from schema.context import Info, selects
 from schema.fields import check, faults, given, refuse
 from schema.types.environment import (
     Environment,
@@ -39,7 +39,7 @@ async def export(info: Info) -> Environment:
     """The organisation's event types and settings, to keep or to import elsewhere."""
     info.context.caller.require(Scope.READ)
     info.context.caller.require_organisation()
-    return await _environment(info.context.caller)
+    return await _environment(info)
 
 
 @mutation(EnvironmentUpdateSettingsPayload, Scope.MANAGE, organisation=True)
@@ -69,7 +69,7 @@ async def import_(info: Info, input: EnvironmentIn, idempotency_key: str | None 
         return caller.org_id
 
     await idempotency.once(key, write)
-    return EnvironmentImportPayload(environment=await _environment(caller))
+    return EnvironmentImportPayload(environment=await _environment(info))
 
 
 def _faults(data: EnvironmentIn) -> Iterator[InvalidInput]:
@@ -84,8 +84,11 @@ def _faults(data: EnvironmentIn) -> Iterator[InvalidInput]:
             yield from event_schemas.faults(item.schemas, (*path, str(index), "schemas"))
 
 
-async def _environment(caller: Caller) -> Environment:
-    rows = await EventTypeRow.listed(caller.org_id).order_by("name")
+async def _environment(info: Info) -> Environment:
+    caller = info.context.caller
+    # An export may be imported elsewhere: schemas that are read later could be those of a later version, or gone.
+    whole = selects(info, "schemas")
+    rows = await (EventTypeRow.filter(org_id=caller.org_id) if whole else EventTypeRow.listed(caller.org_id)).order_by("name")
     saved = await Row.filter(org_id=caller.org_id).first()
     return Environment(
         created_at=now(), event_types=[EventType.of(row) for row in rows], settings=None if saved is None else Settings.of(saved)

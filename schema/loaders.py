@@ -66,7 +66,7 @@ class Loaders:
 
     @cached_property
     def schemas(self) -> DataLoader[EventType, bytes | None]:
-        """The schemas of event types that were listed, as they were then."""
+        """The schemas of event types that were listed, as they are now."""
         return DataLoader(self._in_turn(self._load_schemas), cache_key_fn=lambda row: (row.id, row.updated_at))
 
     async def _load_schemas(self, rows: Sequence[EventType]) -> list[bytes | None]:

@@ -44,6 +44,7 @@ async def prune(retention_days: int) -> int:
 
 
 async def _present() -> datetime:
-    """The present instant, by this process's clock or the database's, whichever is behind: nothing is forgotten because one of them is wrong."""
+    """The present instant, by this process's clock or the database's, whichever is behind: no partition and nothing that retention is about goes because
+    one of them is wrong."""
     async with database.read() as session:
         return min(now(), from_us((await session.fetch(_NOW))[0]["now"]))

@@ -95,7 +95,9 @@ class TemplateUpdate:
     instructions_link: URL | None = value("Where there is more about that.", rules.LINK, default=None)
     kind: TemplateKind = value("What it leads to.", default=TemplateKind.CUSTOM)
     feature_flag: str | None = value("Applications see it only with this flag.", rules.FEATURE_FLAG, default=None)
-    filter_types: list[str] | None = value(f"{_FILTER_TYPES}, which must exist.", rules.FILTER_TYPES, default=None)
+    filter_types: list[str] | None = value(
+        f"{_FILTER_TYPES}; those that it does not have yet must exist.", rules.FILTER_TYPES, default=None
+    )
 
 
 @strawberry.input(description="Changes to a template: what is absent stays, null clears (component TemplatePatch).")
@@ -108,7 +110,9 @@ class TemplatePatch:
     instructions_link: URL | None = value("Where there is more about that; null for nowhere.", rules.LINK)
     kind: TemplateKind | None = value("What it leads to.", nullable=False)
     feature_flag: str | None = value("Applications see it only with this flag; null for all.", rules.FEATURE_FLAG)
-    filter_types: list[str] | None = value(f"{_FILTER_TYPES}, which must exist; null for all.", rules.FILTER_TYPES)
+    filter_types: list[str] | None = value(
+        f"{_FILTER_TYPES}; those that it does not have yet must exist; null for all.", rules.FILTER_TYPES
+    )
 
 
 @strawberry.input(description="Code to try (component TransformationSimulateIn).")

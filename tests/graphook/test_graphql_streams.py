@@ -102,6 +102,13 @@ async def test_a_multipart_subscription_is_framed_and_ends(http: httpx.AsyncClie
     assert parts(response.text) == [{"payload": {"data": {"count": 0}}}, {"payload": {"data": {"count": 1}}}]
 
 
+@pytest.mark.parametrize("query", ["{ hello }", 'mutation { write(text: "x") }'])
+async def test_what_is_no_subscription_is_answered_in_one_piece_where_multipart_is_wanted(http: httpx.AsyncClient, query: str) -> None:
+    response = await ask(http, query, MULTIPART)
+    assert response.headers["content-type"].startswith("application/graphql-response+json")
+    assert response.json() in ({"data": {"hello": "hello you"}}, {"data": {"write": "x"}})
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
 from graphook import database
-from graphook.clock import now
 from graphook.database import Row, Session, Statement
 from models import idempotency
 from models.idempotency import FIND, RELEASE, IdempotencyKey
@@ -46,12 +44,10 @@ async def test_a_key_that_is_pruned_as_it_is_looked_for_is_free_again() -> None:
     assert len(set(taken.values())) == 1, "one of the two repeats the other"
 
 
-async def test_a_key_names_what_it_made_for_a_day_by_the_clock_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose own clock is days ahead forgets no key of the others."""
+async def test_a_key_names_what_it_made_for_a_day() -> None:
     key = IdempotencyKey.of("org_1", "applicationCreate", "a", {})
     async with database.transaction() as session:
         await idempotency.take(session, [(key, "app_old")])
-    monkeypatch.setattr("models.idempotency.now", lambda: now() + timedelta(days=2), raising=False)
 
     assert await idempotency.earlier(key) == "app_old"
     async with database.transaction() as session:
@@ -61,3 +57,22 @@ async def test_a_key_names_what_it_made_for_a_day_by_the_clock_of_the_database(m
     assert await idempotency.earlier(key) is None
     async with database.transaction() as session:
         assert await idempotency.take(session, [(key, "app_new")]) == {"app_new": "app_new"}
+
+
+@pytest.mark.postgresql_only
+async def test_that_day_is_one_by_the_clock_of_the_database() -> None:
+    """A process whose own clock is wrong forgets no key of the others, and keeps none for longer."""
+    key = IdempotencyKey.of("org_1", "applicationCreate", "a", {})
+    async with database.transaction() as session:
+        await session.fetch_text("ALTER FUNCTION graphook_now() RENAME TO graphook_right_now")
+        await session.fetch_text(
+            "CREATE FUNCTION graphook_now() RETURNS bigint LANGUAGE sql AS 'SELECT graphook_right_now() + 172800000000'"
+        )
+        await idempotency.take(session, [(key, "app_old")])
+    assert await idempotency.earlier(key) == "app_old"
+
+    async with database.transaction() as session:
+        await session.fetch_text("DROP FUNCTION graphook_now()")
+        await session.fetch_text("ALTER FUNCTION graphook_right_now() RENAME TO graphook_now")
+        (row,) = await session.fetch_text("SELECT (expires_at - graphook_now()) / 3600000000 AS hours FROM idempotency")
+    assert 71 <= row["hours"] <= 72

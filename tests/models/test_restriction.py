@@ -11,11 +11,13 @@ import pytest
 from graphook import database
 from graphook.database import Statement
 from models import claiming, delivery
+from models.cancel import cancel_pending
 from models.claim import Claim
 from models.delivery import State
 from models.delivery_policy import DeliveryPolicy
 from models.endpoint import Endpoint
 from models.message import Message
+from models.where import Where
 from tests.models import make
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -121,11 +123,14 @@ async def test_a_queue_that_is_ordered_again_begins_with_what_is_ready_then() ->
     await endpoint.change({"delivery_policy": {"ordered": True}})
 
     second, third = await make.message(app), await make.message(app)
+    (before,) = await Where().equal("id", endpoint.id).load(Endpoint)
     (claim,) = await make.claims(endpoint)
     assert claim.message_id == second, "what waited for a retry is not put in order"
     await fail(claim)
     await endpoint.change({"delivery_policy": {"ordered": True, "max_in_flight": 3}})
-    assert await claim_all(endpoint) == [], "a queue that stays ordered keeps its head"
+    before.update_from_dict({"delivery_policy": None})
+    await before.change({"delivery_policy": {"ordered": True}})
+    assert await claim_all(endpoint) == [], "a queue that stays ordered keeps its head, whatever who changes it had read"
     await make_due(second)
     (claim,) = await make.claims(endpoint)
     await delivery.settle([make.result(claim)])
@@ -192,6 +197,15 @@ async def test_a_message_that_is_still_fanned_out_goes_before_later_ones() -> No
     assert await claim_all(endpoint) == []
 
     await run("UPDATE fanout SET after_endpoint = $1", endpoint.id)
+    assert await claim_all(endpoint) == [later]
+
+
+async def test_a_message_that_is_fanned_out_to_those_before_an_endpoint_keeps_it_waiting_for_nothing() -> None:
+    app, endpoint = await restricted(ordered=True)
+    earlier, later = await make.message(app), await make.message(app)
+    await run("DELETE FROM delivery WHERE message_id = $1", earlier)
+    await run("INSERT INTO fanout (message_id, app_id, after_endpoint, last_endpoint) VALUES ($1, $2, '', 'ep_0')", earlier, app.id)
+    assert await cancel_pending(earlier, endpoint.id) == 0, "nor is there anything to cancel for it"
     assert await claim_all(endpoint) == [later]
 
 

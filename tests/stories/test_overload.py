@@ -64,6 +64,8 @@ async def test_an_application_has_so_many_endpoints_and_no_more_however_they_are
 
             assert await acme.fault("EndpointCreate", appId=app["id"], input=input) == full
             assert await acme.fault("EndpointUpdate", appId=app["id"], id="another", input=input) == full
+            unknown = await acme.fault("EndpointUpdate", appId=app["id"], id="ep_" + "0" * 27, input=input)
+            assert unknown[0] == "NOT_FOUND"
             template = (await acme.run("Templates"))["nodes"][0]
             assert await acme.fault("TemplateInstantiate", appId=app["id"], templateId=template["id"], input=input) == full
 
