@@ -41,6 +41,7 @@ from models.message import Accepted, Message, NewMessage
 from models.migrate import migrate
 from models.organisation import Organisation
 from models.payload_check import PayloadChecks
+from models.schema_checks import tell_of_lost_keys
 from models.token import Token, presented
 from resolvers.inbound_http import receive
 from schema.api import create_schema, schema, sdl
@@ -131,6 +132,7 @@ async def running(settings: Settings, *, worker: bool) -> AsyncIterator[Services
         if settings.embedded:
             await migrate(settings.database_url)
         await stack.enter_async_context(opened(settings))
+        await tell_of_lost_keys()
         cursors = await Cursors.of_database()
         bus = create_bus(settings.database_url, settings.redis_url)
         turns = fair_turns()

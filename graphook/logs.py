@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ import orjson
 from graphook.access import current_request_id
 
 HIDDEN = "[redacted]"
+# What was said within the last second, and when.
+_said: dict[str, float] = {}
 
 # Names of headers, parameters and settings whose value nobody should read in a log. Repetitions are bounded: a hostile text must cost no more
 # than its length.
@@ -104,3 +107,13 @@ def configure_logging(level: str, form: str) -> None:
     # These repeat what the service says itself.
     for name in ("tortoise", "asyncio", "aiosqlite", "dramatiq", "uvicorn.error", "opentelemetry", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def once_a_second(write: Callable[[str], None], text: str) -> None:
+    """Write a line unless the same was written within a second: there may be thousands with the same to say."""
+    now = time.monotonic()
+    for said in [said for said, at in _said.items() if now - at >= 1.0]:
+        del _said[said]
+    if text not in _said:
+        _said[text] = now
+        write(text)

@@ -6,15 +6,15 @@ import logging
 import socket
 import sqlite3
 import ssl
-import time
 
 import asyncpg
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
+from graphook.logs import once_a_second
+
 log = logging.getLogger(__name__)
 
 # What the log was told within the last second, and when.
-_logged: dict[str, float] = {}
 
 # Others wrote at the same time, and PostgreSQL undid what was written: repeated at once, it goes through.
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -87,12 +87,7 @@ def told(error: BaseException) -> str:
 
 def log_outage(error: BaseException) -> None:
     """Say in the log what was wrong, once a second: callers, of which there may be thousands, are told only that the database is not available."""
-    said, now = told(error), time.monotonic()
-    for text in [text for text, at in _logged.items() if now - at >= 1.0]:
-        del _logged[text]
-    if said not in _logged:
-        _logged[said] = now
-        log.warning("the database is not available: %s", said)
+    once_a_second(log.warning, f"the database is not available: {told(error)}")
 
 
 def is_contended(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from graphook.database import Row, Session, Statement
 from graphook.errors import Conflict, LimitExceeded, NotFound
 from graphook.ids import new_id
 from graphook.rules import could_be_reference, short
-from graphook.secrets import seal, unseal
+from graphook.secrets import SecretUnreadable, seal, unseal
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models import restriction
 from models.application import NAMED, Application
@@ -227,13 +227,17 @@ class Endpoint(Model):
         if secret is not None:
             parse_secret(secret)
         async with self.locked():
-            old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
+            try:
+                old = [[key, until] for key, until in _old_secrets(self.id, self.old_secrets) if until > to_us(now())]
+                before = self.secret_text()
+            except SecretUnreadable:  # a new one is what mends it
+                old, grace = [], timedelta(0)
             if grace > timedelta(0):
                 if len(old) >= MAX_OLD_SECRETS:
                     raise LimitExceeded(
                         f"{MAX_OLD_SECRETS} old secrets are still valid; wait until one of them expires, or give this one no grace."
                     )
-                old.insert(0, [self.secret_text(), to_us(now() + grace)])
+                old.insert(0, [before, to_us(now() + grace)])
             await self.change(
                 {
                     **(values or {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 
@@ -12,13 +13,30 @@ from graphook.errors import Unavailable
 from graphook.findings import Finding
 from graphook.process import CannotStart, secret_keys
 from graphook.rules import counted
-from graphook.secrets import KeyRing
+from graphook.secrets import KeyRing, keyring
 from graphook.settings import Settings
 from models import partitions
 from models.migrate import UnknownHistory, pending
 from models.partitions import Partition
 
 _SEALED_BY = Statement.same("SELECT substr(secret, 1, 9) AS beginning, count(*) AS number FROM endpoint GROUP BY 1")
+
+_NEWEST = Statement.same("SELECT secret FROM endpoint WHERE deleted_at IS NULL ORDER BY id DESC LIMIT 100")
+
+log = logging.getLogger(__name__)
+
+
+async def tell_of_lost_keys() -> None:
+    """Say in the log, at a start, when no key of the process opens what was sealed last: the messages of those endpoints wait for it."""
+    async with database.read() as session:
+        rows = await session.fetch(_NEWEST)
+    lost = sum(not keyring().holds_key_of(row["secret"]) for row in rows)
+    if lost:
+        log.error(
+            "no secret key opens the secrets of %d of the newest %s: nothing is sent to them until the key that sealed them is back",
+            lost,
+            counted(len(rows), "endpoint"),
+        )
 
 
 async def schema_findings(settings: Settings) -> AsyncIterator[Finding]:

@@ -159,7 +159,9 @@ async def attempt(
     sent = await services.trial.send(await MessageRow.load(app, accepted.message_id), endpoint, body, new.params)
     made = await _made(app, endpoint, accepted.message_id)
     if made is None and sent:
-        raise Overloaded("The endpoint's transformation could not be run now; the message is sent as soon as it can.")
+        raise Overloaded(
+            "It could not be sent now, for its transformation could not be run or its secret not be read; the message is sent as soon as it can."
+        )
     if made is None:
         raise Conflict("The attempt of this idempotency key is still under way.", ("idempotencyKey",))
     return MessageTestAttemptPayload(message_attempt=MessageAttempt.of(made))

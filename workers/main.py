@@ -23,6 +23,7 @@ from graphook.logs import configure_logging
 from graphook.process import CannotStart, opened
 from graphook.sandbox import Sandbox
 from graphook.settings import BadSettings, Settings
+from models.schema_checks import tell_of_lost_keys
 from workers.deliver import register_deliver, register_generate
 from workers.running import Working, start_workers
 from workers.sample import sampled
@@ -65,6 +66,7 @@ class DeliveryEngine(Middleware):
         settings = self._settings
         self._stack.enter_context(tracing.traced(settings.tracing))
         await self._stack.enter_async_context(opened(settings))
+        await tell_of_lost_keys()
         bus = create_bus(settings.database_url, settings.redis_url)
         await bus.open(None)
         self._stack.push_async_callback(bus.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +10,10 @@ from dataclasses import replace
 from graphook import tracing
 from graphook.clock import now_us
 from graphook.headers import is_sensitive
+from graphook.logs import once_a_second
 from graphook.retry import is_refusal, is_success, next_delay
 from graphook.sandbox import Sandbox
+from graphook.secrets import SecretUnreadable
 from graphook.sender import Outcome, Sender
 from graphook.settings import Settings
 from graphook.transformation import TransformationError, Webhook
@@ -19,18 +22,30 @@ from models.delivery import Result, State
 from models.request import request_headers
 from workers.transform import transformed
 
+log = logging.getLogger(__name__)
+
 GONE = 410
 # What the sandbox could not run is tried again after about so many seconds, and after so many times without an answer taken for the code's fault.
 AGAIN_SECONDS = 1.0
 CRASHES = 3
+# What cannot be signed is tried again after about so many seconds.
+KEYLESS_SECONDS = 60.0
 CANCELED = b"The transformation canceled it: nothing was sent."
 
 
 async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings, sandbox: Sandbox) -> Result:
-    """Send one claimed delivery, or what its transformation makes of it, and say what to record. What could not be transformed now is given back.
+    """Send one claimed delivery, or what its transformation makes of it, and say what to record.
 
-    Raises `SecretUnreadable` when no key of the ring opens what the endpoint has sealed.
+    What could not be transformed now is given back, and, for longer, what no key of the ring opens the secrets for: the operator may put the key back.
     """
+    try:
+        return await _attempt(claim, body, sender, settings, sandbox)
+    except SecretUnreadable as error:
+        once_a_second(log.error, f"nothing can be sent to endpoint {claim.endpoint.id}, its messages wait: {error}")
+        return unsent(claim, KEYLESS_SECONDS)
+
+
+async def _attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings, sandbox: Sandbox) -> Result:
     started_at = now_us()
     headers: list[tuple[str, str]] = []
     url, again = None, False
@@ -60,14 +75,14 @@ async def attempt(claim: Claim, body: bytes, sender: Sender, settings: Settings,
     return result
 
 
-def unsent(claim: Claim) -> Result:
+def unsent(claim: Claim, seconds: float | None = None) -> Result:
     """The result of a claim that came to nothing, which gives it back."""
-    return given_back(Result(claim, State.WAITING, 0, False, now_us(), 0, 0, b"", None, (), (), None))
+    return given_back(Result(claim, State.WAITING, 0, False, now_us(), 0, 0, b"", None, (), (), None), seconds)
 
 
-def given_back(result: Result) -> Result:
-    """The result that leaves the delivery as it was, a little later."""
-    delay = round(AGAIN_SECONDS * 1_000_000 * random.uniform(0.5, 1.5))
+def given_back(result: Result, seconds: float | None = None) -> Result:
+    """The result that leaves the delivery as it was, a little or about so many seconds later."""
+    delay = round((AGAIN_SECONDS if seconds is None else seconds) * 1_000_000 * random.uniform(0.5, 1.5))
     return replace(result, state=State.WAITING, delay=delay, counted=False, recorded=False)
 
 

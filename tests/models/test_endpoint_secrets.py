@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from graphook import secrets
 from graphook.clock import now, to_us
 from graphook.errors import LimitExceeded
+from graphook.secrets import KeyRing
 from graphook.signing import SigningKey, generate_secret, parse_secret
 from models.endpoint import MAX_OLD_SECRETS, Endpoint, signing_keys
 from tests.models import make
@@ -64,3 +66,13 @@ async def test_a_secret_that_leaked_is_replaced_however_many_old_ones_still_sign
 
     keys = signing(endpoint, now())
     assert (keys[0], len(keys), leaked in keys) == (parse_secret(secret), 1 + MAX_OLD_SECRETS, False)
+
+
+async def test_a_secret_that_no_key_opens_is_mended_by_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = await make.endpoint(await make.application())
+    monkeypatch.setattr(secrets, "_installed", KeyRing(["another key than the one that sealed it"]))
+    secret = generate_secret()
+
+    await endpoint.rotate_secret(secret)
+
+    assert signing(endpoint, now()) == [parse_secret(secret)]

@@ -10,25 +10,28 @@ from typing import Any, cast
 
 import pytest
 
-from graphook import database
+from graphook import database, secrets
 from graphook.database import Session
 from graphook.errors import Unavailable
 from graphook.live import LocalBus
 from graphook.sandbox import CLOCK, PATIENCE, Sandbox
 from graphook.sandbox_process import START_SECONDS
+from graphook.secrets import KeyRing
 from graphook.sender import Sender
 from graphook.settings import Settings
 from graphook.transformation import Webhook
 from models import claiming, delivery
+from models.application import Application
 from models.delivery import State
 from models.endpoint import Endpoint
 from models.message import Message
+from models.schema_checks import tell_of_lost_keys
 from models.transformation import Transformation
 from tests.models import make
 from tests.waiting import until
 from tests.workers.test_engine import FakeSender, all_succeeded, fails_twice, rows, running, states
 from workers import engine as engine_module
-from workers import lanes, record
+from workers import lanes, record, send
 from workers.engine import LEASE_MARGIN, Engine
 from workers.trial import TrialSender
 
@@ -327,3 +330,30 @@ async def test_what_one_claim_leaves_of_a_backlog_is_claimed_without_a_tick(monk
 
     async with running(FakeSender(), endpoint_slots=1000):
         await until(all_succeeded, "everything to be sent")
+
+
+async def test_what_no_key_can_sign_waits_for_the_key_and_is_sent_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(send, "KEYLESS_SECONDS", 0.01)
+    monkeypatch.setattr(engine_module, "TICK", 0.02)
+    ring = secrets.keyring()
+    endpoint = await make.endpoint(await make.application())
+    await make.message(await Application.get(id=endpoint.app_id))
+    monkeypatch.setattr(secrets, "_installed", KeyRing(["another key than the one that sealed it"]))
+    await tell_of_lost_keys()
+
+    async with running(sender := FakeSender()):
+
+        async def given_back() -> bool:
+            return bool(max(await rows("claim", "delivery")) >= 4)
+
+        await until(given_back, "it to be claimed time and again")
+        assert sender.urls == []
+        assert await rows("id", "attempt") == [], "nothing was sent"
+        assert await rows("tries + interrupts", "delivery") == [0], "and nothing is held against it"
+        monkeypatch.setattr(secrets, "_installed", ring)
+        await until(all_succeeded, "it to be sent with the key")
+
+    assert "no secret key opens the secrets of 1 of the newest 1 endpoint" in caplog.text
+    assert f"nothing can be sent to endpoint {endpoint.id}" in caplog.text
