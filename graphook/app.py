@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Scope, Send
 
 from graphook import __version__, database, metrics, tracing
@@ -30,7 +32,7 @@ from graphook.live import Bus, create_bus
 from graphook.logos import logo_routes
 from graphook.logs import configure_logging
 from graphook.package_data import graphql_folder
-from graphook.process import opened, owned
+from graphook.process import CannotStart, opened, owned
 from graphook.sandbox import Sandbox
 from graphook.seats import Seats
 from graphook.settings import Settings
@@ -120,7 +122,19 @@ class Application(Starlette):
         if scope["type"] == "http" and scope["path"] in GRAPHQL:
             await self._graphql(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, _in_a_sentence(send) if scope["type"] == "lifespan" else send)
+
+
+def _in_a_sentence(send: Send) -> Send:
+    """Tells a server why nothing starts, such as `uvicorn graphook.app:app`, without the traceback that Starlette makes of it."""
+
+    async def tell(message: ASGIMessage) -> None:
+        error = sys.exc_info()[1]
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, CannotStart):
+            message = {**message, "message": str(error)}
+        await send(message)
+
+    return tell
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The server of `graphook serve`: where it listens, what it prints once it does, and that streams end when it stops."""
+"""The server of `graphook serve`: where it listens, what it prints once it does, and what it starts before and stops after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import uvicorn
@@ -38,21 +39,31 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does, and ends streams when it is to stop."""
+    """Says where it listens once it does, and ends streams when it is to stop.
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[int], None], stopping: asyncio.Event) -> None:
+    What is served is started and stopped here, not in a task of uvicorn's: that one tells why nothing starts with a traceback, and is cut off,
+    with another, by a second Ctrl-C.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, running: AbstractAsyncContextManager[object], announce: Callable[[int], None], stopping: asyncio.Event
+    ) -> None:
         super().__init__(config)
+        self._running = running
         self._announce = announce
         self._stopping = stopping
+        self._stack = AsyncExitStack()
 
     async def startup(self, sockets: Any = None) -> None:
+        await self._stack.enter_async_context(self._running)
         await super().startup(sockets)
         if self.started:
             self._announce(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: Any = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
+        async with self._stack:
+            self._stopping.set()
+            await super().shutdown(sockets)
 
 
 def serve(settings: Settings, *, worker: bool | None = None) -> None:
@@ -87,5 +98,6 @@ def serve(settings: Settings, *, worker: bool | None = None) -> None:
         ws_max_size=MAX_FRAME,
         timeout_graceful_shutdown=5,
         server_header=False,
+        lifespan="off",
     )
-    _Server(config, announce, app.stopping).run(sockets=[listening])
+    _Server(config, app.router.lifespan_context(app), announce, app.stopping).run(sockets=[listening])

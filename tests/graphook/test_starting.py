@@ -9,13 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from graphook import database
+from graphook.app import create_app
 from graphook.cli import main
 from graphook.devkey import kept_secret
+from graphook.process import CannotStart, owned
+from graphook.settings import Settings
 from models.migrate import migrate
 from tests.conftest import Backend
 from tests.deployment import ROOT, SECRET_KEY, Process, environment_of
@@ -221,6 +226,21 @@ def test_make_run_says_where_its_data_is_and_ends_quietly_at_control_c(tmp_path:
 
 
 @pytest.mark.sqlite_only
+def test_a_second_control_c_ends_the_server_as_quietly(tmp_path: Path) -> None:
+    program = (
+        "import signal, sys; from graphook import cli, server; "
+        "server.settle_in = lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)]; sys.exit(cli.main())"
+    )
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("GRAPHOOK_")} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program, *COMMANDS["serve"][3:]]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 130
+    assert ended.stdout.endswith("Ctrl-C stops it.\n")
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.endswith(" has stopped\n")
+
+
+@pytest.mark.sqlite_only
 def test_a_second_server_of_one_file_hears_of_the_first_before_its_port(tmp_path: Path) -> None:
     settings = {"GRAPHOOK_DATABASE_URL": f"sqlite://{tmp_path}/data/graphook.sqlite3"}
     first = Process.start(COMMANDS["serve"], {**settings, "PYTHONUNBUFFERED": "1"})
@@ -231,6 +251,36 @@ def test_a_second_server_of_one_file_hears_of_the_first_before_its_port(tmp_path
         first.stop()
     assert said.startswith(f"graphook: Another process serves {tmp_path}/data/graphook.sqlite3")
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.sqlite_only
+def test_of_two_servers_that_start_at_once_one_says_why_it_does_not(tmp_path: Path) -> None:
+    # The other took the lock after this one had looked for it.
+    program = (
+        "import sys; from graphook import cli, server; check = server.check_start\n"
+        "async def late(settings):\n    await check(settings); lock.__enter__()\n"
+        "from graphook.process import owned; from graphook.settings import Settings; lock = owned(Settings.load())\n"
+        "server.check_start = late; sys.exit(cli.main())"
+    )
+    said = refused([sys.executable, "-c", program, *COMMANDS["serve"][3:]], tmp_path)
+    assert said.startswith("graphook: Another process serves graphook-data/graphook.sqlite3: it holds the lock ")
+
+
+@pytest.mark.sqlite_only
+async def test_another_server_of_the_application_is_told_in_a_sentence_why_it_does_not_start(tmp_path: Path) -> None:
+    settings = Settings.load(database_url=f"sqlite://{tmp_path}/graphook.sqlite3")
+    told: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message)
+
+    with owned(settings), pytest.raises(CannotStart) as raised:
+        await create_app(settings)({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    assert str(raised.value).startswith(f"Another process serves {tmp_path}/graphook.sqlite3")
+    assert told == [{"type": "lifespan.startup.failed", "message": str(raised.value)}]
 
 
 @pytest.mark.postgresql_only
