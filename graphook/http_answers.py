@@ -118,7 +118,7 @@ def not_executed(error: Exception, method: str) -> HTTPException:
         case CannotGetOperationTypeError():
             return HTTPException(400, "The document has no operation." if error.operation_name is None else error.as_http_error_reason())
         case InvalidOperationTypeError() if error.operation_type is OperationType.SUBSCRIPTION:
-            return HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed.")
+            return HTTPException(406, "A subscription needs a WebSocket, text/event-stream or multipart/mixed;subscriptionSpec=1.0.")
         case InvalidOperationTypeError():
             return HTTPException(405, error.as_http_error_reason(method))
     return HTTPException(400, "No GraphQL query found in the request")

@@ -277,9 +277,10 @@ async def test_other_methods_are_405_and_name_those_allowed(http: httpx.AsyncCli
 
 
 async def test_a_subscription_without_a_stream_is_406(http: httpx.AsyncClient, toy: Toy) -> None:
-    for accept in (JSON, RESPONSE_JSON, "*/*"):
+    for accept in (JSON, RESPONSE_JSON, "*/*", "multipart/mixed"):
         response = await post(http, {"query": "subscription { ticks }"}, accept)
         assert (response.status_code, code(response)) == (406, "HTTP_406")
+        assert "multipart/mixed;subscriptionSpec=1.0" in response.text
     assert toy.listeners == 0
 
 
