@@ -126,7 +126,9 @@ class GraphQLView(GraphQL[Any, None]):
         media_type = single_answer(accept)
         try:
             if media_type is None:
-                raise HTTPException(406, "The answer is JSON, an event stream or multipart/mixed; accept one of them.")
+                raise HTTPException(
+                    406, "The answer is JSON, an event stream or multipart/mixed; accept one of them. GraphiQL is at /graphiql."
+                )
             if method not in ("GET", "POST"):
                 raise HTTPException(405, "GraphQL only supports GET and POST requests.")
             authorization = headers.get("authorization")

@@ -97,6 +97,11 @@ async def test_a_client_that_takes_no_json_is_told_so_in_json(http: httpx.AsyncC
     assert response.headers["content-type"] == "application/json; charset=utf-8"
 
 
+async def test_who_asks_for_a_page_is_told_where_graphiql_is(http: httpx.AsyncClient) -> None:
+    response = await http.get("/graphql", headers={"Accept": "text/html,application/xhtml+xml"})
+    assert response.json()["errors"][0]["message"].endswith("GraphiQL is at /graphiql.")
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
