@@ -12,9 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from urllib.parse import parse_qsl
 
 from cross_web import HTTPException
-from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -137,7 +137,7 @@ class GraphQLView(GraphQL[Any, None]):
             if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
                 raise HTTPException(415, "The request body must not be compressed.")
             if method == "GET":
-                data = _parameters(QueryParams(scope["query_string"]))
+                data = _parameters(scope["query_string"])
             elif is_json(headers.get("content-type", "")):
                 data = _json(await read_body(receive, MAX_BODY, self._body_time))
             else:
@@ -203,10 +203,14 @@ class GraphQLView(GraphQL[Any, None]):
         return {}
 
 
-def _parameters(params: Mapping[str, str]) -> dict[str, Any]:
+def _parameters(query_string: bytes) -> dict[str, Any]:
     """The members of a request whose method is GET."""
+    try:
+        given = dict(parse_qsl(query_string.decode(), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError:
+        raise HTTPException(400, "The query string is not UTF-8.") from None
     # An empty parameter is one that is left out: the specification says so of operationName.
-    found: dict[str, Any] = {name: given for name, given in params.items() if given}
+    found: dict[str, Any] = {name: text for name, text in given.items() if text}
     for name in ("variables", "extensions"):
         if name in found:
             try:

@@ -275,6 +275,15 @@ async def test_get_refuses_everything_else(http: httpx.AsyncClient, toy: Toy, pa
     assert toy.written == []
 
 
+@pytest.mark.parametrize("name", ["%FF", "%ED%A0%80"], ids=["no UTF-8", "half of a surrogate pair"])
+async def test_get_reads_utf_8_and_nothing_else(http: httpx.AsyncClient, name: str) -> None:
+    query = "/graphql?query=query($n:String){hello(name:$n)}&variables="
+    assert (await http.get(f'{query}{{"n":"%C3%A9"}}')).json() == {"data": {"hello": "hello é"}}
+    response = await http.get(f'{query}{{"n":"{name}"}}')
+    assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
+    assert response.json()["errors"][0]["message"] == "The query string is not UTF-8."
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE"])
 async def test_other_methods_are_405_and_name_those_allowed(http: httpx.AsyncClient, method: str) -> None:
     response = await http.request(method, "/graphql", json={"query": "{ hello }"})
