@@ -414,6 +414,24 @@ async def test_the_standard_introspection_passes_the_limits(http: httpx.AsyncCli
     assert "errors" not in response.json()
 
 
+@pytest.mark.parametrize(
+    ("document", "refused"),
+    [
+        ('{ __type(name: "Query") { fields { type { fields { name } } } } }', None),
+        ('{ __type(name: "Query") { fields { type { fields { type { interfaces { name } } } } } } }', "GRAPHQL_VALIDATION_FAILED"),
+        ("{ a" * 13 + "}" * 13, "COST_LIMIT_EXCEEDED"),
+        ("{ a" * 1000 + "}" * 1000, "GRAPHQL_PARSE_FAILED"),
+    ],
+    ids=["introspection", "deep introspection", "depth", "depth that is not read"],
+)
+async def test_what_goes_too_deep_is_refused_with_the_code_of_the_table_of_limits(
+    http: httpx.AsyncClient, document: str, refused: str | None
+) -> None:
+    response = await post(http, {"query": document})
+    assert ("errors" in response.json()) == (refused is not None)
+    assert refused is None or code(response) == refused
+
+
 def test_the_library_is_installed_without_its_command_line() -> None:
     # That extra holds the WebSocket library back at an old version.
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
