@@ -307,10 +307,12 @@ async def test_the_pool_connects_as_the_url_says(backend: Backend) -> None:
 
 
 @pytest.mark.postgresql_only
-def test_every_line_of_a_worker_is_json_where_json_is_asked_for(db: str, backend: Backend) -> None:
+def test_a_worker_ends_well_at_control_c_and_its_every_line_is_json_where_json_is_asked_for(db: str, backend: Backend) -> None:
     process = Process.start(COMMANDS["work"], environment_of(db, backend.redis_url, GRAPHOOK_LOG_FORMAT="json"))
     try:
         process.wait_for("is ready")
+        process.popen.send_signal(signal.SIGINT)
+        assert process.popen.wait(120) == 0
     finally:
         process.stop()
     assert [json.loads(line)["logger"] for line in process.lines] == ["workers.engine", "workers.engine"]
