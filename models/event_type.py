@@ -156,4 +156,4 @@ class EventType(Model):
         missing = [name for name in wanted if name not in known]
         if missing:
             shown = ", ".join(missing[:10])
-            raise InvalidInput(f"These event types do not exist: {shown}.", (*path, str(wanted.index(missing[0]))))
+            raise InvalidInput(f"These event types do not exist or are archived: {shown}.", (*path, str(wanted.index(missing[0]))))

@@ -106,7 +106,7 @@ async def test_an_event_type_behind_a_flag_is_no_event_type_to_who_lacks_it(acme
 
     assert changed["filterTypes"] == ["hidden.flagged", "shown"]
     assert answers[:2] == answers[2:]
-    assert "These event types do not exist: it." in answers[0]
+    assert "These event types do not exist or are archived: it." in answers[0]
 
 
 async def test_a_link_that_leaked_is_dead_once_it_was_used(acme: Tenant, rival: Tenant) -> None:

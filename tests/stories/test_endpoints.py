@@ -148,12 +148,14 @@ async def test_what_an_endpoint_or_a_template_filters_already_stays_whatever_bec
 async def test_filter_types_must_exist(acme: Tenant) -> None:
     app = await acme.application()
     await acme.event_type("known")
+    await acme.event_type("old", archived=True)
+    given = {"url": "https://example.com/", "filterTypes": ["known", "nope", "old"]}
 
-    payload = await acme.run("EndpointCreate", appId=app["id"], input={"url": "https://example.com/", "filterTypes": ["known", "nope"]})
+    payload = await acme.run("EndpointCreate", appId=app["id"], input=given)
 
     (error,) = payload["errors"]
     assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["input", "filterTypes", "1"])
-    assert "nope" in error["message"]
+    assert error["message"] == "These event types do not exist or are archived: nope, old."
     assert (await acme.run("Endpoints", appId=app["id"]))["nodes"] == []
 
 
