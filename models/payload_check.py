@@ -72,6 +72,6 @@ class PayloadChecks:
 def _faults(check: SchemaCheck, body: bytes) -> list[tuple[str, tuple[str, ...]]]:
     try:
         value = strict_json.loads(body)
-    except ValueError:
-        return [("it is not JSON", ())]
+    except strict_json.BadJSON as error:
+        return [(f"it cannot be read. {error}", ())]
     return check.faults(value)

@@ -164,7 +164,13 @@ async def test_a_payload_that_does_not_fit_is_refused_at_its_place_and_nothing_i
     )
     raw = {"eventType": "ordered", "rawPayload": '{"items": [{}, {"price": 1.5}]}'}
     assert (await acme.fault("MessageCreate", appId=app["id"], input=raw))[1] == ["input", "rawPayload", "items", "1", "price"]
-    assert (await acme.fault("MessageCreate", appId=app["id"], input={**raw, "rawPayload": "no JSON"}))[1] == ["input", "rawPayload"]
+    for text, reason in (
+        ("no JSON", "The text is not valid JSON: "),
+        ("[" * 200 + "]" * 200, "The JSON is nested more than 128 levels deep."),
+    ):
+        (error,) = (await acme.run("MessageCreate", appId=app["id"], input={**raw, "rawPayload": text}))["errors"]
+        assert error["path"] == ["input", "rawPayload"]
+        assert error["message"].startswith(f"The payload does not fit the schema of ordered: it cannot be read. {reason}")
     assert (await acme.run("Messages", appId=app["id"]))["nodes"] == []
     new = {"application": {"uid": "made.alongside", "name": "n"}}
     assert (await acme.fault("MessageCreate", appId="made.alongside", input={**bad, **new}))[0] == "BAD_USER_INPUT"
