@@ -21,6 +21,9 @@ _KNOWN = re.compile(
 
 Fault = tuple[str, tuple[str, ...]]
 
+# The library repeats values in Python's words, at the beginning of a message: texts are quoted there.
+WORDS = {"None": "null", "True": "true", "False": "false"}
+
 _TYPES = 7
 # Each takes the library up to a millisecond.
 _PARTS = 2000
@@ -68,10 +71,18 @@ def fault(schema: dict[str, Any]) -> Fault | None:
         draft.check_schema(schema)
     except SchemaError as error:
         inner = _innermost(error)
-        return inner.message, tuple(str(step) for step in inner.absolute_path)
+        return told(inner), tuple(str(step) for step in inner.absolute_path)
     except RecursionError:  # a pattern of nothing but parentheses
         return "it is nested too deeply", ()
     return None
+
+
+def told(error: SchemaError | ValidationError) -> str:
+    """What the library says is wrong, in the words of JSON."""
+    if error.validator is None:  # where the schema is `false`
+        return "nothing is allowed here"
+    first, space, more = error.message.partition(" ")
+    return WORDS.get(first, first) + space + more
 
 
 def _innermost(error: SchemaError | ValidationError) -> SchemaError | ValidationError:

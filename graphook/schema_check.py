@@ -18,7 +18,7 @@ from jsonschema.validators import extend
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
-from graphook.json_schema import Fault, fault, is_new
+from graphook.json_schema import WORDS, Fault, fault, is_new, told
 from graphook.schema_parts import Path, names_referred_to, parts, rebuilt
 
 # A keyword applied to a value is a step; some microseconds, twenty where recursion is deep.
@@ -95,7 +95,7 @@ class SchemaCheck:
 
 
 def _told(error: ValidationError) -> Fault:
-    return error.message[:200], tuple(str(step) for step in error.absolute_path)
+    return told(error)[:200], tuple(str(step) for step in error.absolute_path)
 
 
 @lru_cache(1024)
@@ -163,6 +163,11 @@ class _Array(list[Any]):
         return "the list"
 
 
+class _Short(list[Any]):
+    def __repr__(self) -> str:
+        return f"[{', '.join(WORDS.get(repr(item), repr(item)) for item in self)}]"
+
+
 class _Text(str):
     __slots__ = ()
 
@@ -176,7 +181,7 @@ def _quiet(value: Any) -> Any:
         return _Object((name, _quiet(item)) for name, item in value.items())
     if isinstance(value, list):
         short = len(value) <= 10 and not any(isinstance(item, dict | list) for item in value)
-        return [_quiet(item) for item in value] if short else _Array(_quiet(item) for item in value)
+        return (_Short if short else _Array)(_quiet(item) for item in value)
     if isinstance(value, str):
         return value if len(value) <= 60 else _Text(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:

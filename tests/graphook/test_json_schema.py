@@ -58,6 +58,10 @@ def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, Any], whe
     assert found[1] == where
 
 
+def test_what_is_no_schema_is_called_what_json_calls_it() -> None:
+    assert fault({"properties": {"a": None}}) == ("null is not of type 'object', 'boolean'", ("properties", "a"))
+
+
 OLD = "http://json-schema.org/draft-07/schema#"
 
 

@@ -42,6 +42,22 @@ def test_a_message_does_not_repeat_a_long_value() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"type": "integer"}, None, "null is not of type 'integer'"),
+        ({"type": "integer"}, True, "true is not of type 'integer'"),
+        ({"type": "integer"}, "None", "'None' is not of type 'integer'"),
+        ({"enum": [None, False, 1]}, True, "true is not one of [null, false, 1]"),
+        ({"const": None}, 1, "null was expected"),
+        ({"minItems": 3}, [None, True], "[null, true] is too short"),
+        ({"properties": {"a": False}}, {"a": None}, "nothing is allowed here"),
+    ],
+)
+def test_a_message_speaks_of_values_as_json_does(schema: dict[str, Any], value: Any, message: str) -> None:
+    assert [said for said, _ in SchemaCheck(schema).faults(value)] == [message]
+
+
+@pytest.mark.parametrize(
     ("schema", "where"),
     [
         ({"properties": {"a": {"pattern": "(?=a)b"}}}, ("properties", "a", "pattern")),
