@@ -128,7 +128,7 @@ class DirectOperation:
         try:
             return {self._name: plan([value], self._info(_NO_VARIABLES if variables is None else variables, context))[0]}
         except Exception:
-            return None
+            return None  # graphql-core comes to the same and says it with path and position
 
     def _info(self, variables: Mapping[str, Any], context: Any) -> Any:
         return GraphQLResolveInfo(

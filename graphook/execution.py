@@ -207,7 +207,8 @@ class Execution:
                 async for event in events:
                     yield event
         except Exception as error:
-            yield ExecutionResult(data=None, errors=self._shown([GraphQLError(str(error), original_error=error)]))
+            told = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+            yield ExecutionResult(data=None, errors=self._shown([told]))
 
     async def _events(
         self,

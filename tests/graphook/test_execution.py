@@ -19,6 +19,7 @@ from graphook.compiled_selections import CompiledExecutor
 from graphook.errors import NotFound, Unavailable
 from graphook.execution import Execution, Schema
 from graphook.graphql_errors import shown
+from graphql import GraphQLError
 
 QUERIES = {OperationType.QUERY, OperationType.MUTATION}
 
@@ -155,7 +156,10 @@ class Reading:
         return f"later {self.place}"
 
 
-async def read(info: strawberry.Info, breaks_at: int = 99) -> AsyncGenerator[Reading, None]:
+async def read(info: strawberry.Info, breaks_at: int = 99, refused: bool = False) -> AsyncGenerator[Reading, None]:
+    if refused:
+        nodes = info._raw_info.field_nodes
+        raise GraphQLError("Not these.", nodes=nodes, path=["readings"], extensions={"code": "NOT_THESE"})
     for number in range(5):
         if number == breaks_at:
             raise ValueError("a secret")
@@ -184,6 +188,7 @@ async def streamed(schema: strawberry.Schema, query: str, variables: dict[str, A
         ("subscription ($at: Int!) { readings(breaksAt: $at) { place } }", {"at": 2}),
         ("subscription ($at: Int!) { readings(breaksAt: $at) { place } }", {"at": "two"}),
         ("subscription ($on: Boolean!) { readings { place celsius @include(if: $on) } }", {"on": False}),
+        ("subscription { readings(refused: true) { place } }", None),
         ("subscription { nothing }", None),
         ("subscription {", None),
         ("query { number(of: 3) missing }", None),
